@@ -1,0 +1,21 @@
+# cmake -DREASON=<regex> -P expect_fail.cmake -- <command> [argument...]
+# Passes when the command exits with 1 and a line of its output begins with what REASON matches.
+set(command "")
+set(seen FALSE)
+math(EXPR last "${CMAKE_ARGC} - 1")
+foreach(i RANGE ${last})
+  if(seen)
+    list(APPEND command "${CMAKE_ARGV${i}}")
+  elseif("${CMAKE_ARGV${i}}" STREQUAL "--")
+    set(seen TRUE)
+  endif()
+endforeach()
+
+execute_process(COMMAND ${command} OUTPUT_VARIABLE output ERROR_VARIABLE output RESULT_VARIABLE code)
+if(NOT code EQUAL 1)
+  message(FATAL_ERROR "expected exit code 1, came ${code}:\n${output}")
+endif()
+if(NOT output MATCHES "(^|\n)${REASON}")
+  message(FATAL_ERROR "expected a line that matches\n  ${REASON}\ncame:\n${output}")
+endif()
+message(STATUS "failed as it should: ${CMAKE_MATCH_0}")

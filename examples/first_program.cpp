@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+#include <array>
+#include <cstdio>
+#include <reactor/poller.hpp>
+#include <reactor/socket.hpp>
+
+int main() {
+  using namespace reactor;
+  auto poller = Poller::create().value();  // a Result: value() throws if it holds an error
+  auto listener = TcpListener::bind(Address::loopback_ipv4()).value();
+  auto client = TcpStream::connect(listener.local_address().value()).value();
+  auto door = poller.add(listener.native(), Token{1}, Interest::readable).value();
+  auto ear = poller.add(client.native(), Token{2}, Interest::readable).value();
+
+  for (std::array<Event, 16> room;;) {
+    auto events = poller.wait(room).value();  // sleeps until something is ready
+    for (const Event& event : events) {
+      if (event.token() == Token{1}) {
+        auto visitor = listener.accept().value();
+        if (!visitor.send(std::as_bytes(std::span("hello")))) return 1;
+      } else {
+        std::array<std::byte, 16> text{};
+        auto size = client.receive(text).value();
+        std::printf("received %zu bytes: %s\n", size, reinterpret_cast<const char*>(text.data()));
+        return 0;
+      }
+    }
+  }
+}

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT
+#include <reactor/afd/afd_backend.hpp>
+
+#include <algorithm>
+#include <array>
+#include <new>
+#include <thread>
+#include <utility>
+
+#include <reactor/nt/status.hpp>
+
+namespace reactor::afd {
+
+using namespace nt;
+using std::chrono::nanoseconds;
+
+namespace {
+
+constexpr nanoseconds at_once{0};
+constexpr std::size_t packets_per_call = 256;
+
+// Sums of a clock and any time-out would overflow; nobody waits for a thousand years.
+constexpr nanoseconds longest_wait = std::chrono::hours(24 * 365 * 100);
+
+}  // namespace
+
+Result<std::shared_ptr<Backend>> AfdBackend::create(Kernel& kernel, const PollerOptions& options) {
+  const auto port = kernel.create_port();
+  if (!port) return failure(port.error());
+  return std::make_shared<AfdBackend>(kernel, *port, options);
+}
+
+AfdBackend::AfdBackend(Kernel& kernel, HANDLE port, const PollerOptions& options) noexcept
+    : kernel_(kernel), port_(kernel, port), arming_(kernel, port, options.inline_completions, stats_) {
+  stats_.other_calls = 1;  // the port
+}
+
+AfdBackend::~AfdBackend() { AfdBackend::close(); }
+
+Result<Backend::Place> AfdBackend::add(NativeSocket socket, Token token, Interest interest, Mode mode) try {
+  if (socket == invalid_socket) return failure(std::errc::bad_file_descriptor);
+  const auto number = static_cast<SocketNumber>(socket);
+  const Lock lock(mutex_);
+  if (closed_) return failure(std::errc::bad_file_descriptor);
+  stats_.other_calls++;
+  const auto base = kernel_.base_socket(number);
+  if (!base) return failure(base.error());
+  const auto made = slot_for(number, *base);
+  if (!made) return failure(made.error());
+  Slot& slot = **made;
+  slot.token = token;
+  slot.interest = interest;
+  slot.mode = mode;
+  slot.silent = Interest::none;
+  slot.has_told = false;
+  slot.generation = ++last_generation_;
+  live_++;
+  const Place place{slot.index, slot.generation};
+  enqueue(slot);
+  arm_queued_for_others();
+  return place;
+} catch (const std::bad_alloc&) {
+  return failure(std::errc::not_enough_memory);
+}
+
+// A slot for this number that is nobody's: a new one, or the one that an ended registration of the number has left and
+// the kernel may still hold (rules 1 and 5).
+Result<Slot*> AfdBackend::slot_for(SocketNumber socket, HANDLE base) {
+  if (Slot* slot = table_.find(socket)) {
+    if (slot->is_live()) {
+      if (!is_over(*slot)) return failure(std::errc::file_exists);
+      live_--;
+      if (slot->queued) dequeue(*slot);
+    }
+    slot->stale = slot->is_held_by_kernel();
+    slot->base = base;
+    return slot;
+  }
+  table_.reserve_one();
+  Slot& slot = arena_.allocate();
+  slot.socket = socket;
+  slot.base = base;
+  try {
+    if (const auto attached = arming_.attach(slot); !attached) {
+      arena_.free(slot);
+      return failure(attached.error());
+    }
+  } catch (...) {
+    arena_.free(slot);
+    throw;
+  }
+  table_.insert(slot);
+  return &slot;
+}
+
+Slot* AfdBackend::find(Place place) noexcept {
+  if (closed_) return nullptr;
+  Slot* slot = arena_.at(place.slot);
+  return slot != nullptr && slot->generation == place.generation ? slot : nullptr;
+}
+
+Result<> AfdBackend::modify(Place place, Interest interest, std::optional<Mode> mode) {
+  const Lock lock(mutex_);
+  Slot* slot = find(place);
+  if (slot == nullptr) return failure(std::errc::bad_file_descriptor);
+  slot->interest = interest;
+  slot->mode = mode.value_or(slot->mode);
+  slot->silent = Interest::none;
+  enqueue(*slot);
+  arm_queued_for_others();
+  return {};
+}
+
+Result<> AfdBackend::drained(Place place, Interest direction) {
+  const Lock lock(mutex_);
+  Slot* slot = find(place);
+  if (slot == nullptr) return failure(std::errc::bad_file_descriptor);
+  if (slot->mode != Mode::edge || !has(slot->silent, direction)) return {};
+  slot->silent = slot->silent & static_cast<Interest>(~std::to_underlying(direction));
+  enqueue(*slot);
+  arm_queued_for_others();
+  return {};
+}
+
+Result<> AfdBackend::remove(Place place) {
+  const Lock lock(mutex_);
+  if (closed_) return failure(std::errc::bad_file_descriptor);
+  Slot* slot = find(place);
+  if (slot == nullptr) return {};  // its socket was closed and it ended by itself
+  if (slot->state == PollState::pending) {
+    arming_.cancel(*slot);
+    slot->state = PollState::cancelling;
+  }
+  end(*slot);
+  return {};
+}
+
+Result<std::size_t> AfdBackend::wait(std::span<Event> events, Timeout timeout) {
+  Lock lock(mutex_);
+  if (closed_) return failure(std::errc::bad_file_descriptor);
+  Timeout deadline;
+  if (timeout && *timeout > at_once) deadline = kernel_.now() + std::min(*timeout, longest_wait);
+  Room room(events);
+  bool woken = false;
+  NTSTATUS status = STATUS_SUCCESS;
+  int late_looks = 0;
+  // A wait that only what is ready at once has filled did not look at the port: the next one looks there first, so that
+  // neither sockets that seldom fire nor wakes are kept waiting by those that always do.
+  if (std::exchange(port_is_due_, false)) status = collect(lock, room, at_once, woken);
+  while (NT_SUCCESS(status) && room.count() == 0 && !woken) {
+    arm_queued(room);
+    if (room.is_full()) {
+      port_is_due_ = true;
+      break;
+    }
+    Timeout left = timeout;
+    if (deadline) left = std::max(at_once, *deadline - kernel_.now());
+    // What is marked again already must be armed before anyone sleeps.
+    if (room.count() > 0 || queued_ > 0) left = at_once;
+    status = collect(lock, room, left, woken);
+    // By our own clock: the kernel's may be a tick early (kernel fact port.timeout_50). A poll that was only cancelled,
+    // for a wider interest, is looked after once more even then: what is ready now has to be told by a wait that begins
+    // now.
+    const bool is_time = timeout && (!deadline || kernel_.now() >= *deadline);
+    if (is_time && (queued_ == 0 || ++late_looks > 4)) break;
+  }
+  arm_queued_for_others();
+  if (!NT_SUCCESS(status) && room.count() == 0) return failure(make_error(status));
+  return room.count();
+}
+
+NTSTATUS AfdBackend::collect(Lock& lock, Room& room, Timeout timeout, bool& woken) {
+  std::array<FILE_IO_COMPLETION_INFORMATION, packets_per_call> packets;  // NOLINT(*-member-init): the kernel fills it
+  const std::size_t count = std::min(room.left(), packets.size());
+  ULONG removed = 0;
+  stats_.wait_calls++;
+  const bool sleeps = !timeout || *timeout > at_once;
+  if (sleeps) {
+    waiting_threads_++;
+    lock.unlock();
+  }
+  const NTSTATUS status = kernel_.remove(port_.get(), std::span(packets).first(count), removed, timeout);
+  if (sleeps) {
+    lock.lock();
+    waiting_threads_--;
+  }
+  if (status != STATUS_SUCCESS) return status;  // with STATUS_TIMEOUT, `removed` says nothing
+  for (const auto& packet : std::span(packets).first(std::min<std::size_t>(removed, count))) {
+    take_packet(packet, room, woken);
+  }
+  return status;
+}
+
+void AfdBackend::wake() noexcept {
+  if (wake_is_queued_.exchange(true, std::memory_order_acq_rel)) return;  // one packet is enough for all (rule 6)
+  // The kernel refuses only when it is out of memory. A wake must not be lost: ask again, for a while.
+  for (int attempt = 0; attempt < 1000; attempt++) {
+    wake_posts_.fetch_add(1, std::memory_order_relaxed);
+    if (NT_SUCCESS(kernel_.post(port_.get(), std::to_underlying(PacketKey::wake), nullptr))) return;
+    std::this_thread::yield();
+  }
+  wake_is_queued_.store(false, std::memory_order_release);
+}
+
+Stats AfdBackend::stats() const noexcept {
+  const Lock lock(mutex_);
+  Stats stats = stats_;
+  stats.post_calls += wake_posts_.load(std::memory_order_relaxed);
+  stats.registrations = live_;
+  stats.pending_polls = held_;
+  stats.helper_handles = arming_.helpers();
+  stats.arena_blocks = arena_.blocks();
+  stats.memory_bytes = arena_.bytes() + table_.bytes();
+  return stats;
+}
+
+void AfdBackend::close() noexcept {
+  const Lock lock(mutex_);
+  if (std::exchange(closed_, true)) return;
+  arming_.cancel_all();
+  drain();
+  if (held_ > 0) arena_.abandon();  // not given back: better lost than written to after it was freed (rule 2)
+  table_.clear();
+  arena_ = Arena();
+  queue_head_ = queue_tail_ = no_slot;
+  queued_ = 0;
+  live_ = 0;
+  arming_.close_all();
+}
+
+// Takes packets until every slot is ours again. Each was cancelled, so each comes; the deadline is for a kernel that
+// breaks its word.
+void AfdBackend::drain() noexcept {
+  std::array<FILE_IO_COMPLETION_INFORMATION, packets_per_call> packets;  // NOLINT(*-member-init): the kernel fills it
+  const nanoseconds deadline = kernel_.now() + std::chrono::seconds(10);
+  while (held_ > 0 && kernel_.now() < deadline) {
+    ULONG removed = 0;
+    stats_.wait_calls++;
+    const NTSTATUS status = kernel_.remove(port_.get(), packets, removed, std::chrono::seconds(1));
+    if (!NT_SUCCESS(status)) return;
+    if (status != STATUS_SUCCESS) continue;
+    for (const auto& packet : std::span(packets).first(std::min<std::size_t>(removed, packets.size()))) {
+      if (PacketKey{reinterpret_cast<ULONG_PTR>(packet.KeyContext)} != PacketKey::poll) continue;
+      Slot* slot = arena_.at_address(packet.ApcContext);
+      if (slot == nullptr || !slot->is_held_by_kernel()) continue;
+      slot->state = PollState::idle;
+      held_--;
+    }
+  }
+}
+
+}  // namespace reactor::afd

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+#include <reactor/afd/arming.hpp>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <utility>
+
+namespace reactor::afd {
+
+using namespace nt;
+
+Arming::Arming(Kernel& kernel, HANDLE port, bool inline_completions, Stats& stats) noexcept
+    : kernel_(kernel), port_(port), stats_(stats), inline_wanted_(inline_completions) {}
+
+Result<> Arming::attach(Slot& slot) {
+  // From the back: the newest helper is the likeliest to have room.
+  const auto found = std::ranges::find_if(helpers_.rbegin(), helpers_.rend(),
+                                          [](const auto& helper) { return helper->sockets < sockets_per_helper; });
+  if (found != helpers_.rend()) {
+    slot.helper = found->get();
+  } else {
+    const auto opened = open_helper(slot);
+    if (!opened) return failure(opened.error());
+    slot.helper = *opened;
+  }
+  slot.helper->sockets++;
+  return {};
+}
+
+void Arming::detach(Slot& slot) noexcept {
+  HelperHandle* helper = std::exchange(slot.helper, nullptr);
+  if (helper == nullptr || --helper->sockets > 0) return;
+  // An empty one is closed, but for the last: a program that comes and goes by one socket would reopen it each time.
+  const bool other_has_room = std::ranges::any_of(
+      helpers_, [helper](const auto& other) { return other.get() != helper && other->sockets < sockets_per_helper; });
+  if (!other_has_room) return;
+  stats_.other_calls++;
+  std::erase_if(helpers_, [helper](const auto& other) { return other.get() == helper; });
+}
+
+Result<HelperHandle*> Arming::open_helper(const Slot& slot) {
+  if (inline_wanted_ && !inline_probed_) {
+    inline_probed_ = true;
+    inline_wanted_ = probe_inline(slot.base);
+  }
+  helpers_.reserve(helpers_.size() + 1);
+  auto helper = std::make_unique<HelperHandle>();
+  stats_.other_calls++;
+  const auto opened = kernel_.open_helper(port_, std::to_underlying(PacketKey::poll));
+  if (!opened) return failure(opened.error());
+  helper->handle = Handle(kernel_, *opened);
+  if (inline_wanted_) {
+    stats_.other_calls++;
+    helper->skips_packets = kernel_.skip_packet_on_success(*opened);
+  }
+  helpers_.push_back(std::move(helper));
+  return helpers_.back().get();
+}
+
+// Whether an answer in the call comes without a packet is known of Wine and not of every Windows (kernel fact
+// skip.inline), and to be wrong about it means to use memory that the kernel still holds. So it is asked once, on a
+// port of its own: a poll that does not wait completes in the call, and its packet, if there is one, is queued by then.
+bool Arming::probe_inline(HANDLE base) {
+  stats_.other_calls += 7;
+  const auto opened_port = kernel_.create_port();
+  if (!opened_port) return false;
+  const Handle port(kernel_, *opened_port);
+  const auto opened = kernel_.open_helper(port.get(), 0);
+  if (!opened) return false;
+  const Handle helper(kernel_, *opened);
+  if (!kernel_.skip_packet_on_success(helper.get())) return false;
+
+  struct Request {
+    IO_STATUS_BLOCK iosb{};
+    AfdPollOne poll{};
+  };
+  auto request = std::make_unique<Request>();
+  request->poll = {{0, 1, 0}, {base, AFD_POLL_LOCAL_CLOSE, 0}};
+  const NTSTATUS status =
+      kernel_.poll(helper.get(), request->iosb, request->poll.info, sizeof request->poll, request.get());
+  std::array<FILE_IO_COMPLETION_INFORMATION, 1> packet{};
+  ULONG removed = 0;
+  if (status == STATUS_PENDING) {
+    kernel_.cancel(helper.get(), nullptr);
+    if (kernel_.remove(port.get(), packet, removed, std::chrono::seconds(10)) != STATUS_SUCCESS) {
+      static_cast<void>(request.release());  // never given back: better lost than written to (rule 2)
+    }
+    return false;
+  }
+  return status == STATUS_SUCCESS &&
+         kernel_.remove(port.get(), packet, removed, std::chrono::nanoseconds(0)) == STATUS_TIMEOUT;
+}
+
+Arming::Armed Arming::arm(Slot& slot, ULONG mask) {
+  slot.poll = {{poll_never_times_out, 1, 0}, {slot.base, mask, 0}};
+  slot.iosb.Status = STATUS_PENDING;
+  slot.asked = static_cast<std::uint16_t>(mask);
+  stats_.arm_calls++;
+  const NTSTATUS status = kernel_.poll(slot.helper->handle.get(), slot.iosb, slot.poll.info, sizeof slot.poll, &slot);
+  if (!NT_SUCCESS(status)) return {Answer::refused, status};
+  if (status == STATUS_PENDING || !slot.helper->skips_packets) return {Answer::pending, status};
+  stats_.inline_completions++;
+  return {Answer::ready, status};
+}
+
+NTSTATUS Arming::cancel(Slot& slot) {
+  stats_.cancel_calls++;
+  return kernel_.cancel(slot.helper->handle.get(), &slot.iosb);
+}
+
+void Arming::cancel_all() {
+  for (const auto& helper : helpers_) {
+    stats_.cancel_calls++;
+    kernel_.cancel(helper->handle.get(), nullptr);
+  }
+}
+
+void Arming::close_all() noexcept {
+  stats_.other_calls += helpers_.size();
+  helpers_.clear();
+}
+
+}  // namespace reactor::afd

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+#include <reactor/afd/afd_backend.hpp>
+#include <reactor/nt/kernel.hpp>
+#include <reactor/sys_socket.hpp>
+
+namespace reactor {
+
+Result<std::shared_ptr<Backend>> create_backend(const PollerOptions& options) {
+  if (const auto started = sys::start(); !started) return failure(started.error());
+  const auto kernel = nt::system_kernel();
+  if (!kernel) return failure(kernel.error());
+  return afd::AfdBackend::create(**kernel, options);
+}
+
+}  // namespace reactor

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include <reactor/event.hpp>
+#include <reactor/poller.hpp>
+#include <reactor/result.hpp>
+
+namespace reactor {
+
+/// What a backend has to supply. Not for programs: Poller, Registration and Waker are.
+///
+/// All but wait's callers may be on any thread at any time. A slot and its generation name a registration for as long
+/// as the backend lives; one that has ended (removed, or its socket was closed) is refused with
+/// bad_file_descriptor, but for remove, which then has nothing left to do.
+class Backend {
+ public:
+  struct Place {
+    std::uint32_t slot;
+    std::uint64_t generation;  // never 0, never used twice
+  };
+
+  Backend() = default;
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+  virtual ~Backend() = default;
+
+  [[nodiscard]] virtual Result<Place> add(NativeSocket socket, Token token, Interest interest, Mode mode) = 0;
+  [[nodiscard]] virtual Result<> modify(Place place, Interest interest, std::optional<Mode> mode) = 0;
+  [[nodiscard]] virtual Result<> drained(Place place, Interest direction) = 0;
+  [[nodiscard]] virtual Result<> remove(Place place) = 0;
+
+  /// Poller has checked the arguments: `room` is not empty, `timeout` not negative.
+  [[nodiscard]] virtual Result<std::size_t> wait(std::span<Event> room,
+                                                 std::optional<std::chrono::nanoseconds> timeout) = 0;
+  virtual void wake() noexcept = 0;
+  [[nodiscard]] virtual Stats stats() const noexcept = 0;
+
+  /// Gives everything back to the system; called once, by ~Poller. Only errors come of what is asked afterwards.
+  virtual void close() noexcept = 0;
+};
+
+/// The system's own: epoll on Linux, AFD on Windows.
+[[nodiscard]] Result<std::shared_ptr<Backend>> create_backend(const PollerOptions& options);
+
+}  // namespace reactor

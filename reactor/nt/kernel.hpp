@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include <reactor/nt/types.hpp>
+#include <reactor/result.hpp>
+
+namespace reactor::nt {
+
+/// A SOCKET, by its number.
+using SocketNumber = std::uintptr_t;
+
+/// The seam between the AFD backend and a kernel: the real one, or a simulated one in the tests.
+///
+/// Thin on purpose: what the kernel answers goes back as it is, and all judgement is the backend's. Every function may
+/// be called from any thread. docs/kernel-facts.md tells what each does and where that was seen.
+class Kernel {
+ public:
+  Kernel() = default;
+  Kernel(const Kernel&) = delete;
+  Kernel& operator=(const Kernel&) = delete;
+  virtual ~Kernel() = default;
+
+  /// NtCreateIoCompletion.
+  [[nodiscard]] virtual Result<HANDLE> create_port() = 0;
+
+  /// NtRemoveIoCompletionEx: sleeps until there is a packet or `timeout` is over (none: no end), then takes up to
+  /// packets.size() of them. STATUS_TIMEOUT leaves `removed` with any value: trust the status (fact:
+  /// port.timeout_removed). May end up to a clock tick early.
+  [[nodiscard]] virtual NTSTATUS remove(HANDLE port, std::span<FILE_IO_COMPLETION_INFORMATION> packets, ULONG& removed,
+                                        std::optional<std::chrono::nanoseconds> timeout) = 0;
+
+  /// NtSetIoCompletion: a packet made by hand; status and information are 0.
+  [[nodiscard]] virtual NTSTATUS post(HANDLE port, ULONG_PTR key, void* context) = 0;
+
+  /// NtCreateFile on \Device\Afd\..., associated with the port: its packets carry `key`.
+  [[nodiscard]] virtual Result<HANDLE> open_helper(HANDLE port, ULONG_PTR key) = 0;
+
+  /// NtDeviceIoControlFile with IOCTL_AFD_POLL; `poll` has `size_bytes` and is both what is asked and where the answer
+  /// goes. Unless it fails at once, `iosb` and `poll` belong to the kernel until the packet with `context` has been
+  /// taken from the port, or the call itself returned STATUS_SUCCESS on a handle that skips packets then.
+  [[nodiscard]] virtual NTSTATUS poll(HANDLE helper, IO_STATUS_BLOCK& iosb, AFD_POLL_INFO& poll, ULONG size_bytes,
+                                      void* context) = 0;
+
+  /// NtCancelIoFileEx: the request with that status block, or with none all that are pending on the handle. Their
+  /// packets follow. STATUS_NOT_FOUND: nothing was pending (any more).
+  virtual NTSTATUS cancel(HANDLE helper, IO_STATUS_BLOCK* request) = 0;
+
+  /// NtClose.
+  virtual void close(HANDLE handle) noexcept = 0;
+
+  /// The socket AFD knows, below any layered service provider: SIO_BASE_HANDLE, else SIO_BSP_HANDLE_POLL for as long as
+  /// the value changes. Errors: bad_file_descriptor (not open), not_a_socket, or not_supported when a provider hides
+  /// it.
+  [[nodiscard]] virtual Result<HANDLE> base_socket(SocketNumber socket) = 0;
+
+  /// SetFileCompletionNotificationModes with FILE_SKIP_COMPLETION_PORT_ON_SUCCESS.
+  [[nodiscard]] virtual bool skip_packet_on_success(HANDLE helper) = 0;
+
+  /// A monotonic clock.
+  [[nodiscard]] virtual std::chrono::nanoseconds now() = 0;
+};
+
+/// The kernel this program runs on. Made at first use, for the life of the process. Fails with function_not_supported
+/// when ntdll lacks a function, whose name the error's message gives.
+[[nodiscard]] Result<Kernel*> system_kernel();
+
+}  // namespace reactor::nt

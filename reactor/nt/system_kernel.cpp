@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+#define NOMINMAX
+#define WIN32_LEAN_AND_MEAN
+#include <winsock2.h>
+// winsock2.h first
+#include <mswsock.h>
+#include <windows.h>
+#include <winternl.h>
+
+#include <chrono>
+#include <cstddef>
+#include <string>
+#include <utility>
+
+// The NTSTATUS names are macros in windows.h; in nt/types.hpp they are constants.
+#undef STATUS_TIMEOUT
+#undef STATUS_PENDING
+#undef STATUS_INVALID_HANDLE
+#undef STATUS_INSUFFICIENT_RESOURCES
+#undef STATUS_CANCELLED
+#undef STATUS_NOT_FOUND
+#undef STATUS_SUCCESS
+#undef STATUS_OBJECT_TYPE_MISMATCH
+#undef NT_SUCCESS
+
+#include <reactor/nt/functions.hpp>
+#include <reactor/nt/handle.hpp>
+#include <reactor/nt/kernel.hpp>
+#include <reactor/nt/status.hpp>
+
+namespace reactor::nt {
+
+namespace {
+
+// The mirrored types against the real ones. FILE_IO_COMPLETION_INFORMATION and the AFD structures are in no header of
+// the SDK; OVERLAPPED_ENTRY is what the former looks like to GetQueuedCompletionStatusEx.
+static_assert(sizeof(HANDLE) == sizeof(::HANDLE) && sizeof(NTSTATUS) == sizeof(::NTSTATUS));
+static_assert(sizeof(ULONG) == sizeof(::ULONG) && sizeof(ULONG_PTR) == sizeof(::ULONG_PTR));
+static_assert(sizeof(SocketNumber) == sizeof(::SOCKET));
+static_assert(sizeof(IO_STATUS_BLOCK) == sizeof(::IO_STATUS_BLOCK));
+static_assert(alignof(IO_STATUS_BLOCK) == alignof(::IO_STATUS_BLOCK));
+static_assert(offsetof(IO_STATUS_BLOCK, Status) == offsetof(::IO_STATUS_BLOCK, Status));
+static_assert(offsetof(IO_STATUS_BLOCK, Information) == offsetof(::IO_STATUS_BLOCK, Information));
+static_assert(sizeof(FILE_IO_COMPLETION_INFORMATION) == sizeof(::OVERLAPPED_ENTRY));
+static_assert(alignof(AFD_POLL_INFO) == alignof(::LARGE_INTEGER));
+
+using NtCreateIoCompletionFn = NTSTATUS NTAPI(::HANDLE* port, ACCESS_MASK access, OBJECT_ATTRIBUTES* attributes,
+                                              ::ULONG threads);
+using NtRemoveIoCompletionExFn = NTSTATUS NTAPI(::HANDLE port, FILE_IO_COMPLETION_INFORMATION* entries, ::ULONG count,
+                                                ULONG* removed, LARGE_INTEGER* timeout, BOOLEAN alertable);
+using NtSetIoCompletionFn = NTSTATUS NTAPI(::HANDLE port, void* key, void* context, NTSTATUS status,
+                                           ::ULONG_PTR information);
+using NtCreateFileFn = NTSTATUS NTAPI(::HANDLE* file, ACCESS_MASK access, OBJECT_ATTRIBUTES* attributes,
+                                      IO_STATUS_BLOCK* iosb, LARGE_INTEGER* size, ::ULONG file_attributes,
+                                      ::ULONG share, ::ULONG disposition, ::ULONG options, void* ea, ::ULONG ea_length);
+using NtDeviceIoControlFileFn = NTSTATUS NTAPI(::HANDLE file, ::HANDLE event, void* apc, void* apc_context,
+                                               IO_STATUS_BLOCK* iosb, ::ULONG code, void* in, ::ULONG in_length,
+                                               void* out, ::ULONG out_length);
+using NtCancelIoFileExFn = NTSTATUS NTAPI(::HANDLE file, IO_STATUS_BLOCK* request, IO_STATUS_BLOCK* iosb);
+
+constexpr ::ULONG ioctl_afd_poll = 0x00012024;  // METHOD_BUFFERED: the same buffer serves as in and out
+
+std::error_code system_error() noexcept { return {static_cast<int>(GetLastError()), std::system_category()}; }
+
+class SystemKernel final : public Kernel {
+ public:
+  [[nodiscard]] Result<> resolve_functions() {
+    const auto found = resolve(
+        [](const char* name) { return reinterpret_cast<void*>(GetProcAddress(GetModuleHandleW(L"ntdll.dll"), name)); });
+    if (!found) return failure(found.error());
+    // In the order of function_names.
+    auto in_order = [&, i = std::size_t{0}]<class Function>(Function*& function) mutable {
+      function = reinterpret_cast<Function*>((*found)[i++]);
+    };
+    in_order(create_io_completion_);
+    in_order(remove_io_completion_);
+    in_order(set_io_completion_);
+    in_order(create_file_);
+    in_order(device_io_control_);
+    in_order(cancel_io_file_);
+    return {};
+  }
+
+  [[nodiscard]] Result<HANDLE> create_port() override {
+    ::HANDLE port = nullptr;
+    const NTSTATUS status = create_io_completion_(&port, IO_COMPLETION_ALL_ACCESS, nullptr, 0);
+    if (!NT_SUCCESS(status)) return failure(make_error(status));
+    return port;
+  }
+
+  [[nodiscard]] NTSTATUS remove(HANDLE port, std::span<FILE_IO_COMPLETION_INFORMATION> packets, ULONG& removed,
+                                std::optional<std::chrono::nanoseconds> timeout) override {
+    LARGE_INTEGER relative;  // negative: from now, in 100 ns; rounded up, so as not to come back early by rounding
+    if (timeout) relative.QuadPart = -((timeout->count() + 99) / 100);
+    return remove_io_completion_(port, packets.data(), static_cast<::ULONG>(packets.size()), &removed,
+                                 timeout ? &relative : nullptr, FALSE);
+  }
+
+  [[nodiscard]] NTSTATUS post(HANDLE port, ULONG_PTR key, void* context) override {
+    return set_io_completion_(port, reinterpret_cast<void*>(key), context, STATUS_SUCCESS, 0);
+  }
+
+  [[nodiscard]] Result<HANDLE> open_helper(HANDLE port, ULONG_PTR key) override {
+    // A name behind the device, or some Windows versions refuse to open it [mio#1444].
+    wchar_t path[] = L"\\Device\\Afd\\reactor";
+    constexpr auto bytes = static_cast<USHORT>(sizeof path - sizeof(wchar_t));
+    UNICODE_STRING name{bytes, bytes, path};
+    OBJECT_ATTRIBUTES attributes{};
+    attributes.Length = sizeof attributes;
+    attributes.ObjectName = &name;
+    IO_STATUS_BLOCK iosb{};
+    ::HANDLE opened = nullptr;
+    constexpr ::ULONG share = FILE_SHARE_READ | FILE_SHARE_WRITE;
+    const NTSTATUS status =
+        create_file_(&opened, SYNCHRONIZE, &attributes, &iosb, nullptr, 0, share, 1 /* FILE_OPEN */, 0, nullptr, 0);
+    if (!NT_SUCCESS(status)) return failure(make_error(status));
+    Handle helper(*this, opened);
+    if (CreateIoCompletionPort(opened, port, key, 0) == nullptr) return failure(system_error());
+    return helper.release();
+  }
+
+  [[nodiscard]] NTSTATUS poll(HANDLE helper, IO_STATUS_BLOCK& iosb, AFD_POLL_INFO& poll, ULONG size_bytes,
+                              void* context) override {
+    return device_io_control_(helper, nullptr, nullptr, context, &iosb, ioctl_afd_poll, &poll, size_bytes, &poll,
+                              size_bytes);
+  }
+
+  NTSTATUS cancel(HANDLE helper, IO_STATUS_BLOCK* request) override {
+    IO_STATUS_BLOCK iosb{};
+    return cancel_io_file_(helper, request, &iosb);
+  }
+
+  void close(HANDLE handle) noexcept override { CloseHandle(handle); }
+
+  [[nodiscard]] Result<HANDLE> base_socket(SocketNumber socket) override {
+    // Wine 8 answers SIO_BASE_HANDLE for any number; SO_TYPE is asked of sockets alone, and on Windows costs no kernel
+    // call.
+    int type = 0, length = sizeof type;
+    if (getsockopt(socket, SOL_SOCKET, SO_TYPE, reinterpret_cast<char*>(&type), &length) != 0) {
+      return failure(why_no_socket(socket));
+    }
+    SocketNumber current = socket;
+    // Some layered service providers break SIO_BASE_HANDLE on purpose, but let the other through, which then may name a
+    // socket that is itself layered [wepoll#5, libzmq#4221, mio#1314]. Bounded, should a provider go in circles.
+    for (int layers = 0; layers < 16; layers++) {
+      SocketNumber below = 0;
+      if (ask(current, SIO_BASE_HANDLE, below)) return as_handle(below);
+      if (!ask(current, SIO_BSP_HANDLE_POLL, below) || below == current) break;
+      current = below;
+    }
+    return failure(std::errc::not_supported);
+  }
+
+  [[nodiscard]] bool skip_packet_on_success(HANDLE helper) override {
+    return SetFileCompletionNotificationModes(helper, FILE_SKIP_COMPLETION_PORT_ON_SUCCESS) != FALSE;
+  }
+
+  [[nodiscard]] std::chrono::nanoseconds now() override {
+    return std::chrono::steady_clock::now().time_since_epoch();  // QueryPerformanceCounter
+  }
+
+ private:
+  static HANDLE as_handle(SocketNumber socket) noexcept { return reinterpret_cast<HANDLE>(socket); }
+
+  static bool ask(SocketNumber socket, DWORD what, SocketNumber& answer) noexcept {
+    DWORD bytes = 0;
+    return WSAIoctl(socket, what, nullptr, 0, &answer, sizeof answer, &bytes, nullptr, nullptr) == 0 &&
+           answer != INVALID_SOCKET;
+  }
+
+  // Winsock says the same of a number that is not open and of a handle of another kind.
+  static std::errc why_no_socket(SocketNumber socket) noexcept {
+    DWORD flags = 0;
+    return GetHandleInformation(as_handle(socket), &flags) != FALSE ? std::errc::not_a_socket
+                                                                    : std::errc::bad_file_descriptor;
+  }
+
+  NtCreateIoCompletionFn* create_io_completion_ = nullptr;
+  NtRemoveIoCompletionExFn* remove_io_completion_ = nullptr;
+  NtSetIoCompletionFn* set_io_completion_ = nullptr;
+  NtCreateFileFn* create_file_ = nullptr;
+  NtDeviceIoControlFileFn* device_io_control_ = nullptr;
+  NtCancelIoFileExFn* cancel_io_file_ = nullptr;
+};
+
+}  // namespace
+
+Result<Kernel*> system_kernel() {
+  static SystemKernel kernel;
+  static const Result<> resolved = kernel.resolve_functions();
+  if (!resolved) return failure(resolved.error());
+  return &kernel;
+}
+
+}  // namespace reactor::nt

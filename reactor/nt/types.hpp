@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+// What the NT kernel reads and writes, mirrored: same names, same layout, no operating-system header.
+// reactor/nt/system_kernel.cpp asserts each size and offset against the real headers where those exist. The AFD
+// structures are in no public header; their layout is that of docs/kernel-facts.md, seen on Wine 8 and used alike by
+// every program that speaks to AFD.
+
+namespace reactor::nt {
+
+using HANDLE = void*;
+using ULONG = std::uint32_t;
+using ULONG_PTR = std::uintptr_t;
+using NTSTATUS = std::int32_t;
+
+inline constexpr NTSTATUS STATUS_SUCCESS = 0;
+inline constexpr NTSTATUS STATUS_TIMEOUT = 0x102;
+inline constexpr NTSTATUS STATUS_PENDING = 0x103;
+inline constexpr NTSTATUS STATUS_INVALID_HANDLE = static_cast<NTSTATUS>(0xC0000008);
+inline constexpr NTSTATUS STATUS_OBJECT_TYPE_MISMATCH = static_cast<NTSTATUS>(0xC0000024);
+inline constexpr NTSTATUS STATUS_INSUFFICIENT_RESOURCES = static_cast<NTSTATUS>(0xC000009A);
+inline constexpr NTSTATUS STATUS_CANCELLED = static_cast<NTSTATUS>(0xC0000120);
+inline constexpr NTSTATUS STATUS_NOT_FOUND = static_cast<NTSTATUS>(0xC0000225);
+
+/// STATUS_TIMEOUT and STATUS_PENDING pass too: they are successes to the kernel.
+[[nodiscard]] constexpr bool NT_SUCCESS(NTSTATUS status) noexcept { return status >= 0; }
+
+struct IO_STATUS_BLOCK {
+  union {
+    NTSTATUS Status;
+    void* Pointer;
+  };
+  ULONG_PTR Information;
+};
+
+struct FILE_IO_COMPLETION_INFORMATION {
+  void* KeyContext;
+  void* ApcContext;
+  IO_STATUS_BLOCK IoStatusBlock;
+};
+
+inline constexpr ULONG AFD_POLL_RECEIVE = 0x001;
+inline constexpr ULONG AFD_POLL_RECEIVE_EXPEDITED = 0x002;
+inline constexpr ULONG AFD_POLL_SEND = 0x004;
+inline constexpr ULONG AFD_POLL_DISCONNECT = 0x008;   // the peer sent FIN
+inline constexpr ULONG AFD_POLL_ABORT = 0x010;        // the connection was reset
+inline constexpr ULONG AFD_POLL_LOCAL_CLOSE = 0x020;  // closesocket here; reported whatever the mask
+inline constexpr ULONG AFD_POLL_CONNECT = 0x040;      // stays set for ever after: never ask for it, SEND says the same
+inline constexpr ULONG AFD_POLL_ACCEPT = 0x080;
+inline constexpr ULONG AFD_POLL_CONNECT_FAIL = 0x100;
+
+struct AFD_POLL_HANDLE_INFO {
+  HANDLE Handle;
+  ULONG Events;
+  NTSTATUS Status;
+};
+
+/// The head of a poll; NumberOfHandles times AFD_POLL_HANDLE_INFO follow.
+struct AFD_POLL_INFO {
+  std::int64_t Timeout;  // in 100 ns; negative: from now; INT64_MAX: never
+  ULONG NumberOfHandles;
+  ULONG Exclusive;
+};
+
+inline constexpr std::int64_t poll_never_times_out = INT64_MAX;
+
+/// A poll of one socket.
+struct AfdPollOne {
+  AFD_POLL_INFO info;
+  AFD_POLL_HANDLE_INFO handle;
+};
+
+static_assert(sizeof(IO_STATUS_BLOCK) == 2 * sizeof(void*));
+static_assert(alignof(IO_STATUS_BLOCK) == alignof(void*));
+static_assert(offsetof(IO_STATUS_BLOCK, Information) == sizeof(void*));
+static_assert(sizeof(FILE_IO_COMPLETION_INFORMATION) == 4 * sizeof(void*));
+static_assert(offsetof(FILE_IO_COMPLETION_INFORMATION, ApcContext) == sizeof(void*));
+static_assert(offsetof(FILE_IO_COMPLETION_INFORMATION, IoStatusBlock) == 2 * sizeof(void*));
+static_assert(sizeof(AFD_POLL_INFO) == 16 && alignof(AFD_POLL_INFO) == 8);
+static_assert(offsetof(AFD_POLL_INFO, NumberOfHandles) == 8 && offsetof(AFD_POLL_INFO, Exclusive) == 12);
+static_assert(sizeof(AFD_POLL_HANDLE_INFO) == 8 + sizeof(void*));
+static_assert(offsetof(AFD_POLL_HANDLE_INFO, Events) == sizeof(void*));
+static_assert(offsetof(AFD_POLL_HANDLE_INFO, Status) == sizeof(void*) + 4);
+static_assert(offsetof(AfdPollOne, handle) == 16);
+
+}  // namespace reactor::nt

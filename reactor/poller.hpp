@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include <reactor/event.hpp>
+#include <reactor/export.hpp>
+#include <reactor/result.hpp>
+
+namespace reactor {
+
+class Backend;
+
+/// The system's own socket: a SOCKET on Windows, a file descriptor on Linux.
+#ifdef _WIN32
+using NativeSocket = std::uintptr_t;
+#else
+using NativeSocket = int;
+#endif
+inline constexpr NativeSocket invalid_socket = static_cast<NativeSocket>(-1);
+
+struct PollerOptions {
+  /// Windows: take the answer to a poll that completes in the call itself from there, without a packet, where the
+  /// kernel can do that (it is asked once). Off only to measure or to test the ordinary path.
+  bool inline_completions = true;
+};
+
+/// What a Poller has done since it was created, and what it holds now. On Linux a field that has no meaning there is 0.
+struct Stats {
+  // Kernel calls, by kind.
+  std::uint64_t wait_calls = 0;    ///< NtRemoveIoCompletionEx; epoll_wait
+  std::uint64_t arm_calls = 0;     ///< AFD_POLL; epoll_ctl
+  std::uint64_t cancel_calls = 0;  ///< NtCancelIoFileEx
+  std::uint64_t post_calls = 0;    ///< NtSetIoCompletion; a write to the eventfd
+  std::uint64_t other_calls = 0;   ///< opening and closing handles, asking for base sockets
+  // What came of them.
+  std::uint64_t events = 0;              ///< events given to callers of wait
+  std::uint64_t inline_completions = 0;  ///< polls that were answered in the call
+  std::uint64_t packets = 0;             ///< packets taken from the port
+  std::uint64_t spurious = 0;            ///< completions that nobody wanted to hear of (any more)
+  std::uint64_t unknown_packets = 0;     ///< packets that were nobody's, dropped
+  std::uint64_t wakes = 0;               ///< waits ended by a Waker
+  // What is held now.
+  std::uint64_t registrations = 0;
+  std::uint64_t pending_polls = 0;  ///< requests that the kernel holds
+  std::uint64_t helper_handles = 0;
+  std::uint64_t arena_blocks = 0;
+  std::uint64_t memory_bytes = 0;  ///< the arena and the look-up table
+
+  [[nodiscard]] constexpr std::uint64_t kernel_calls() const noexcept {
+    return wait_calls + arm_calls + cancel_calls + post_calls + other_calls;
+  }
+};
+
+/// A socket's place in a Poller. Removes itself when destroyed. Any thread may use it, one at a time.
+///
+/// It may outlive its Poller and its socket: what it is asked then fails with std::errc::bad_file_descriptor, and so
+/// does everything asked of one that was moved from or removed.
+class REACTOR_API Registration {
+ public:
+  Registration() noexcept = default;
+  Registration(Registration&& other) noexcept;
+  Registration& operator=(Registration&& other) noexcept;
+  Registration(const Registration&) = delete;
+  Registration& operator=(const Registration&) = delete;
+  ~Registration();
+
+  /// Replaces the interest and keeps the mode. Also ends the silence of oneshot and edge: what is ready is told again.
+  [[nodiscard]] Result<> modify(Interest interest);
+  [[nodiscard]] Result<> modify(Interest interest, Mode mode);
+
+  /// Mode::edge: I/O in this direction said would-block, so tell of it again. Has no effect in other modes.
+  [[nodiscard]] Result<> drained(Interest direction);
+
+  /// After it returns, no wait that begins later tells of this registration. Does not close the socket.
+  /// A second time: std::errc::bad_file_descriptor. Of a socket that was closed meanwhile it succeeds.
+  [[nodiscard]] Result<> remove();
+
+ private:
+  friend class Poller;
+  Registration(std::shared_ptr<Backend> backend, std::uint32_t slot, std::uint64_t generation) noexcept;
+
+  std::shared_ptr<Backend> backend_;
+  std::uint64_t generation_ = 0;
+  std::uint32_t slot_ = 0;
+};
+
+/// Ends a wait from any thread. A copy wakes the same Poller; after the Poller's end, waking has no effect.
+class REACTOR_API Waker {
+ public:
+  /// Lets one wait return: the one under way, or else the next. Never lost; many before the next wait count as one.
+  /// May be called from any thread; costs a kernel call unless a wake is on its way already.
+  void wake() const noexcept;
+
+ private:
+  friend class Poller;
+  explicit Waker(std::shared_ptr<Backend> backend) noexcept;
+
+  std::shared_ptr<Backend> backend_;
+};
+
+/// Tells when sockets are ready.
+///
+/// Threads: add, waker and stats, and all of Registration and Waker, may be used while other threads wait; several
+/// threads may wait at once, and each event goes to one of them (with Mode::level a socket that stays ready is told to
+/// others too: use Mode::oneshot there). A Poller must not be moved or destroyed while a thread is in one of its
+/// functions.
+///
+/// Sockets should be non-blocking: readiness is a hint that other threads, or the peer, may have outdated. A socket may
+/// be in several Pollers. Remove it before it is closed, or close it and the registration ends by itself; either is
+/// safe.
+class REACTOR_API Poller {
+ public:
+  /// Fails with the system's reason, or on Windows with std::errc::function_not_supported when ntdll lacks a function,
+  /// whose name the error's message gives.
+  [[nodiscard]] static Result<Poller> create(const PollerOptions& options = {});
+
+  /// A Poller on a backend of one's own making: for tests.
+  explicit Poller(std::shared_ptr<Backend> backend) noexcept;
+
+  Poller(Poller&&) noexcept = default;
+  Poller& operator=(Poller&& other) noexcept;
+  Poller(const Poller&) = delete;
+  Poller& operator=(const Poller&) = delete;
+  ~Poller();
+
+  /// Registers a socket. Errors: file_exists when it is registered here already, bad_file_descriptor when it is not
+  /// open, not_a_socket when it is something that cannot be polled, not_enough_memory, or the system's own. On Windows
+  /// a socket that has been told of and not been waited for since cannot be told from a new one that got its number:
+  /// added again then, the new registration replaces the old one (docs/architecture.md says why).
+  [[nodiscard]] Result<Registration> add(NativeSocket socket, Token token, Interest interest, Mode mode = Mode::level);
+
+  /// Waits until something is ready, a wake, or the end of `timeout` (none: no end), and tells of as many registrations
+  /// as `room` has room for; those that had to wait come first the next time. The result lies in `room`; it is empty
+  /// after a wake or at the end of the time, which by a monotonic clock is never early.
+  /// Errors: invalid_argument for an empty room or a negative time-out, bad_file_descriptor after a move.
+  [[nodiscard]] Result<std::span<const Event>> wait(std::span<Event> room,
+                                                    std::optional<std::chrono::nanoseconds> timeout = std::nullopt);
+
+  [[nodiscard]] Waker waker() const noexcept;
+
+  [[nodiscard]] Stats stats() const noexcept;
+
+ private:
+  std::shared_ptr<Backend> backend_;
+};
+
+}  // namespace reactor

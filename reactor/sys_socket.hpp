@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include <reactor/poller.hpp>
+#include <reactor/result.hpp>
+#include <reactor/socket.hpp>
+
+/// What a system supplies to Address and Socket, once per system: epoll/sys_socket.cpp and nt/sys_socket.cpp. A
+/// sockaddr is a span of bytes here, so that no header of the system is needed. Nothing allocates.
+///
+/// Errors are generic codes, so that they compare with std::errc on every system: what a call on a non-blocking socket
+/// cannot do now is operation_would_block, and invalid_socket is bad_file_descriptor.
+namespace reactor::sys {
+
+// The sockaddrs of the systems, byte for byte; each system asserts that its own look like this.
+#ifdef _WIN32
+inline constexpr std::uint16_t family_ipv6 = 23;
+#else
+inline constexpr std::uint16_t family_ipv6 = 10;
+#endif
+inline constexpr std::uint16_t family_ipv4 = 2;
+inline constexpr std::uint16_t family_unix = 1;
+
+struct SockaddrIn {
+  std::uint16_t family;
+  std::array<std::uint8_t, 2> port;  // high byte first
+  std::array<std::byte, 4> ip;
+  std::array<std::byte, 8> zero;
+};
+
+struct SockaddrIn6 {
+  std::uint16_t family;
+  std::array<std::uint8_t, 2> port;  // high byte first
+  std::uint32_t flow_info;
+  std::array<std::byte, 16> ip;
+  std::uint32_t scope;
+};
+
+struct SockaddrUn {
+  std::uint16_t family;
+  std::array<char, 108> path;
+};
+
+/// IP numbers of 4 or 16 bytes, by the size of `ip`. False when the text is no such number.
+[[nodiscard]] bool ip_from_text(std::string_view text, std::span<std::byte> ip) noexcept;
+using IpText = std::array<char, 46>;  // INET6_ADDRSTRLEN
+[[nodiscard]] std::string_view text_from_ip(std::span<const std::byte> ip, IpText& room) noexcept;
+
+/// Makes sockets usable in this process: done once, asked for by everything that makes one. Does nothing on Linux.
+[[nodiscard]] Result<> start() noexcept;
+
+enum class Kind : std::uint8_t { stream, datagram };
+/// Non-blocking and not inheritable; one for IPv6 is for IPv6 only.
+[[nodiscard]] Result<NativeSocket> open(Address::Family family, Kind kind) noexcept;
+void close(NativeSocket socket) noexcept;
+
+/// A connect that is under way is a success.
+[[nodiscard]] Result<> connect(NativeSocket socket, std::span<const std::byte> to) noexcept;
+[[nodiscard]] Result<> bind(NativeSocket socket, std::span<const std::byte> at) noexcept;
+[[nodiscard]] Result<> listen(NativeSocket socket, int backlog) noexcept;
+/// Non-blocking and not inheritable.
+[[nodiscard]] Result<NativeSocket> accept(NativeSocket socket) noexcept;
+
+[[nodiscard]] Result<std::size_t> receive(NativeSocket socket, std::span<std::byte> into) noexcept;
+enum class Urgent : bool { no, yes };
+[[nodiscard]] Result<std::size_t> send(NativeSocket socket, std::span<const std::byte> from, Urgent urgent) noexcept;
+[[nodiscard]] Result<std::size_t> send_to(NativeSocket socket, std::span<const std::byte> from,
+                                          std::span<const std::byte> to) noexcept;
+struct Received {
+  std::size_t size;
+  std::size_t address_size;  // 0: a sender without an address
+};
+/// message_size when the datagram does not fit.
+[[nodiscard]] Result<Received> receive_from(NativeSocket socket, std::span<std::byte> into,
+                                            std::span<std::byte> address) noexcept;
+[[nodiscard]] Result<> shutdown(NativeSocket socket, Shutdown which) noexcept;
+
+enum class End : std::uint8_t { local, peer };
+/// The size of the address that is written into `address`.
+[[nodiscard]] Result<std::size_t> name(NativeSocket socket, End end, std::span<std::byte> address) noexcept;
+
+enum class Option : std::uint8_t {
+  send_buffer,
+  receive_buffer,
+  no_delay,
+  abortive_close,
+  claim_address,  // TcpListener::bind says what it promises
+};
+[[nodiscard]] Result<> set(NativeSocket socket, Option option, int value) noexcept;
+[[nodiscard]] Result<std::error_code> take_error(NativeSocket socket) noexcept;
+
+}  // namespace reactor::sys

@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""Keeps docs/kernel-facts.md: what the gates found, beside what public sources say. Nobody types a value into it.
+
+usage: facts.py --check GATES.json    compare a run with the facts on record for its system, and the page with the record
+       facts.py --record GATES.json   put a run on record (docs/facts/) and write the page anew
+
+The page is made of docs/kernel-facts.in.md, where a line `@fact ID | what public sources say` stands for a row of a
+table with a column for each system on record, and `@figures` for a table of the figures, which differ from run to run.
+Systems on record are told apart by name: Wine by its version, Windows by its build, both by their architecture.
+"""
+import json
+import pathlib
+import sys
+
+DOCS = pathlib.Path(__file__).resolve().parent.parent / "docs"
+RECORDS, TEMPLATE, PAGE = DOCS / "facts", DOCS / "kernel-facts.in.md", DOCS / "kernel-facts.md"
+
+
+class Problem(Exception):
+    pass
+
+
+def system_name(run):
+    system = run["system"]
+    base = f"Wine {system['wine']}" if system["wine"] else f"Windows {system['windows']}"
+    return base if system["architecture"] == "x64" else f"{base} {system['architecture']}"
+
+
+def record_path(run):
+    return RECORDS / (system_name(run).lower().replace(" ", "-") + ".json")
+
+
+def facts_of(run, kind):
+    return {f["id"]: f for gate in run["gates"] for f in gate["facts"] if f["kind"] == kind}
+
+
+def load(path):
+    try:
+        return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise Problem(f"cannot read {path}: {error}") from error
+
+
+def cell(text):
+    return text.replace("|", "\\|")
+
+
+def table(header, rows):
+    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
+    return lines + ["| " + " | ".join(cell(c) for c in row) + " |" for row in rows]
+
+
+def make_page(runs):
+    """runs: name -> run, Wine first. A system nobody has run the gates on yet still has its column, empty."""
+    names = list(runs)
+    columns = names if any(n.startswith("Windows") for n in names) else names + ["Windows"]
+    facts = {name: facts_of(runs[name], "fact") for name in names}
+    asked = {}
+    for name in names:
+        for fact_id, found in facts[name].items():
+            asked.setdefault(fact_id, found["asked"])
+    used, out, rows = set(), [], []
+    for line in TEMPLATE.read_text(encoding="utf-8").splitlines() + [""]:
+        if line.startswith("@fact "):
+            fact_id, _, public = (part.strip() for part in line[len("@fact "):].partition("|"))
+            if fact_id not in asked:
+                raise Problem(f"{TEMPLATE.name} speaks of a fact that no gate on record found: {fact_id}")
+            used.add(fact_id)
+            rows.append([asked[fact_id]] + [facts.get(c, {}).get(fact_id, {}).get("came", "") for c in columns] + [public])
+            continue
+        if rows:
+            out += table(["asked", *columns, "public sources on real Windows"], rows)
+            rows = []
+        if line == "@figures":
+            figures = {name: facts_of(runs[name], "figure") for name in names}
+            ids = dict.fromkeys(i for name in names for i in figures[name])
+            out += table(["figure", *names], [
+                [next(figures[n][i]["asked"] for n in names if i in figures[n])]
+                + [figures[n].get(i, {}).get("came", "") for n in names] for i in ids])
+        else:
+            out.append(line)
+    if missing := sorted(set(asked) - used):
+        raise Problem(f"{TEMPLATE.name} does not speak of these facts: {', '.join(missing)}")
+    return "\n".join(out).rstrip() + "\n"
+
+
+def runs_on_record():
+    runs = [load(path) for path in sorted(RECORDS.glob("*.json"))]
+    return {system_name(run): run for run in sorted(runs, key=lambda r: r["system"]["wine"] is None)}
+
+
+def check(run):
+    on_record = runs_on_record()
+    if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != make_page(on_record):
+        raise Problem(f"{PAGE.name} is not what its template and its records make: run facts.py --record")
+    name = system_name(run)
+    if name not in on_record:
+        return f"no facts on record for {name}; scripts/facts.py --record would add them"
+    now, then = facts_of(run, "fact"), facts_of(on_record[name], "fact")
+    different = [f"{i}: on record {then.get(i, {}).get('came')}, now {now.get(i, {}).get('came')}"
+                 for i in dict.fromkeys([*then, *now]) if then.get(i, {}).get("came") != now.get(i, {}).get("came")]
+    if different:
+        raise Problem(f"{name} does not do what is on record:\n  " + "\n  ".join(different))
+    return f"all {len(now)} facts are as on record for {name} in docs/kernel-facts.md"
+
+
+def record(run):
+    if len(run["gates"]) != 4 or not all(gate["passed"] for gate in run["gates"]):
+        raise Problem("only a run with four green gates goes on record")
+    RECORDS.mkdir(exist_ok=True)
+    record_path(run).write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
+    PAGE.write_text(make_page(runs_on_record()), encoding="utf-8")
+    return f"{system_name(run)} is on record; {PAGE.name} is written"
+
+
+def main():
+    actions = {"--check": check, "--record": record}
+    if len(sys.argv) != 3 or sys.argv[1] not in actions:
+        sys.exit(__doc__)
+    try:
+        print(f"PASS facts: {actions[sys.argv[1]](load(sys.argv[2]))}")
+    except Problem as problem:
+        sys.exit(f"FAIL facts: {problem}")
+
+
+main()

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Installs by package name what is missing for the parts named, and is quiet when nothing is.
+#   scripts/setup.sh [wine|linux|clang|lint]...      (all of them when none is named)
+set -euo pipefail
+
+packages_for() {
+  case $1 in
+    wine) echo cmake ninja-build python3 g++-mingw-w64-x86-64-posix wine64 doctest-dev netcat-openbsd ;;
+    linux) echo cmake ninja-build python3 g++ doctest-dev netcat-openbsd pkgconf ;;
+    clang) echo cmake ninja-build python3 g++ clang-19 libclang-rt-19-dev doctest-dev netcat-openbsd pkgconf ;;
+    lint) echo python3 clang-format-19 clang-tidy-19 shellcheck ;;
+    *)
+      echo "setup.sh: no part '$1': wine, linux, clang or lint" >&2
+      return 1
+      ;;
+  esac
+}
+
+parts=("$@")
+[ ${#parts[@]} -gt 0 ] || parts=(wine linux clang lint)
+missing=()
+for part in "${parts[@]}"; do
+  packages=$(packages_for "$part")
+  for package in $packages; do
+    case " ${missing[*]} " in *" $package "*) continue ;; esac
+    state=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
+    [ "$state" = installed ] || missing+=("$package")
+  done
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+echo "setup: installing ${missing[*]}"
+as_root=()
+[ "$(id -u)" -eq 0 ] || as_root=(sudo)
+log=$(mktemp)
+run() {
+  if ! "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive "$@" >>"$log" 2>&1; then
+    cat "$log" >&2
+    echo "setup.sh: '$*' failed" >&2
+    exit 1
+  fi
+}
+run apt-get update
+run apt-get install -y --no-install-recommends "${missing[@]}"
+rm -f "$log"

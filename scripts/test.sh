@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# Passes all tests: installs what is missing, checks format and lint, builds and tests each preset, ends with a table.
+#   scripts/test.sh [format|lint|linux|linux-clang-asan|linux-clang-tsan|wine|mutations]...   (all of them when none is named)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+all=(format lint linux linux-clang-asan linux-clang-tsan wine mutations)
+parts=("$@")
+[ ${#parts[@]} -gt 0 ] || parts=("${all[@]}")
+
+sources() { git ls-files --cached --others --exclude-standard '*.cpp' '*.hpp' '*.c' '*.h'; }
+
+# What is compiled for Windows alone. The consumer projects are compiled against an install tree, by their own tests.
+windows_sources='^(poc/.*|reactor/nt/sys.*|reactor/afd/system_backend)\.cpp$'
+
+# The part's own words go to its log; what it counted to $counted.
+run_format() {
+  sources | xargs clang-format-19 --dry-run --Werror
+  counted="$(sources | wc -l) files"
+}
+
+run_lint() {
+  shellcheck scripts/*.sh .ci/run
+  python3 -m compileall -q scripts
+  scripts/check_house.py
+  scripts/check_readme.py
+  cmake --preset linux
+  cmake --preset wine
+  # The tests are left out of clang-tidy: its analyzer spends minutes on doctest's macros.
+  sources | grep -E '^(reactor|examples)/.*\.cpp$' | grep -vE "$windows_sources" |
+    xargs -P "$(nproc)" -n 1 clang-tidy-19 --quiet -p build/linux
+  sources | grep -E "$windows_sources" | xargs -P "$(nproc)" -n 1 scripts/tidy_windows.sh
+  counted="$(sources | grep -cE '^(reactor|examples|poc)/.*\.cpp$') files"
+}
+
+run_preset() {  # PRESET
+  cmake --workflow --preset "$1"
+  local ran failed
+  ran=$(sed -n 's/.*tests passed, [0-9]* tests failed out of \([0-9]*\).*/\1/p' "$log" | tail -n 1)
+  failed=$(sed -n 's/.*tests passed, \([0-9]*\) tests failed out of.*/\1/p' "$log" | tail -n 1)
+  counted="$((ran - failed)) of $ran tests"
+  passed_tests=$((ran - failed))
+  if [ "$1" = wine ] && [ -x build/linux/tests/parity_test ]; then
+    scripts/compare_parity.py build/linux/tests/parity_test -- scripts/wine.sh build/wine/tests/parity_test.exe
+    counted="$counted; the same parity tests as on Linux"
+  fi
+}
+
+run_mutations() {
+  scripts/mutate.py
+  counted="$(grep -c '^caught' "$log") deliberate defects, each caught"
+}
+
+needs() {  # PART: what scripts/setup.sh installs for it
+  case $1 in
+    format) echo lint ;;
+    lint) echo lint linux wine ;;
+    mutations) echo clang ;;
+    linux) echo linux ;;
+    linux-clang-*) echo clang ;;
+    wine) echo wine ;;
+    *)
+      echo "test.sh: no part '$1': ${all[*]}" >&2
+      return 1
+      ;;
+  esac
+}
+
+setup=()
+for part in "${parts[@]}"; do
+  needed=$(needs "$part")
+  # shellcheck disable=SC2206  # words on purpose
+  setup+=($needed)
+done
+scripts/setup.sh "${setup[@]}"
+
+mkdir -p build/log
+rows=() total=0 failed_parts=0
+for part in "${parts[@]}"; do
+  log=build/log/$part.log
+  counts=build/log/$part.counts
+  start=$SECONDS
+  printf '%s ...\n' "$part"
+  rm -f "$counts"
+  # A subshell with errexit: the first command that fails ends the part.
+  set +e
+  (
+    set -e
+    counted='' passed_tests=0
+    case $part in
+      format) run_format ;;
+      lint) run_lint ;;
+      mutations) run_mutations ;;
+      *) run_preset "$part" ;;
+    esac >"$log" 2>&1
+    printf '%s\n%s\n' "$counted" "$passed_tests" >"$counts"
+  )
+  code=$?
+  set -e
+  if [ $code -eq 0 ]; then
+    verdict=PASS
+    { read -r counted && read -r tests; } <"$counts"
+    total=$((total + tests))
+  else
+    verdict=FAIL counted="see $log"
+    failed_parts=$((failed_parts + 1))
+    tail -n 60 "$log"
+  fi
+  rows+=("$(printf '%-18s %-5s %5s s  %s' "$part" "$verdict" "$((SECONDS - start))" "$counted")")
+done
+
+printf '\n%-18s %-5s %7s  %s\n' part verdict time checked
+printf '%s\n' "${rows[@]}"
+if [ $failed_parts -gt 0 ]; then
+  printf '\nFAIL tests: %s of %s parts failed\n' "$failed_parts" "${#parts[@]}"
+  exit 1
+fi
+printf '\nPASS tests: all %s parts\n%s passed, 0 failed\n' "${#parts[@]}" "$total"

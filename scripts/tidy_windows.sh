@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# clang-tidy for one source of the Windows build: clang has to be told where GCC's MinGW keeps its headers, and not to be
+# told an option that only GCC has.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+mkdir -p build/wine/tidy
+sed 's/ -fno-keep-inline-dllexport//' build/wine/compile_commands.json >build/wine/tidy/compile_commands.$$
+mv build/wine/tidy/compile_commands.$$ build/wine/tidy/compile_commands.json
+arguments=(--extra-arg=--target=x86_64-w64-windows-gnu --extra-arg=-nostdinc++)
+while read -r folder; do
+  arguments+=("--extra-arg=-isystem$folder")
+done < <(x86_64-w64-mingw32-g++-posix -E -x c++ -v /dev/null 2>&1 >/dev/null | sed -n 's,^ \(/.*/include/c++.*\),\1,p')
+exec clang-tidy-19 --quiet -p build/wine/tidy "${arguments[@]}" "$1"

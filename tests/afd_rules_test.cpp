@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: MIT
+//
+// The rules of design.md that need a kernel which does as it is told: the AFD backend over FakeKernel, on any system.
+#include <reactor/afd/afd_backend.hpp>
+#include <reactor/afd/masks.hpp>
+
+#include <doctest/doctest.h>
+
+#include <array>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "allocation_count.hpp"
+#include "fake_kernel.hpp"
+
+using namespace reactor;
+using namespace reactor::nt;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto a = NativeSocket{100}, b = NativeSocket{104}, c = NativeSocket{108};
+
+HANDLE base(NativeSocket socket) { return FakeKernel::handle(static_cast<std::uintptr_t>(socket)); }
+
+struct Fixture {
+  FakeKernel kernel;
+  std::optional<Poller> poller;
+  std::array<Event, 16> room;
+
+  explicit Fixture(const PollerOptions& options = {}) { poller.emplace(*afd::AfdBackend::create(kernel, options)); }
+  ~Fixture() {
+    poller.reset();
+    CHECK(kernel.violations == std::vector<std::string>{});
+    CHECK(kernel.open.size() == 0);
+    if (!kernel.keeps_what_is_cancelled) CHECK(kernel.pending.size() == 0);
+  }
+  Fixture(const Fixture&) = delete;
+  Fixture& operator=(const Fixture&) = delete;
+
+  Registration add(NativeSocket socket, Interest interest = Interest::readable, Mode mode = Mode::level) {
+    auto added = poller->add(socket, Token{static_cast<std::uint64_t>(socket)}, interest, mode);
+    REQUIRE(added.has_value());
+    return std::move(*added);
+  }
+  std::vector<Event> wait(std::chrono::nanoseconds timeout = 0ns, std::size_t size = 16) {
+    const auto told = poller->wait(std::span(room).first(size), timeout);
+    REQUIRE(told.has_value());
+    return {told->begin(), told->end()};
+  }
+  // The sockets that a wait tells of, and nothing else than that they are readable.
+  std::multiset<NativeSocket> readable(std::size_t size = 16) {
+    std::multiset<NativeSocket> sockets;
+    for (const Event& event : wait(0ns, size)) {
+      CHECK(event.readiness() == Readiness::readable);
+      sockets.insert(static_cast<NativeSocket>(event.token()));
+    }
+    return sockets;
+  }
+};
+
+using Sockets = std::multiset<NativeSocket>;
+
+}  // namespace
+
+TEST_CASE("rule 1: a wider interest waits until the poll that is pending has come back") {
+  Fixture f;
+  auto registration = f.add(a, Interest::readable);
+  CHECK(f.wait().empty());
+  const ULONG narrow = f.kernel.pending_on(base(a))->mask;
+  CHECK(narrow == afd::poll_mask(Interest::readable | afd::endings));
+  REQUIRE(registration.modify(Interest::readable | Interest::writable));
+  f.kernel.ready[base(a)] = AFD_POLL_SEND;
+  f.kernel.keeps_what_is_cancelled = true;
+  CHECK(f.wait().empty());
+  CHECK(f.kernel.cancels == 1);
+  REQUIRE(f.kernel.pending.size() == 1);
+  CHECK(f.kernel.pending_on(base(a))->mask == narrow);
+  f.kernel.keeps_what_is_cancelled = false;
+  f.kernel.complete(base(a), 0, STATUS_CANCELLED);
+  const auto events = f.wait();
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].readiness() == Readiness::writable);
+}
+
+TEST_CASE("rule 1: an interest that the pending poll covers costs no kernel call") {
+  Fixture f;
+  auto registration = f.add(a, Interest::readable | Interest::writable);
+  CHECK(f.wait().empty());
+  const int polls = f.kernel.polls;
+  REQUIRE(registration.modify(Interest::readable));
+  CHECK(f.wait().empty());
+  CHECK(f.kernel.polls == polls);
+  CHECK(f.kernel.cancels == 0);
+  f.kernel.complete(base(a), AFD_POLL_SEND);  // what it covers beyond that is not told
+  CHECK(f.wait().empty());
+  CHECK(f.poller->stats().spurious == 1);
+  CHECK(f.kernel.pending_on(base(a))->mask == afd::poll_mask(Interest::readable | afd::endings));
+}
+
+TEST_CASE("rule 1: a socket removed and added again waits for its old poll") {
+  Fixture f;
+  auto first = f.add(a);
+  CHECK(f.wait().empty());
+  f.kernel.keeps_what_is_cancelled = true;
+  REQUIRE(first.remove());
+  auto second = f.add(a);
+  CHECK(f.wait().empty());
+  CHECK(f.kernel.pending.size() == 1);  // the old one: asking again now would make two
+  f.kernel.keeps_what_is_cancelled = false;
+  f.kernel.complete(base(a), AFD_POLL_RECEIVE);  // its answer says nothing of the second registration …
+  CHECK(f.wait().empty());
+  f.kernel.complete(base(a), AFD_POLL_RECEIVE);  // … but its own does
+  CHECK(f.readable() == Sockets{a});
+}
+
+TEST_CASE("rule 2: what the kernel holds stays where it is after remove, until its packet") {
+  Fixture f;
+  auto registration = f.add(a);
+  CHECK(f.wait().empty());
+  f.kernel.keeps_what_is_cancelled = true;
+  REQUIRE(registration.remove());
+  CHECK(f.poller->stats().registrations == 0);
+  CHECK(f.poller->stats().pending_polls == 1);
+  f.kernel.keeps_what_is_cancelled = false;
+  f.kernel.complete(base(a), AFD_POLL_RECEIVE);
+  CHECK(f.wait().empty());  // the kernel wrote into the slot now: a sanitizer report if it was given back before
+  CHECK(f.poller->stats().pending_polls == 0);
+}
+
+TEST_CASE("rule 2: a Poller that ends takes everything back from the kernel first") {
+  FakeKernel kernel;
+  {
+    Poller poller(*afd::AfdBackend::create(kernel, {}));
+    std::vector<Registration> registrations;
+    for (int i = 0; i < 100; i++) {
+      registrations.push_back(*poller.add(static_cast<NativeSocket>(1000 + 4 * i), Token{}, Interest::readable));
+    }
+    std::array<Event, 4> room;
+    CHECK(poller.wait(room, 0ns)->empty());
+    CHECK(kernel.pending.size() == 100);
+    CHECK(poller.stats().helper_handles == 4);
+    Poller moved = std::move(poller);
+  }
+  CHECK(kernel.pending.empty());
+  CHECK(kernel.packets.empty());
+  CHECK(kernel.open.empty());
+  CHECK(kernel.violations.empty());
+}
+
+TEST_CASE("rule 2: memory that a kernel does not give back is lost rather than freed") {
+  static FakeKernel& kernel = *new FakeKernel;  // never destroyed: what it keeps stays reachable
+  {
+    Poller poller(*afd::AfdBackend::create(kernel, {}));
+    auto registration = poller.add(a, Token{}, Interest::readable);
+    std::array<Event, 4> room;
+    CHECK(poller.wait(room, 0ns)->empty());
+    kernel.keeps_what_is_cancelled = true;
+    const auto before = kernel.clock;
+    {
+      const Poller ends = std::move(poller);
+    }
+    CHECK(kernel.clock - before <= 10s);  // and whatever waits has a deadline
+  }
+  REQUIRE(kernel.pending.size() == 1);
+  kernel.pending[0].iosb->Status = STATUS_CANCELLED;  // a sanitizer report if it was freed
+  CHECK(kernel.violations.empty());
+}
+
+TEST_CASE("rule 3: packets that are nobody's are counted and dropped") {
+  Fixture f;
+  auto registration = f.add(a, Interest::readable, Mode::oneshot);
+  CHECK(f.wait().empty());
+  const HANDLE port = *f.kernel.open.begin();
+  auto* slot = static_cast<char*>(f.kernel.pending_on(base(a))->context);
+  const auto poll = std::to_underlying(afd::PacketKey::poll);
+  CHECK(f.kernel.post(port, 0x1234, nullptr) == 0);                      // an unknown key
+  CHECK(f.kernel.post(port, poll, nullptr) == 0);                        // an address outside the arena
+  CHECK(f.kernel.post(port, poll, slot + 8) == 0);                       // inside a slot
+  CHECK(f.kernel.post(port, poll, slot + sizeof(afd::Slot)) == 0);       // a slot that is free
+  CHECK(f.kernel.post(port, poll, slot + 64 * sizeof(afd::Slot)) == 0);  // behind the block's slots
+  CHECK(f.kernel.post(port, poll, slot - sizeof(afd::Slot)) == 0);       // before them
+  CHECK(f.wait().empty());
+  CHECK(f.poller->stats().unknown_packets == 6);
+  f.kernel.complete(base(a), AFD_POLL_RECEIVE);
+  CHECK(f.readable() == Sockets{a});
+  CHECK(f.kernel.post(port, poll, slot) == 0);  // a slot whose poll is not out
+  CHECK(f.wait(0ns, 1).empty());
+  CHECK(f.poller->stats().unknown_packets == 7);
+}
+
+TEST_CASE("rule 4: after remove no wait tells of the registration, though its packet was queued") {
+  Fixture f;
+  auto registration = f.add(a);
+  CHECK(f.wait().empty());
+  f.kernel.complete(base(a), AFD_POLL_RECEIVE);
+  REQUIRE(registration.remove());
+  auto other = f.add(b);
+  CHECK(f.wait().empty());
+  CHECK(registration.modify(Interest::readable).error() == std::errc::bad_file_descriptor);
+  CHECK(registration.remove().error() == std::errc::bad_file_descriptor);
+}
+
+TEST_CASE("rule 5: a closed socket's registration ends by itself, without an event") {
+  Fixture f;
+  auto registration = f.add(a);
+  CHECK(f.wait().empty());
+  f.kernel.complete(base(a), AFD_POLL_LOCAL_CLOSE);
+  CHECK(f.wait().empty());
+  CHECK(f.poller->stats().registrations == 0);
+  CHECK(registration.modify(Interest::readable).error() == std::errc::bad_file_descriptor);
+  CHECK(registration.remove().has_value());
+}
+
+TEST_CASE("rule 5: the number of a closed socket may be added before its last packet was seen") {
+  Fixture f;
+  auto first = f.add(a);
+  CHECK(f.wait().empty());
+  f.kernel.complete(base(a), AFD_POLL_LOCAL_CLOSE);  // its packet waits in the port
+  auto second = f.poller->add(a, Token{7}, Interest::readable);
+  REQUIRE(second.has_value());
+  CHECK(f.wait().empty());
+  CHECK(f.poller->stats().registrations == 1);
+  CHECK(first.modify(Interest::none).error() == std::errc::bad_file_descriptor);
+  CHECK(first.remove().has_value());
+  f.kernel.complete(base(a), AFD_POLL_RECEIVE);
+  const auto events = f.wait();
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].token() == Token{7});
+}
+
+TEST_CASE("rule 5: a live socket is not added twice, armed or not") {
+  Fixture f;
+  auto registration = f.add(a);
+  CHECK(f.poller->add(a, Token{}, Interest::readable).error() == std::errc::file_exists);
+  CHECK(f.wait().empty());
+  CHECK(f.poller->add(a, Token{}, Interest::readable).error() == std::errc::file_exists);
+  CHECK(f.wait().empty());
+  f.kernel.complete(base(a), AFD_POLL_RECEIVE);  // asking did it no harm: it is armed again
+  CHECK(f.readable() == Sockets{a});
+}
+
+TEST_CASE("rule 6: many wakes cost one packet, and one that the kernel refuses is sent again") {
+  Fixture f;
+  const Waker waker = f.poller->waker();
+  f.kernel.post_refusals = 3;
+  waker.wake();
+  CHECK(f.kernel.packets.size() == 1);
+  for (int i = 0; i < 9; i++) waker.wake();
+  CHECK(f.kernel.packets.size() == 1);
+  CHECK(f.kernel.posts == 4);
+  CHECK(f.poller->wait(f.room)->empty());  // with no time-out: it would sleep for ever if the wake was lost
+  waker.wake();
+  CHECK(f.poller->wait(f.room)->empty());
+}
+
+TEST_CASE("rule 7: a wait in which nothing happens is one call, whatever was told before") {
+  Fixture f;
+  auto registration = f.add(a, Interest::readable, Mode::edge);
+  f.kernel.ready[base(a)] = AFD_POLL_RECEIVE | AFD_POLL_DISCONNECT | AFD_POLL_ABORT;
+  CHECK(f.wait().size() == 1);
+  const auto before = f.poller->stats().kernel_calls();
+  CHECK(f.wait(1h).empty());
+  CHECK(f.poller->stats().kernel_calls() - before == 1);
+}
+
+TEST_CASE("rule 8: a poll that the kernel refuses is that socket's event, and fails no wait") {
+  Fixture f;
+  auto bad = f.add(a);
+  auto good = f.add(b);
+  f.kernel.ready[base(b)] = AFD_POLL_RECEIVE;
+  f.kernel.poll_refusals = {STATUS_INSUFFICIENT_RESOURCES, 0};
+  auto events = f.wait();
+  REQUIRE(events.size() == 2);
+  CHECK(events[0].token() == Token{100});
+  CHECK(events[0].failed());
+  CHECK(events[0].error() == std::errc::not_enough_memory);
+  CHECK(events[1].token() == Token{104});
+  CHECK(f.readable() == Sockets{b});
+  f.kernel.complete(base(a), AFD_POLL_RECEIVE);  // it was asked again
+  CHECK(f.readable() == Sockets{a, b});
+}
+
+TEST_CASE("rule 8: a socket that was closed while it was not armed drops out alone") {
+  Fixture f;
+  auto gone = f.add(a);
+  auto good = f.add(b);
+  f.kernel.ready[base(b)] = AFD_POLL_RECEIVE;
+  f.kernel.poll_refusals = {STATUS_INVALID_HANDLE};
+  CHECK(f.readable() == Sockets{b});
+  CHECK(f.poller->stats().registrations == 1);
+}
+
+TEST_CASE("rule 9: a poll that is cancelled unasked is armed again") {
+  Fixture f;
+  auto registration = f.add(a);
+  CHECK(f.wait().empty());
+  f.kernel.complete(base(a), 0, STATUS_CANCELLED);
+  CHECK(f.wait().empty());
+  REQUIRE(f.kernel.pending_on(base(a)) != nullptr);
+  f.kernel.complete(base(a), AFD_POLL_RECEIVE);
+  CHECK(f.readable() == Sockets{a});
+}
+
+TEST_CASE("rule 9: success without an entry is armed again") {
+  Fixture f;
+  auto registration = f.add(a);
+  CHECK(f.wait().empty());
+  f.kernel.complete(base(a), 0);
+  CHECK(f.wait().empty());
+  CHECK(f.kernel.pending_on(base(a)) != nullptr);
+}
+
+TEST_CASE("rule 10: steady state allocates nothing") {
+  Fixture f;
+  auto first = f.add(a, Interest::readable, Mode::oneshot);
+  auto second = f.add(b);
+  f.kernel.ready[base(a)] = f.kernel.ready[base(b)] = AFD_POLL_RECEIVE;
+  const auto turn = [&] {
+    const auto told = f.poller->wait(f.room, 0ns);
+    CHECK(told->size() == 2);
+    CHECK(first.modify(Interest::readable, Mode::oneshot).has_value());
+    auto third = f.poller->add(c, Token{}, Interest::none);  // comes and goes
+    CHECK(third.has_value());
+  };
+  turn();
+  const std::size_t before = allocations();
+  for (int i = 0; i < 100; i++) turn();
+  CHECK(allocations() == before);
+}
+
+TEST_CASE("a time-out that the kernel ends early is waited for to its end") {
+  Fixture f;
+  f.kernel.early = 15ms;
+  const auto before = f.kernel.clock;
+  CHECK(f.wait(50ms).empty());
+  CHECK(f.kernel.clock - before == 50ms);
+  CHECK(f.kernel.removes == 2);
+}
+
+TEST_CASE("without inline completions every answer comes as a packet, and all is told the same") {
+  for (const bool wanted : {true, false}) {
+    CAPTURE(wanted);
+    Fixture f(PollerOptions{.inline_completions = wanted});
+    f.kernel.can_skip = false;  // asked for or not, this kernel queues a packet: the probe has to see that
+    auto first = f.add(a);
+    auto second = f.add(b);
+    f.kernel.ready[base(a)] = AFD_POLL_RECEIVE;
+    CHECK(f.readable() == Sockets{a});
+    CHECK(f.readable() == Sockets{a});
+    CHECK(f.poller->stats().inline_completions == 0);
+    f.kernel.complete(base(b), AFD_POLL_RECEIVE);
+    CHECK(f.readable() == Sockets{a, b});
+  }
+}
+
+TEST_CASE("everyone gets a turn: a room of one, sockets that are always ready, a seldom one and a wake") {
+  Fixture f;
+  auto first = f.add(a);
+  auto second = f.add(b);
+  auto seldom = f.add(c);
+  CHECK(f.wait().empty());
+  f.kernel.ready[base(a)] = f.kernel.ready[base(b)] = AFD_POLL_RECEIVE;
+  f.kernel.complete(base(a), AFD_POLL_RECEIVE);
+  f.kernel.complete(base(b), AFD_POLL_RECEIVE);
+  CHECK(f.readable() == Sockets{a, b});
+  f.kernel.complete(base(c), AFD_POLL_RECEIVE);
+  f.poller->waker().wake();
+  Sockets told;
+  bool woken = false;
+  for (int i = 0; i < 6; i++) {
+    const auto events = f.wait(0ns, 1);
+    if (events.empty()) woken = true;
+    for (const Event& event : events) told.insert(static_cast<NativeSocket>(event.token()));
+  }
+  CHECK(woken);
+  CHECK(told.count(a) >= 2);
+  CHECK(told.count(b) >= 2);
+  CHECK(told.count(c) == 1);
+}
+
+TEST_CASE("a layered socket is polled by its base, and a provider that hides it is an error") {
+  Fixture f;
+  f.kernel.bases[static_cast<std::uintptr_t>(a)] = FakeKernel::handle(0x5000);
+  auto registration = f.add(a);
+  CHECK(f.wait().empty());
+  f.kernel.complete(FakeKernel::handle(0x5000), AFD_POLL_RECEIVE);
+  CHECK(f.readable() == Sockets{a});
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+// Somebody's program: every public header, and enough of the library to see that it works and that its errors compare.
+#include <array>
+#include <chrono>
+#include <cstdio>
+
+#include <reactor/address.hpp>
+#include <reactor/event.hpp>
+#include <reactor/export.hpp>
+#include <reactor/poller.hpp>
+#include <reactor/result.hpp>
+#include <reactor/socket.hpp>
+
+namespace {
+
+int fail(const char* expected) {
+  std::printf("FAIL consumer: expected %s\n", expected);
+  return 1;
+}
+
+}  // namespace
+
+int main() {
+  using reactor::Interest;
+  using reactor::Token;
+
+  auto poller = reactor::Poller::create();
+  if (!poller) return fail("a poller");
+  const auto listener = reactor::TcpListener::bind(reactor::Address::loopback_ipv4());
+  if (!listener) return fail("a listener");
+  const auto registration = poller->add(listener->native(), Token{7}, Interest::readable);
+  if (!registration) return fail("a registration");
+
+  // Also across the border of a shared library, whose error categories must be the program's own.
+  const auto twice = poller->add(listener->native(), Token{8}, Interest::readable);
+  if (twice || twice.error() != std::errc::file_exists) return fail("file_exists");
+  const auto early = listener->accept();
+  if (early || early.error() != std::errc::operation_would_block) return fail("operation_would_block");
+  constexpr std::int32_t status_connection_refused = static_cast<std::int32_t>(0xC0000236);
+  const reactor::Event refused(Token{1}, reactor::Readiness::failed, status_connection_refused);
+  if (refused.error() != std::errc::connection_refused) return fail("connection_refused");
+
+  const auto address = listener->local_address();
+  if (!address) return fail("an address");
+  const auto client = reactor::TcpStream::connect(*address);
+  if (!client) return fail("a stream");
+  std::array<reactor::Event, 4> room;
+  const auto events = poller->wait(room, std::chrono::seconds(30));
+  if (!events || events->size() != 1 || events->front().token() != Token{7}) return fail("the listener's event");
+  const auto stream = listener->accept();
+  if (!stream || stream->local_address() != *address) return fail("a connection");
+
+  std::puts("PASS consumer");
+  return 0;
+}

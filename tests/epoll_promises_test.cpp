@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT
+#include <doctest/doctest.h>
+
+#include <atomic>
+
+#include "allocation_count.hpp"
+#include "epoll_support.hpp"
+
+using namespace epoll_test;
+
+TEST_CASE("a reset is told to one who asked for nothing, a half close only to one who asked") {
+  auto poller = make_poller();
+  const Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  auto* const generic = reinterpret_cast<sockaddr*>(&address);
+  REQUIRE(::bind(listener.get(), generic, size) == 0);
+  REQUIRE(::listen(listener.get(), 1) == 0);
+  REQUIRE(::getsockname(listener.get(), generic, &size) == 0);
+  const Fd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  REQUIRE(::connect(client.get(), generic, size) == 0);
+  Fd server(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+
+  auto registration = add(poller, client, 1, Interest::none);
+  REQUIRE(::send(server.get(), "!", 1, MSG_OOB) == 1);
+  REQUIRE(::shutdown(server.get(), SHUT_WR) == 0);
+  CHECK(told_by(poller, 5ms) == nothing);
+  CHECK(registration.modify(Interest::priority));
+  CHECK(told_by(poller) == Told{{1, Readiness::priority}});
+  CHECK(registration.modify(Interest::readable | Interest::writable));
+  CHECK(told_by(poller) == Told{{1, Readiness::readable | Readiness::writable | Readiness::read_closed}});
+  CHECK(registration.modify(Interest::none));
+  const linger abortive{.l_onoff = 1, .l_linger = 0};
+  REQUIRE(::setsockopt(server.get(), SOL_SOCKET, SO_LINGER, &abortive, sizeof abortive) == 0);
+  server.close();
+  constexpr auto reset = Readiness::readable | Readiness::writable | Readiness::hung_up | Readiness::failed;
+  CHECK(told_by(poller) == Told{{1, reset}});
+}
+
+TEST_CASE("oneshot and edge tell once, until modify") {
+  auto poller = make_poller();
+  Pair pair;
+  pair.peers.write();
+  auto mode = Mode::oneshot;
+  SUBCASE("oneshot") {}
+  SUBCASE("edge") { mode = Mode::edge; }
+  auto registration = add(poller, pair.ours, 1, Interest::readable, mode);
+  for (int i = 0; i != 3; ++i) {
+    CHECK(told_by(poller) == Told{{1, Readiness::readable}});
+    CHECK(registration.drained(Interest::readable));
+    CHECK(told_by(poller, 0ns) == nothing);
+    CHECK(registration.modify(Interest::readable));
+  }
+  CHECK(registration.modify(Interest::readable | Interest::writable, Mode::level));
+  for (int i = 0; i != 3; ++i) CHECK(told_by(poller) == Told{{1, Readiness::readable | Readiness::writable}});
+}
+
+TEST_CASE("what a modify overtakes does not silence what it arms") {
+  auto poller = make_poller();
+  const Pair pair;
+  pair.peers.write();
+  auto registration = add(poller, pair.ours, 1, Interest::none, Mode::oneshot);
+  std::atomic<Readiness> last = Readiness::none;
+  std::atomic<bool> end = false;
+  std::thread waiter([&] {
+    std::array<Event, 1> room;
+    while (!end) {
+      const auto events = poller.wait(room);
+      for (const Event& event : *events) last = event.readiness();
+    }
+  });
+  bool good = true;
+  for (int i = 0; i != 20000 && good; ++i) {
+    last = Readiness::none;
+    good = registration.modify(Interest::readable) && registration.modify(Interest::writable) &&
+           eventually([&] { return last == Readiness::writable; });
+  }
+  CHECK(good);
+  end = true;
+  poller.waker().wake();
+  waiter.join();
+}
+
+namespace {
+
+void check_time_outs(Poller& poller) {
+  for (const std::chrono::nanoseconds timeout : {0ns, 1ns, 999ns, 300'000ns, 1'000'001ns, 20'000'000ns}) {
+    const auto start = Clock::now();
+    CHECK(told_by(poller, timeout) == nothing);
+    CHECK(Clock::now() - start >= timeout);
+  }
+  poller.waker().wake();
+  CHECK(told_by(poller, std::chrono::nanoseconds::max()) == nothing);
+}
+
+}  // namespace
+
+TEST_CASE("a time-out is never early") {
+  auto poller = make_poller();
+  check_time_outs(poller);
+
+  SUBCASE("nor when signals interrupt it") {
+    struct sigaction action{};
+    struct sigaction previous{};
+    action.sa_handler = [](int) {};
+    REQUIRE(::sigaction(SIGALRM, &action, &previous) == 0);
+    const itimerval each_ms{.it_interval = {.tv_sec = 0, .tv_usec = 1000}, .it_value = {.tv_sec = 0, .tv_usec = 1000}};
+    REQUIRE(::setitimer(ITIMER_REAL, &each_ms, nullptr) == 0);
+    const auto before = poller.stats();
+    check_time_outs(poller);
+    CHECK(poller.stats().wait_calls - before.wait_calls > 7);
+    const itimerval off{};
+    REQUIRE(::setitimer(ITIMER_REAL, &off, nullptr) == 0);
+    REQUIRE(::sigaction(SIGALRM, &previous, nullptr) == 0);
+  }
+  SUBCASE("nor without epoll_pwait2") {
+    std::thread([&] {
+      if (!refuse(ENOSYS, {{offsetof(seccomp_data, nr), SYS_epoll_pwait2}})) return;
+      const auto before = poller.stats();
+      check_time_outs(poller);
+      CHECK(poller.stats().wait_calls - before.wait_calls == 7);
+    }).join();
+  }
+}
+
+TEST_CASE("room of any size holds as many as are ready, and those that had to wait come first the next time") {
+  auto poller = make_poller();
+  constexpr std::size_t count = 300;
+  std::vector<Pair> pairs(count);
+  std::vector<Registration> registrations;
+  registrations.reserve(count);
+  for (const Pair& pair : pairs) registrations.push_back(add(poller, pair.ours, registrations.size()));
+  for (const Pair& pair : pairs) pair.peers.write();
+  for (const std::size_t room : {std::size_t{1}, std::size_t{7}, std::size_t{64}, count, count + 1, 3 * count}) {
+    std::set<std::uint64_t> seen;
+    for (std::size_t waits = 0; waits != (count + room - 1) / room; ++waits) {
+      const auto told = told_by(poller, soon, room);
+      CHECK(told.size() == std::min(room, count));
+      for (const auto& [token, readiness] : told) {
+        seen.insert(token);
+        CHECK(readiness == Readiness::readable);
+      }
+    }
+    CHECK(seen.size() == count);
+  }
+}
+
+TEST_CASE("the counters are exact") {
+  auto poller = make_poller();
+  auto stats = poller.stats();
+  CHECK(stats.other_calls == 2);  // epoll_create1, eventfd
+  CHECK(stats.arm_calls == 1);    // the eventfd
+  CHECK(stats.kernel_calls() == 3);
+  CHECK(stats.memory_bytes == 0);
+
+  Pair pair;
+  auto registration = add(poller, pair.ours, 1);
+  CHECK(told_by(poller, 0ns) == nothing);
+  pair.peers.write();
+  CHECK(told_by(poller).size() == 1);
+  CHECK(registration.modify(Interest::none));
+  poller.waker().wake();
+  CHECK(told_by(poller) == nothing);
+  stats = poller.stats();
+  CHECK(stats.wait_calls == 3);
+  CHECK(stats.arm_calls == 3);
+  CHECK(stats.post_calls == 1);
+  CHECK(stats.other_calls == 2);
+  CHECK(stats.cancel_calls == 0);
+  CHECK(stats.events == 1);
+  CHECK(stats.wakes == 1);
+  CHECK(stats.spurious == 0);
+  CHECK(stats.registrations == 1);
+  CHECK(stats.memory_bytes >= static_cast<std::uint64_t>(pair.ours.get()));
+  CHECK(registration.remove());
+  stats = poller.stats();
+  CHECK(stats.arm_calls == 4);
+  CHECK(stats.registrations == 0);
+}
+
+TEST_CASE("rule 10: steady state allocates nothing, and connections that come and go leave nothing") {
+  auto poller = make_poller();
+  std::array<Event, 64> room;
+  const auto pass = [&] {
+    const Pair pair;
+    auto registration = add(poller, pair.ours, 1);
+    pair.peers.write();
+    bool good = poller.wait(room, soon)->size() == 1;
+    good = good && registration.modify(Interest::none, Mode::edge) && registration.drained(Interest::readable);
+    poller.waker().wake();
+    return good && poller.wait(room, soon)->empty() && poller.wait(room, 1ns)->empty() && registration.remove();
+  };
+  CHECK(pass());
+  const auto memory = poller.stats().memory_bytes;
+  const std::size_t before = allocations();
+  bool good = true;
+  for (int i = 0; i != 1000; ++i) good = pass() && good;
+  CHECK(allocations() == before);
+  CHECK(good);
+  CHECK(poller.stats().memory_bytes == memory);
+  CHECK(poller.stats().registrations == 0);
+}
+
+TEST_CASE("after close every call is refused, and nothing is held") {
+  const auto created = create_backend({});
+  REQUIRE(created);
+  Backend& backend = **created;
+  const Pair pair;
+  const auto place = backend.add(pair.ours.get(), Token{1}, Interest::readable, Mode::level);
+  REQUIRE(place);
+  backend.close();
+  std::array<Event, 1> room;
+  constexpr auto gone = std::errc::bad_file_descriptor;
+  CHECK(backend.add(pair.ours.get(), Token{1}, Interest::readable, Mode::level).error() == gone);
+  CHECK(backend.modify(*place, Interest::none, std::nullopt).error() == gone);
+  CHECK(backend.drained(*place, Interest::readable).error() == gone);
+  CHECK(backend.remove(*place).error() == gone);
+  CHECK(backend.wait(room, 0ns).error() == gone);
+  backend.wake();
+  CHECK(backend.stats().registrations == 0);
+  CHECK(backend.stats().memory_bytes == 0);
+  CHECK(backend.stats().post_calls == 0);
+  CHECK(backend.stats().other_calls == 4);
+}
+
+TEST_CASE("a Registration and a Waker may outlive their Poller, moved from or gone") {
+  const Pair pair;
+  auto poller = make_poller();
+  auto registration = add(poller, pair.ours, 1);
+  auto taken = std::move(registration);
+  // NOLINTNEXTLINE(bugprone-use-after-move,clang-analyzer-cplusplus.Move): what this is about
+  CHECK(registration.modify(Interest::none).error() == std::errc::bad_file_descriptor);
+  CHECK(taken.modify(Interest::none));
+  const auto waker = poller.waker();
+  poller = make_poller();
+  waker.wake();
+  CHECK(taken.modify(Interest::none).error() == std::errc::bad_file_descriptor);
+  CHECK(taken.remove().error() == std::errc::bad_file_descriptor);
+  CHECK(told_by(poller, 1ms) == nothing);
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#define DOCTEST_CONFIG_IMPLEMENT
+#include <doctest/doctest.h>
+
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <thread>
+
+#include <reactor/poller.hpp>
+#include <reactor/socket.hpp>
+
+#include "process_handles.hpp"
+
+namespace {
+
+// What the system opens once in a process and keeps (Winsock, say) is not a leak: let it
+// do so before the count begins.
+bool warm_up() {
+  using namespace reactor;
+  auto poller = Poller::create();
+  const auto listener = TcpListener::bind(Address::loopback_ipv4());
+  if (!poller || !listener) return false;
+  const auto registration = poller->add(listener->native(), Token{}, Interest::readable);
+  const auto address = listener->local_address();
+  const auto stream = address ? TcpStream::connect(*address) : failure(address.error());
+  std::array<Event, 1> room;
+  std::thread([] {}).join();
+  return registration && stream && poller->wait(room, std::chrono::seconds(10)).has_value();
+}
+
+}  // namespace
+
+// Every test program checks at its end that it has no handle more than at its start.
+int main(int argc, char** argv) {
+  doctest::Context context(argc, argv);
+  for (int i = 1; i < argc; i++) {
+    if (std::strncmp(argv[i], "--list", 6) == 0) return context.run();  // only asked what there is
+  }
+  if (!warm_up()) {
+    std::puts("FAIL: no socket and no Poller could be had before the first test");
+    return 1;
+  }
+  const int before = open_handles();
+  const int failed = context.run();
+  const int leaked = open_handles() - before;
+  if (leaked != 0) std::printf("FAIL: %d handles more at the end than at the start (%d)\n", leaked, before);
+  return failed != 0 ? failed : static_cast<int>(leaked != 0);
+}

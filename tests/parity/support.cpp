@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT
+#include "support.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+
+namespace parity {
+
+Tellings tellings(std::span<const Event> events) {
+  Tellings result;
+  for (const Event& event : events) result.push_back({std::to_underlying(event.token()), event.readiness()});
+  std::ranges::sort(result, {}, &Told::token);
+  return result;
+}
+
+std::string text(Readiness readiness) {
+  constexpr std::array names{"readable", "writable", "priority", "read_closed", "hung_up", "failed"};
+  std::string result;
+  for (std::size_t bit = 0; bit < names.size(); ++bit) {
+    if ((std::to_underlying(readiness) >> bit & 1) == 0) continue;
+    if (!result.empty()) result += '|';
+    result += names[bit];
+  }
+  return result.empty() ? "none" : result;
+}
+
+Poller make_poller() {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody sets it meanwhile
+  static const bool is_inline = std::getenv("REACTOR_NO_INLINE") == nullptr;
+  return must(Poller::create({.inline_completions = is_inline}));
+}
+
+Tellings next(Poller& poller, nanoseconds timeout) {
+  std::array<Event, 256> room;
+  return tellings(must(poller.wait(room, timeout)));
+}
+
+Tellings settled(Poller& poller, const Tellings& wanted) {
+  if (wanted.empty()) return next(poller, quiet);
+  const auto is_wanted = [&](const Told& told) {
+    const auto same = std::ranges::find(wanted, told.token, &Told::token);
+    return same != wanted.end() && covers(same->readiness, told.readiness);
+  };
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  for (;;) {
+    Tellings came = next(poller);
+    const bool is_part = std::ranges::all_of(came, is_wanted);
+    if (came == wanted || !is_part || std::chrono::steady_clock::now() > deadline) return came;
+  }
+}
+
+Loopback::Loopback() : listener_(must(TcpListener::bind(Address::loopback_ipv4()))), poller_(make_poller()) {}
+
+Address Loopback::address() const { return must(listener_.local_address()); }
+
+Pair Loopback::connect() {
+  TcpStream client = must(TcpStream::connect(address()));
+  const Registration accepts = must(poller_.add(listener_.native(), Token{1}, asks_read));
+  REQUIRE(next(poller_) == Tellings{{1, readable}});
+  TcpStream server = must(listener_.accept());
+  const Registration connects = must(poller_.add(client.native(), Token{2}, asks_write));
+  REQUIRE(next(poller_) == Tellings{{2, writable}});
+  return {std::move(client), std::move(server)};
+}
+
+Pair make_pair() { return Loopback().connect(); }
+
+void send_all(const TcpStream& stream, std::span<const std::byte> bytes) {
+  Poller poller = make_poller();
+  const Registration registration = must(poller.add(stream.native(), Token{1}, asks_write));
+  while (!bytes.empty()) {
+    const auto sent = stream.send(bytes);
+    if (sent) {
+      bytes = bytes.subspan(*sent);
+    } else {
+      REQUIRE(reason(sent) == std::errc::operation_would_block);
+      REQUIRE(next(poller) == Tellings{{1, writable}});
+    }
+  }
+}
+
+void send_byte(const TcpStream& stream) {
+  constexpr std::byte byte{'x'};
+  REQUIRE(must(stream.send({&byte, 1})) == 1);
+}
+
+std::size_t receive_all(const TcpStream& stream) {
+  std::array<std::byte, 16384> bytes;
+  std::size_t total = 0;
+  for (;;) {
+    const auto received = stream.receive(bytes);
+    if (!received || *received == 0) return total;
+    total += *received;
+  }
+}
+
+std::size_t fill(const TcpStream& stream) {
+  static const std::array<std::byte, 65536> bytes{};
+  Poller poller = make_poller();
+  const Registration registration = must(poller.add(stream.native(), Token{1}, asks_write));
+  std::size_t total = 0;
+  do {
+    while (const auto sent = stream.send(bytes)) total += *sent;
+  } while (!next(poller, quiet).empty());
+  return total;
+}
+
+void reset(TcpStream& stream) {
+  must(stream.set_abortive_close());
+  stream.close();
+}
+
+Waiting::Waiting(Poller& poller) : poller_(poller), thread_([this] { run(); }) {}
+
+Waiting::~Waiting() {
+  {
+    const std::scoped_lock lock(mutex_);
+    is_ending_ = true;
+  }
+  changed_.notify_all();
+  poller_.waker().wake();
+  thread_.join();
+}
+
+void Waiting::run() {
+  std::array<Event, 256> room;
+  for (;;) {
+    const auto begin = std::chrono::steady_clock::now();
+    const auto told = poller_.wait(room, patience);
+    const bool is_over = std::chrono::steady_clock::now() - begin >= patience;
+    std::unique_lock lock(mutex_);
+    if (is_ending_) return;
+    if (told && told->empty() && is_over) continue;  // the end of the time is not a wake
+    if (told) {
+      result_ = tellings(*told);
+    } else {
+      result_ = reactor::failure(told.error());
+    }
+    is_ready_ = true;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return !is_ready_ || is_ending_; });
+    if (is_ending_) return;
+  }
+}
+
+Tellings Waiting::take() {
+  std::unique_lock lock(mutex_);
+  if (!changed_.wait_for(lock, patience, [this] { return is_ready_; })) FAIL("no wait returned in time");
+  is_ready_ = false;
+  changed_.notify_all();
+  return must(std::move(result_));
+}
+
+NothingIsLeft::NothingIsLeft() {
+  // What a process opens once and keeps: the network's start-up, the runtime's own handles.
+  static const bool is_warm = [] {
+    const Pair pair = make_pair();
+    fill(pair.client);
+    Poller poller = make_poller();
+    Waiting waiting(poller);
+    poller.waker().wake();
+    return waiting.take().empty();
+  }();
+  CHECK(is_warm);
+  before_ = open_handles();
+}
+
+NothingIsLeft::~NothingIsLeft() { CHECK(open_handles() == before_); }
+
+std::uint64_t seed() {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody sets it meanwhile
+  const char* given = std::getenv("REACTOR_SEED");
+  return given != nullptr ? std::strtoull(given, nullptr, 0) : 20250101;
+}
+
+}  // namespace parity
+
+namespace reactor {
+
+doctest::String toString(Readiness readiness) { return parity::text(readiness).c_str(); }  // NOLINT(*-naming)
+
+}  // namespace reactor
+
+namespace doctest {
+
+String StringMaker<parity::Tellings>::convert(const parity::Tellings& tellings) {
+  std::string result = "{";
+  for (const auto& [token, readiness] : tellings) {
+    result += " " + std::to_string(token) + ":" + parity::text(readiness);
+  }
+  return (result + " }").c_str();
+}
+
+String StringMaker<parity::Reason>::convert(const parity::Reason& reason) { return reason.code.message().c_str(); }
+
+}  // namespace doctest

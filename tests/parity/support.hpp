@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <span>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <reactor/address.hpp>
+#include <reactor/event.hpp>
+#include <reactor/poller.hpp>
+#include <reactor/result.hpp>
+#include <reactor/socket.hpp>
+
+#include "../process_handles.hpp"
+
+/// What the parity tests have in common. Everything that needs a call of the operating system is behind support.cpp.
+namespace parity {
+
+using ::open_handles;
+
+using reactor::Address;
+using reactor::Event;
+using reactor::Interest;
+using reactor::Mode;
+using reactor::NativeSocket;
+using reactor::Poller;
+using reactor::Readiness;
+using reactor::Registration;
+using reactor::Result;
+using reactor::Shutdown;
+using reactor::Socket;
+using reactor::TcpListener;
+using reactor::TcpStream;
+using reactor::Token;
+using reactor::UdpSocket;
+using reactor::Waker;
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+using std::chrono::seconds;
+
+using enum reactor::Readiness;  // none, readable, writable, priority, read_closed, hung_up, failed
+
+inline constexpr Interest asks_nothing = Interest::none;
+inline constexpr Interest asks_read = Interest::readable;
+inline constexpr Interest asks_write = Interest::writable;
+inline constexpr Interest asks_both = Interest::readable | Interest::writable;
+inline constexpr Interest asks_all = Interest::readable | Interest::writable | Interest::priority;
+
+/// How long a test waits for what must come, and how long for what must not.
+inline constexpr seconds patience{10};
+inline constexpr milliseconds quiet{50};
+
+[[nodiscard]] bool is_windows() noexcept;
+[[nodiscard]] bool is_wine() noexcept;
+
+/// What a test expects on each system; converts to what it expects on this one.
+template <class T>
+struct On {
+  T linux_value;
+  T windows_value;  // by public sources: docs/kernel-facts.md
+  T wine_value;     // as run
+
+  // NOLINTNEXTLINE(google-explicit-constructor): an expectation stands where its value does
+  [[nodiscard]] operator T() const noexcept {
+    if (!is_windows()) return linux_value;
+    return is_wine() ? wine_value : windows_value;
+  }
+};
+
+template <class T>
+[[nodiscard]] On<T> on(T linux_value, T windows_value) {
+  return {linux_value, windows_value, windows_value};
+}
+template <class T>
+[[nodiscard]] On<T> on(T linux_value, T windows_value, T wine_value) {
+  return {linux_value, windows_value, wine_value};
+}
+template <class T>
+[[nodiscard]] On<T> everywhere(T value) {
+  return {value, value, value};
+}
+
+/// An event without what a test does not compare.
+struct Told {
+  std::uint64_t token;
+  Readiness readiness;
+
+  [[nodiscard]] friend bool operator==(const Told&, const Told&) noexcept = default;
+};
+using Tellings = std::vector<Told>;  // sorted by token
+inline const Tellings nothing;
+
+[[nodiscard]] Tellings tellings(std::span<const Event> events);
+/// "readable|writable"
+[[nodiscard]] std::string text(Readiness readiness);
+[[nodiscard]] constexpr bool covers(Readiness all, Readiness part) noexcept { return (all & part) == part; }
+
+/// One wait, which must not fail.
+[[nodiscard]] Tellings next(Poller& poller, nanoseconds timeout = patience);
+
+/// Waits until exactly `wanted` is told in one wait (what comes before may be part of it, as bytes and FIN may arrive
+/// one after the other). Returns that, or what came instead; to want nothing is to see `quiet` pass.
+[[nodiscard]] Tellings settled(Poller& poller, const Tellings& wanted);
+
+/// With REACTOR_NO_INLINE set in the environment, one that takes no answer from the call itself: the fall-back.
+[[nodiscard]] Poller make_poller();
+
+/// The value of a Result that must have one; ends the test when it has not.
+template <class T>
+[[nodiscard]] T must(Result<T> result) {
+  if (!result) FAIL("failed: ", result.error().message());
+  return *std::move(result);
+}
+inline void must(const Result<>& result) {
+  if (!result) FAIL("failed: ", result.error().message());
+}
+
+/// Why a Result has no value, to be compared with a std::errc; a success is equal to none of them.
+struct Reason {
+  std::error_code code;
+
+  [[nodiscard]] friend bool operator==(const Reason& reason, std::errc wanted) noexcept {
+    return reason.code == wanted;
+  }
+};
+template <class T>
+[[nodiscard]] Reason reason(const Result<T>& result) {
+  return {result ? std::error_code() : result.error()};
+}
+
+struct Pair {
+  TcpStream client, server;
+};
+
+/// Makes connected pairs of streams, one after the other.
+class Loopback {
+ public:
+  Loopback();
+  [[nodiscard]] Pair connect();
+  [[nodiscard]] Address address() const;
+
+ private:
+  TcpListener listener_;
+  Poller poller_;
+};
+
+[[nodiscard]] Pair make_pair();
+
+/// Sends all of it, waiting for room where there is none.
+void send_all(const TcpStream& stream, std::span<const std::byte> bytes);
+void send_byte(const TcpStream& stream);
+/// Receives until would-block or the end, and returns how many bytes that was; a reset counts as the end.
+std::size_t receive_all(const TcpStream& stream);
+/// Sends until the stream takes no more for good: both systems move bytes on for a while after they first say so.
+std::size_t fill(const TcpStream& stream);
+/// So that the other end is told of a reset.
+void reset(TcpStream& stream);
+
+/// A thread that waits on a poller, hands over what one wait told, and waits again when that was taken.
+class Waiting {
+ public:
+  explicit Waiting(Poller& poller);
+  Waiting(const Waiting&) = delete;
+  Waiting& operator=(const Waiting&) = delete;
+  ~Waiting();
+  /// What one wait told: nothing after a wake. Ends the test when no wait returns in time.
+  [[nodiscard]] Tellings take();
+
+ private:
+  void run();
+
+  Poller& poller_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool is_ready_ = false;
+  bool is_ending_ = false;
+  Result<Tellings> result_;
+  std::thread thread_;
+};
+
+// What takes a call of the system.
+[[nodiscard]] TcpStream unconnected_stream();
+[[nodiscard]] TcpStream duplicate(const TcpStream& stream);
+/// Something that has a handle or descriptor and is no socket.
+class RegularFile {
+ public:
+  RegularFile();
+  RegularFile(const RegularFile&) = delete;
+  RegularFile& operator=(const RegularFile&) = delete;
+  ~RegularFile();
+  [[nodiscard]] NativeSocket native() const noexcept { return native_; }
+
+ private:
+  NativeSocket native_;
+};
+
+/// The fixture of every test here: it leaves no handle open.
+class NothingIsLeft {
+ public:
+  NothingIsLeft();
+  NothingIsLeft(const NothingIsLeft&) = delete;
+  NothingIsLeft& operator=(const NothingIsLeft&) = delete;
+  ~NothingIsLeft();
+
+ private:
+  int before_;
+};
+
+/// From REACTOR_SEED, or a fixed one.
+[[nodiscard]] std::uint64_t seed();
+
+}  // namespace parity
+
+namespace reactor {
+
+/// doctest finds it by this name, next to the type: "readable|writable".
+[[nodiscard]] doctest::String toString(Readiness readiness);  // NOLINT(readability-identifier-naming)
+
+}  // namespace reactor
+
+template <>
+struct doctest::StringMaker<parity::Tellings> {
+  static String convert(const parity::Tellings& tellings);
+};
+template <>
+struct doctest::StringMaker<parity::Reason> {
+  static String convert(const parity::Reason& reason);
+};

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+// The only file of these tests that knows on which system it runs.
+#include "support.hpp"
+
+#ifdef _WIN32
+#ifndef NOMINMAX
+#define NOMINMAX  // MinGW's library may have said so before
+#endif
+#define WIN32_LEAN_AND_MEAN
+#include <winsock2.h>
+// winsock2.h before windows.h
+#include <windows.h>
+#else
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#endif
+
+#include <algorithm>
+#include <cstring>
+
+namespace parity {
+
+#ifdef _WIN32
+
+namespace {
+
+FARPROC ntdll(const char* name) noexcept { return GetProcAddress(GetModuleHandleW(L"ntdll.dll"), name); }
+
+}  // namespace
+
+bool is_windows() noexcept { return true; }
+
+bool is_wine() noexcept {
+  static const bool found = ntdll("wine_get_version") != nullptr;
+  return found;
+}
+
+TcpStream unconnected_stream() {
+  const UdpSocket starts_winsock = must(UdpSocket::bind(Address::loopback_ipv4()));
+  const SOCKET made =
+      WSASocketW(AF_INET, SOCK_STREAM, IPPROTO_TCP, nullptr, 0, WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT);
+  REQUIRE(made != INVALID_SOCKET);
+  u_long on = 1;
+  REQUIRE(ioctlsocket(made, static_cast<long>(FIONBIO), &on) == 0);
+  return TcpStream{made};
+}
+
+TcpStream duplicate(const TcpStream& stream) {
+  WSAPROTOCOL_INFOW info;
+  REQUIRE(WSADuplicateSocketW(stream.native(), GetCurrentProcessId(), &info) == 0);
+  const SOCKET made = WSASocketW(FROM_PROTOCOL_INFO, FROM_PROTOCOL_INFO, FROM_PROTOCOL_INFO, &info, 0,
+                                 WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT);
+  REQUIRE(made != INVALID_SOCKET);
+  return TcpStream{made};
+}
+
+RegularFile::RegularFile() : native_(reactor::invalid_socket) {
+  std::vector<wchar_t> path(1024);
+  REQUIRE(GetModuleFileNameW(nullptr, path.data(), static_cast<DWORD>(path.size())) != 0);
+  const HANDLE file =
+      CreateFileW(path.data(), GENERIC_READ, FILE_SHARE_READ, nullptr, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, nullptr);
+  REQUIRE(file != INVALID_HANDLE_VALUE);
+  native_ = reinterpret_cast<NativeSocket>(file);
+}
+
+RegularFile::~RegularFile() { CloseHandle(reinterpret_cast<HANDLE>(native_)); }
+
+#else
+
+bool is_windows() noexcept { return false; }
+bool is_wine() noexcept { return false; }
+
+TcpStream unconnected_stream() {
+  const int made = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+  REQUIRE(made >= 0);
+  return TcpStream{made};
+}
+
+TcpStream duplicate(const TcpStream& stream) {
+  const int made = fcntl(stream.native(), F_DUPFD_CLOEXEC, 0);
+  REQUIRE(made >= 0);
+  return TcpStream{made};
+}
+
+RegularFile::RegularFile() : native_(open("/proc/self/exe", O_RDONLY | O_CLOEXEC)) { REQUIRE(native_ >= 0); }
+
+RegularFile::~RegularFile() { close(native_); }
+
+#endif
+
+}  // namespace parity

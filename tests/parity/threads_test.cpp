@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: MIT
+// Wakes, time-outs, and one socket or one poller for many threads. What goes wrong in a thread is counted there and
+// checked by the test's own.
+#include "support.hpp"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <memory>
+
+using namespace parity;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int threads_count = 10;
+
+template <class Function>
+void run_in_threads(int count, Function function) {
+  std::vector<std::thread> threads;
+  threads.reserve(static_cast<std::size_t>(count));
+  for (int i = 0; i < count; ++i) threads.emplace_back(function, i);
+  for (std::thread& thread : threads) thread.join();
+}
+
+/// Waits that tell nothing are over at once after a wake, so it takes no longer than the slowest of them.
+constexpr seconds not_for_ever{5};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(NothingIsLeft, "rule 6: a wake before wait ends it, and only it") {
+  Poller poller = make_poller();
+  for (int i = 0; i < 100; ++i) {
+    poller.waker().wake();
+    const auto begin = Clock::now();
+    CHECK(next(poller) == nothing);
+    CHECK(Clock::now() - begin < not_for_ever);
+    CHECK(next(poller, milliseconds(1)) == nothing);
+  }
+  CHECK(poller.stats().wakes == 100);
+}
+
+TEST_CASE_FIXTURE(NothingIsLeft, "rule 6: a wake during wait ends it") {
+  Poller poller = make_poller();
+  Waiting waiting(poller);
+  for (int i = 0; i < 1000; ++i) {
+    poller.waker().wake();
+    REQUIRE(waiting.take() == nothing);
+  }
+}
+
+TEST_CASE_FIXTURE(NothingIsLeft, "a wait without a time-out ends by a wake and by an event") {
+  Poller poller = make_poller();
+  const Pair pair = make_pair();
+  const Registration registration = must(poller.add(pair.server.native(), Token{1}, asks_read));
+  std::array<Event, 4> room;
+  std::thread waking([&] { poller.waker().wake(); });
+  CHECK(must(poller.wait(room)).empty());
+  waking.join();
+  std::thread sending([&] {
+    constexpr std::byte byte{'x'};
+    static_cast<void>(pair.client.send({&byte, 1}));
+  });
+  CHECK(tellings(must(poller.wait(room))) == Tellings{{1, readable}});
+  sending.join();
+}
+
+TEST_CASE_FIXTURE(NothingIsLeft, "rule 6: a wake with the room full of events is not lost") {
+  const Pair pair = make_pair();
+  Poller poller = make_poller();
+  const Registration registration = must(poller.add(pair.server.native(), Token{1}, asks_write));
+  std::array<Event, 1> room;
+  const auto wakes_before = poller.stats().wakes;
+  poller.waker().wake();
+  // It may come with an event or, when the room has no space for both, in one of the next waits.
+  for (int i = 0; i < 4; ++i) static_cast<void>(must(poller.wait(room, patience)));
+  CHECK(poller.stats().wakes == wakes_before + 1);
+}
+
+TEST_CASE_FIXTURE(NothingIsLeft, "rule 6: a wake from ten threads at once is one packet") {
+  Poller poller = make_poller();
+  const Waker waker = poller.waker();
+  run_in_threads(threads_count, [&](int) {
+    for (int i = 0; i < 1000; ++i) waker.wake();
+  });
+  CHECK(poller.stats().post_calls == 1);
+  CHECK(next(poller) == nothing);
+  CHECK(poller.stats().wakes == 1);
+  const auto begin = Clock::now();
+  CHECK(next(poller, quiet) == nothing);
+  CHECK(Clock::now() - begin >= quiet);  // nothing was left of the others
+  CHECK(poller.stats().post_calls == 1);
+}
+
+TEST_CASE_FIXTURE(NothingIsLeft, "rule 6: a wake from ten threads during wait is never lost") {
+  constexpr int rounds = 500;
+  Poller poller = make_poller();
+  const Waker waker = poller.waker();
+  std::array<std::atomic<int>, threads_count> asked{};
+  std::atomic<int> answered = 0;  // rounds that the waiting thread has seen complete
+  std::atomic<bool> is_late = false;
+  std::thread wakers([&] {
+    run_in_threads(threads_count, [&](int self) {
+      for (int round = 1; round <= rounds && !is_late; ++round) {
+        asked[static_cast<std::size_t>(self)] = round;
+        waker.wake();
+        while (answered < round && !is_late) std::this_thread::yield();
+      }
+    });
+  });
+  std::uint64_t waits = 0;
+  while (answered < rounds && !is_late) {
+    std::array<Event, 4> room;
+    const auto begin = Clock::now();
+    const auto told = poller.wait(room, patience);
+    ++waits;
+    // Whatever was stored before a wake is seen by who returns from the wait that it ended.
+    if (!told || !told->empty() || Clock::now() - begin >= patience) is_late = true;
+    const auto lowest = std::ranges::min_element(asked, {}, [](const auto& value) { return value.load(); });
+    answered = lowest->load();
+  }
+  wakers.join();
+  CHECK_FALSE(is_late);
+  const auto stats = poller.stats();
+  CHECK(stats.post_calls <= stats.wakes + 1);
+  CHECK(stats.post_calls <= waits + 1);
+}
+
+TEST_CASE_FIXTURE(NothingIsLeft, "time-outs: never early") {
+  Poller poller = make_poller();
+  const Pair pair = make_pair();
+  const Registration registration = must(poller.add(pair.server.native(), Token{1}, asks_read));
+  constexpr nanoseconds timeouts[]{nanoseconds(1),   nanoseconds(999),       std::chrono::microseconds(100),
+                                   milliseconds(1),  nanoseconds(1'500'001), milliseconds(7),
+                                   milliseconds(15), milliseconds(16),       milliseconds(50)};
+  for (const nanoseconds timeout : timeouts) {
+    for (int i = 0; i < 8; ++i) {
+      CAPTURE(timeout.count());
+      const auto begin = Clock::now();
+      REQUIRE(next(poller, timeout) == nothing);
+      const auto took = Clock::now() - begin;
+      CHECK(took >= timeout);
+      CHECK(took < timeout + not_for_ever);
+    }
+  }
+}
+
+TEST_CASE_FIXTURE(NothingIsLeft, "time-outs: zero looks and does not wait") {
+  Poller poller = make_poller();
+  const Pair pair = make_pair();
+  Registration registration = must(poller.add(pair.server.native(), Token{1}, asks_read));
+  const auto begin = Clock::now();
+  for (int i = 0; i < 1000; ++i) REQUIRE(next(poller, nanoseconds::zero()) == nothing);
+  CHECK(Clock::now() - begin < not_for_ever);
+  send_byte(pair.client);
+  CHECK(next(poller) == Tellings{{1, readable}});
+  for (int i = 0; i < 100; ++i) REQUIRE(next(poller, nanoseconds::zero()) == Tellings{{1, readable}});
+  for (int i = 0; i < 100; ++i) {  // also what was asked for only now
+    must(registration.modify(i % 2 == 0 ? asks_both : asks_write));
+    REQUIRE(next(poller, nanoseconds::zero()) == Tellings{{1, i % 2 == 0 ? readable | writable : writable}});
+  }
+}
+
+TEST_CASE_FIXTURE(NothingIsLeft, "time-outs: an event of another socket does not shorten or prolong them") {
+  Poller poller = make_poller();
+  const Pair pair = make_pair();
+  Registration registration = must(poller.add(pair.server.native(), Token{1}, asks_write, Mode::oneshot));
+  CHECK(next(poller) == Tellings{{1, writable}});
+  std::atomic<bool> is_done = false;
+  std::thread busy([&] {  // changes that tell nothing
+    while (!is_done) {
+      if (!registration.modify(asks_read)) return;
+      if (!registration.modify(asks_nothing)) return;
+      std::this_thread::yield();
+    }
+  });
+  for (int i = 0; i < 5; ++i) {
+    const auto begin = Clock::now();
+    CHECK(next(poller, quiet) == nothing);
+    CHECK(Clock::now() - begin >= quiet);
+    CHECK(Clock::now() - begin < not_for_ever);
+  }
+  is_done = true;
+  busy.join();
+}
+
+TEST_CASE_FIXTURE(NothingIsLeft, "one socket in ten pollers with ten threads") {
+  const Pair pair = make_pair();
+  constexpr int rounds = 50;
+  std::vector<Poller> pollers;
+  pollers.reserve(threads_count);
+  for (int i = 0; i < threads_count; ++i) pollers.push_back(make_poller());
+  std::mutex mutex;
+  std::condition_variable changed;
+  int told_right = 0;  // of this round
+  int round = 0;
+  std::atomic<int> wrong = 0;
+  std::vector<std::thread> threads;
+  threads.reserve(threads_count);
+  for (int self = 0; self < threads_count; ++self) {
+    threads.emplace_back([&, self] {
+      Poller& poller = pollers[static_cast<std::size_t>(self)];
+      const Token token{static_cast<std::uint64_t>(self)};
+      auto registration = poller.add(pair.server.native(), token, asks_read, Mode::oneshot);
+      if (!registration) ++wrong;
+      std::array<Event, 4> room;
+      for (int i = 1; registration && i <= rounds; ++i) {
+        const auto told = poller.wait(room, patience);
+        if (!told || tellings(*told) != Tellings{{std::to_underlying(token), readable}}) ++wrong;
+        std::unique_lock lock(mutex);
+        ++told_right;
+        changed.notify_all();
+        // The byte must be read before anyone asks again.
+        if (!changed.wait_for(lock, patience, [&] { return round >= i; })) ++wrong;
+        lock.unlock();
+        if (!registration->modify(asks_read)) ++wrong;
+      }
+    });
+  }
+  for (int i = 1; i <= rounds; ++i) {
+    send_byte(pair.client);
+    std::unique_lock lock(mutex);
+    CHECK(changed.wait_for(lock, 2 * patience, [&] { return told_right == threads_count; }));
+    CHECK(receive_all(pair.server) == 1);
+    told_right = 0;
+    round = i;
+    changed.notify_all();
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(wrong == 0);
+  pollers.clear();
+}
+
+TEST_CASE_FIXTURE(NothingIsLeft, "ten threads wait on one poller: each event goes to one of them") {
+  constexpr std::uint64_t sockets = 20;
+  constexpr int rounds = 20;
+  Loopback loopback;
+  Poller poller = make_poller();
+  std::vector<Pair> pairs;
+  std::vector<Registration> registrations;
+  for (std::uint64_t i = 0; i < sockets; ++i) {
+    pairs.push_back(loopback.connect());
+    registrations.push_back(must(poller.add(pairs.back().server.native(), Token{i}, asks_read, Mode::oneshot)));
+  }
+  std::array<std::atomic<int>, sockets> told{};
+  std::atomic<int> wrong = 0;
+  std::atomic<bool> is_done = false;
+  std::vector<std::thread> threads;
+  threads.reserve(threads_count);
+  for (int i = 0; i < threads_count; ++i) {
+    threads.emplace_back([&] {
+      std::array<Event, 3> room;
+      while (!is_done) {
+        const auto events = poller.wait(room, patience);
+        if (!events) {
+          ++wrong;
+          return;
+        }
+        for (const Event& event : *events) {
+          const auto index = static_cast<std::size_t>(event.token());
+          if (event.readiness() != readable || receive_all(pairs[index].server) != 1) ++wrong;
+          if (!registrations[index].modify(asks_read)) ++wrong;
+          ++told[index];
+        }
+      }
+    });
+  }
+  const auto deadline = Clock::now() + 2 * patience;
+  for (int round = 1; round <= rounds; ++round) {
+    for (const Pair& pair : pairs) send_byte(pair.client);
+    const auto all_told = [&] { return std::ranges::all_of(told, [&](const auto& times) { return times >= round; }); };
+    while (!all_told() && Clock::now() < deadline) std::this_thread::yield();
+    for (const auto& times : told) CHECK(times == round);
+  }
+  is_done = true;
+  // One wake ends one wait: as many as there are threads, each after the one before was taken.
+  std::thread waking([&] {
+    for (const auto end = Clock::now() + patience; poller.stats().registrations != 0 && Clock::now() < end;) {
+      poller.waker().wake();
+      std::this_thread::yield();
+    }
+  });
+  for (std::thread& thread : threads) thread.join();
+  registrations.clear();
+  waking.join();
+  CHECK(wrong == 0);
+}

@@ -27,6 +27,10 @@ struct PollerOptions {
   /// Windows: take the answer to a poll that completes in the call itself from there, without a packet, where the
   /// kernel can do that (it is asked once). Off only to measure or to test the ordinary path.
   bool inline_completions = true;
+
+  /// Windows: poll sockets that fire again and again together, many in one kernel call. Off only to measure what that
+  /// brings: one poll for each event then, as other reactors do.
+  bool hot_groups = true;
 };
 
 /// What a Poller has done since it was created, and what it holds now. On Linux a field that has no meaning there is 0.
@@ -40,6 +44,8 @@ struct Stats {
   // What came of them.
   std::uint64_t events = 0;              ///< events given to callers of wait
   std::uint64_t inline_completions = 0;  ///< polls that were answered in the call
+  std::uint64_t group_arms = 0;          ///< polls of several sockets at once, among arm_calls
+  std::uint64_t group_members = 0;       ///< sockets in them, all told
   std::uint64_t packets = 0;             ///< packets taken from the port
   std::uint64_t spurious = 0;            ///< completions that nobody wanted to hear of (any more)
   std::uint64_t unknown_packets = 0;     ///< packets that were nobody's, dropped

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <initializer_list>
 #include <iterator>
 #include <map>
 #include <optional>
@@ -29,24 +31,47 @@ class FakeKernel final : public reactor::nt::Kernel {
   template <class T>
   using Result = reactor::Result<T>;
 
+  using Entry = reactor::nt::AFD_POLL_HANDLE_INFO;
+  // Not a vector: the tests count what the backend allocates.
+  class Entries {
+   public:
+    Entries() = default;
+    Entries(std::initializer_list<Entry> entries) {
+      std::ranges::for_each(entries, [this](Entry e) { push_back(e); });
+    }
+    void push_back(const Entry& entry) { entries_.at(size_++) = entry; }
+    [[nodiscard]] const Entry* begin() const { return entries_.data(); }
+    [[nodiscard]] const Entry* end() const { return begin() + size_; }
+    [[nodiscard]] std::size_t size() const { return size_; }
+
+   private:
+    std::array<Entry, 64> entries_{};
+    std::size_t size_ = 0;
+  };
   struct Request {
-    HANDLE helper, base;
-    ULONG mask;
+    HANDLE helper;
+    Entries asked;
     reactor::nt::IO_STATUS_BLOCK* iosb;
     reactor::nt::AFD_POLL_INFO* poll;
     void* context;
+
+    [[nodiscard]] bool lists(HANDLE base) const {
+      return std::ranges::find(asked, base, &Entry::Handle) != asked.end();
+    }
+    // Of a poll of one socket: its mask.
+    [[nodiscard]] ULONG mask() const { return asked.begin()->Events; }
   };
   struct Packet {
     HANDLE port;
     reactor::nt::FILE_IO_COMPLETION_INFORMATION info;
     std::optional<Request> request;  // whose memory is written when the packet is taken
-    ULONG events;
-    NTSTATUS entry_status;
+    Entries answer;
   };
 
   // What the test sets.
   std::map<HANDLE, ULONG> ready;           // by base socket
   bool can_skip = true;                    // FILE_SKIP_COMPLETION_PORT_ON_SUCCESS has its effect
+  std::set<HANDLE> closed;                 // sockets: a poll that lists one is refused
   std::deque<NTSTATUS> poll_refusals;      // the next polls are refused with these (0: taken)
   int post_refusals = 0;                   // so many posts are refused
   bool keeps_what_is_cancelled = false;    // breaks the kernel's word: no packet after a cancel
@@ -64,17 +89,21 @@ class FakeKernel final : public reactor::nt::Kernel {
   [[nodiscard]] static HANDLE handle(std::uintptr_t number) { return reinterpret_cast<HANDLE>(number); }
 
   [[nodiscard]] const Request* pending_on(HANDLE base) const {
-    const auto found = std::ranges::find(pending, base, &Request::base);
+    const auto found = std::ranges::find_if(pending, [base](const Request& request) { return request.lists(base); });
     return found == pending.end() ? nullptr : &*found;
   }
 
-  // Completes the pending poll on a socket.
+  // Completes the pending poll that lists a socket, with that socket's entry alone; with no events: with none.
   void complete(HANDLE base, ULONG events, NTSTATUS status = 0, NTSTATUS entry_status = 0) {
-    const auto found = std::ranges::find(pending, base, &Request::base);
+    if (events == 0) return complete(base, Entries(), status);
+    complete(base, Entries{{base, events, entry_status}}, status);
+  }
+  void complete(HANDLE base, const Entries& answer, NTSTATUS status = 0) {
+    const auto found = std::ranges::find_if(pending, [base](const Request& request) { return request.lists(base); });
     if (found == pending.end()) throw std::logic_error("no poll is pending on this socket");
     const Request request = *found;
     pending.erase(found);
-    queue_packet(request, events, status, entry_status);
+    queue_packet(request, answer, status);
   }
 
   Result<HANDLE> create_port() override { return open_handle(); }
@@ -89,7 +118,7 @@ class FakeKernel final : public reactor::nt::Kernel {
         ++packet;
         continue;
       }
-      if (packet->request) write_answer(*packet);
+      if (packet->request) write(*packet->request, packet->answer, packet->info.IoStatusBlock.Status);
       into[count++] = packet->info;
       packet = packets.erase(packet);
     }
@@ -108,7 +137,7 @@ class FakeKernel final : public reactor::nt::Kernel {
       post_refusals--;
       return reactor::nt::STATUS_INSUFFICIENT_RESOURCES;
     }
-    packets.push_back({port, {handle(key), context, {{0}, 0}}, std::nullopt, 0, 0});
+    packets.push_back({port, {handle(key), context, {{0}, 0}}, std::nullopt, {}});
     return reactor::nt::STATUS_SUCCESS;
   }
 
@@ -118,7 +147,7 @@ class FakeKernel final : public reactor::nt::Kernel {
     return helper;
   }
 
-  NTSTATUS poll(HANDLE helper, reactor::nt::IO_STATUS_BLOCK& iosb, reactor::nt::AFD_POLL_INFO& poll, ULONG,
+  NTSTATUS poll(HANDLE helper, reactor::nt::IO_STATUS_BLOCK& iosb, reactor::nt::AFD_POLL_INFO& poll, ULONG size_bytes,
                 void* context) override {
     polls++;
     if (!poll_refusals.empty()) {
@@ -126,18 +155,26 @@ class FakeKernel final : public reactor::nt::Kernel {
       poll_refusals.pop_front();
       if (refusal != 0) return refusal;
     }
-    const auto& entry = reinterpret_cast<reactor::nt::AfdPollOne&>(poll).handle;
-    const Request request{helper, entry.Handle, entry.Events, &iosb, &poll, context};
-    if (pending_on(request.base) != nullptr) violations.emplace_back("two polls are pending on one socket");
-    const ULONG events = ready[request.base] & request.mask;
-    if (events == 0 && poll.Timeout != 0) {
+    const std::span<Entry> entries(reinterpret_cast<Entry*>(&poll + 1), poll.NumberOfHandles);
+    if (size_bytes != sizeof poll + entries.size_bytes()) violations.emplace_back("a poll whose size is wrong");
+    Request request{helper, {}, &iosb, &poll, context};
+    Entries answer;
+    for (const Entry& entry : entries) {
+      request.asked.push_back(entry);
+      if (pending_on(entry.Handle) != nullptr) violations.emplace_back("two polls are pending on one socket");
+      if (closed.contains(entry.Handle)) return reactor::nt::STATUS_INVALID_HANDLE;
+      if (const ULONG events = ready[entry.Handle] & entry.Events; events != 0) {
+        answer.push_back({entry.Handle, events, 0});
+      }
+    }
+    if (answer.size() == 0 && poll.Timeout != 0) {
       pending.push_back(request);
       return reactor::nt::STATUS_PENDING;
     }
     if (can_skip && helpers_[helper].skips) {
-      answer(request, events, 0, 0);
+      write(request, answer, 0);
     } else {
-      queue_packet(request, events, 0, 0);
+      queue_packet(request, answer, 0);
     }
     return reactor::nt::STATUS_SUCCESS;
   }
@@ -150,14 +187,14 @@ class FakeKernel final : public reactor::nt::Kernel {
     });
     if (found.empty()) return reactor::nt::STATUS_NOT_FOUND;
     if (keeps_what_is_cancelled) return reactor::nt::STATUS_SUCCESS;
-    for (const Request& request : found) complete(request.base, 0, reactor::nt::STATUS_CANCELLED);
+    for (const Request& request : found) complete(request.asked.begin()->Handle, 0, reactor::nt::STATUS_CANCELLED);
     return reactor::nt::STATUS_SUCCESS;
   }
 
-  void close(HANDLE closed) noexcept override {
-    if (open.erase(closed) == 0) violations.emplace_back("a handle was closed that is not open");
+  void close(HANDLE handle) noexcept override {
+    if (open.erase(handle) == 0) violations.emplace_back("a handle was closed that is not open");
     if (keeps_what_is_cancelled) return;
-    if (std::ranges::any_of(pending, [closed](const Request& request) { return request.helper == closed; })) {
+    if (std::ranges::any_of(pending, [handle](const Request& request) { return request.helper == handle; })) {
       violations.emplace_back("a helper handle was closed while a poll was pending on it");
     }
   }
@@ -187,21 +224,15 @@ class FakeKernel final : public reactor::nt::Kernel {
     return opened;
   }
 
-  void queue_packet(const Request& request, ULONG events, NTSTATUS status, NTSTATUS entry_status) {
+  void queue_packet(const Request& request, const Entries& answer, NTSTATUS status) {
     const Helper& helper = helpers_[request.helper];
-    packets.push_back(
-        {helper.port, {handle(helper.key), request.context, {{status}, 0}}, request, events, entry_status});
+    packets.push_back({helper.port, {handle(helper.key), request.context, {{status}, 0}}, request, answer});
   }
 
-  static void write_answer(const Packet& packet) {
-    answer(*packet.request, packet.events, packet.info.IoStatusBlock.Status, packet.entry_status);
-  }
-
-  static void answer(const Request& request, ULONG events, NTSTATUS status, NTSTATUS entry_status) {
-    auto& poll = reinterpret_cast<reactor::nt::AfdPollOne&>(*request.poll);
+  static void write(const Request& request, const Entries& answer, NTSTATUS status) {
     request.iosb->Status = status;
-    poll.info.NumberOfHandles = status == 0 && events != 0 ? 1 : 0;
-    poll.handle = {request.base, events, entry_status};
+    request.poll->NumberOfHandles = static_cast<ULONG>(answer.size());
+    std::ranges::copy(answer, reinterpret_cast<Entry*>(request.poll + 1));
   }
 
   std::map<HANDLE, Helper> helpers_;

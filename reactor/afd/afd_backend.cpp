@@ -31,7 +31,10 @@ Result<std::shared_ptr<Backend>> AfdBackend::create(Kernel& kernel, const Poller
 }
 
 AfdBackend::AfdBackend(Kernel& kernel, HANDLE port, const PollerOptions& options) noexcept
-    : kernel_(kernel), port_(kernel, port), arming_(kernel, port, options.inline_completions, stats_) {
+    : kernel_(kernel),
+      port_(kernel, port),
+      arming_(kernel, port, options.inline_completions, stats_),
+      policy_(options.hot_groups) {
   stats_.other_calls = 1;  // the port
 }
 
@@ -52,7 +55,8 @@ Result<Backend::Place> AfdBackend::add(NativeSocket socket, Token token, Interes
   slot.interest = interest;
   slot.mode = mode;
   slot.silent = Interest::none;
-  slot.has_told = false;
+  slot.has_told = slot.was_armed = false;
+  slot.heat = {};
   slot.generation = ++last_generation_;
   live_++;
   const Place place{slot.index, slot.generation};
@@ -127,10 +131,8 @@ Result<> AfdBackend::remove(Place place) {
   if (closed_) return failure(std::errc::bad_file_descriptor);
   Slot* slot = find(place);
   if (slot == nullptr) return {};  // its socket was closed and it ended by itself
-  if (slot->state == PollState::pending) {
-    arming_.cancel(*slot);
-    slot->state = PollState::cancelling;
-  }
+  // Of a group it is only struck: what the group's answer says of it is not heard.
+  if (slot->state == PollState::pending && slot->group == 0) cancel(*slot);
   end(*slot);
   return {};
 }
@@ -165,6 +167,7 @@ Result<std::size_t> AfdBackend::wait(std::span<Event> events, Timeout timeout) {
     if (is_time && (queued_ == 0 || ++late_looks > 4)) break;
   }
   arm_queued_for_others();
+  if (room.count() > 0) policy_.end_round();
   if (!NT_SUCCESS(status) && room.count() == 0) return failure(make_error(status));
   return room.count();
 }
@@ -210,7 +213,7 @@ Stats AfdBackend::stats() const noexcept {
   stats.pending_polls = held_;
   stats.helper_handles = arming_.helpers();
   stats.arena_blocks = arena_.blocks();
-  stats.memory_bytes = arena_.bytes() + table_.bytes();
+  stats.memory_bytes = arena_.bytes() + table_.bytes() + arming_.bytes();
   return stats;
 }
 
@@ -219,7 +222,10 @@ void AfdBackend::close() noexcept {
   if (std::exchange(closed_, true)) return;
   arming_.cancel_all();
   drain();
-  if (held_ > 0) arena_.abandon();  // not given back: better lost than written to after it was freed (rule 2)
+  if (held_ > 0) {  // not given back: better lost than written to after it was freed (rule 2)
+    arena_.abandon();
+    arming_.abandon_groups();
+  }
   table_.clear();
   arena_ = Arena();
   queue_head_ = queue_tail_ = no_slot;
@@ -240,7 +246,11 @@ void AfdBackend::drain() noexcept {
     if (!NT_SUCCESS(status)) return;
     if (status != STATUS_SUCCESS) continue;
     for (const auto& packet : std::span(packets).first(std::min<std::size_t>(removed, packets.size()))) {
-      if (PacketKey{reinterpret_cast<ULONG_PTR>(packet.KeyContext)} != PacketKey::poll) continue;
+      const auto key = PacketKey{reinterpret_cast<ULONG_PTR>(packet.KeyContext)};
+      if (key == PacketKey::group) {
+        if (Group* group = arming_.group_at_address(packet.ApcContext)) group_came_back(*group);
+      }
+      if (key != PacketKey::poll) continue;
       Slot* slot = arena_.at_address(packet.ApcContext);
       if (slot == nullptr || !slot->is_held_by_kernel()) continue;
       slot->state = PollState::idle;

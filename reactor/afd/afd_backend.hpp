@@ -12,6 +12,8 @@
 
 #include <reactor/afd/arena.hpp>
 #include <reactor/afd/arming.hpp>
+#include <reactor/afd/group.hpp>
+#include <reactor/afd/group_policy.hpp>
 #include <reactor/afd/slot.hpp>
 #include <reactor/afd/socket_table.hpp>
 #include <reactor/backend.hpp>
@@ -40,7 +42,7 @@ class Room {
 ///
 /// Life of a registration: add marks it; the next wait arms it (a thread that already waits: at once); a packet, or the
 /// call itself, answers; the answer becomes an event or not; it is marked again. afd_state.cpp is that state machine,
-/// and arming.cpp the only place that polls and cancels.
+/// afd_groups.cpp the same for those that are polled together, and arming.cpp the only place that polls and cancels.
 ///
 /// One lock guards everything but the wait in the kernel and the wake.
 class AfdBackend final : public Backend {
@@ -77,20 +79,29 @@ class AfdBackend final : public Backend {
   void step(Slot& slot, Room* room);
   void take_packet(const nt::FILE_IO_COMPLETION_INFORMATION& packet, Room& room, bool& woken);
   void complete(Slot& slot, nt::NTSTATUS status, Room& room);
-  void answered(Slot& slot, Room& room);
+  void answered(Slot& slot, nt::ULONG events, nt::NTSTATUS why, Room& room);
   void tell(Slot& slot, Readiness readiness, nt::NTSTATUS why, Room& room);
   void trouble(Slot& slot, nt::NTSTATUS status, Room& room);
   [[nodiscard]] bool is_over(Slot& slot);
+  nt::NTSTATUS cancel(Slot& slot);
   void end(Slot& slot) noexcept;
   void release(Slot& slot) noexcept;
   void enqueue(Slot& slot) noexcept;
+  void enqueue_first(Slot& slot) noexcept;
   void dequeue(Slot& slot) noexcept;
+
+  // afd_groups.cpp
+  [[nodiscard]] std::size_t arm_group(std::size_t count, Room& room);
+  void group_refused(Group& group, nt::NTSTATUS status, Room& room);
+  void group_came_back(Group& group) noexcept;
+  void group_answered(Group& group, nt::NTSTATUS status, Room& room);
 
   nt::Kernel& kernel_;
   nt::Handle port_;  // open for as long as there is a Waker, so that a wake cannot hit a handle that is somebody else's
   mutable std::mutex mutex_;
   Stats stats_;
   Arming arming_;
+  GroupPolicy policy_;
   Arena arena_;
   SocketTable table_{arena_};
   std::uint64_t last_generation_ = 0;

@@ -24,10 +24,18 @@ using namespace nt;
 // Arms what is marked, oldest first, until nothing is marked or the room is full of what was ready at once. What is
 // left then stays unarmed and is asked first the next time, so everyone gets a turn.
 void AfdBackend::arm_queued(Room& room) {
-  for (std::size_t count = queued_; count > 0 && !room.is_full(); count--) {  // what is marked meanwhile: the next time
+  bool grouping = true;
+  for (std::size_t count = queued_; count > 0 && !room.is_full();) {  // what is marked meanwhile: the next time
     Slot& slot = *arena_.at(queue_head_);
+    if (grouping && GroupPolicy::is_hot(slot.heat)) {
+      const std::size_t taken = arm_group(count, room);
+      grouping = taken > 0;
+      count -= taken;
+      if (taken > 0) continue;
+    }
     dequeue(slot);
     step(slot, &room);
+    count--;
   }
 }
 
@@ -47,6 +55,7 @@ void AfdBackend::step(Slot& slot, Room* room) {
     case PollState::idle: {
       if (wanted == 0) return;  // silent in every direction: modify or drained marks it again
       slot.has_told = false;
+      slot.was_armed = true;
       const auto [answer, status] = arming_.arm(slot, wanted);
       if (answer == Arming::Answer::refused) {
         if (room != nullptr) return trouble(slot, status, *room);
@@ -69,10 +78,9 @@ void AfdBackend::step(Slot& slot, Room* room) {
     }
     case PollState::pending:
       // Covered: nothing to do. What the poll reports beyond the interest of then is not told.
-      if ((wanted & ~ULONG{slot.asked}) == 0) return;
+      if (!slot.stale && (wanted & ~ULONG{slot.asked}) == 0) return;
       // Two polls on one socket can swap their results (kernel fact 8, rule 1): this one has to come back first.
-      arming_.cancel(slot);
-      slot.state = PollState::cancelling;
+      cancel(slot);
       return;
     case PollState::cancelling: return;  // its packet is on the way and brings it here again
   }
@@ -87,8 +95,15 @@ void AfdBackend::take_packet(const FILE_IO_COMPLETION_INFORMATION& packet, Room&
       stats_.wakes++;
       woken = true;
       return;
+    case PacketKey::group:
+      if (Group* group = arming_.group_at_address(packet.ApcContext)) {
+        group_came_back(*group);
+        return group_answered(*group, packet.IoStatusBlock.Status, room);
+      }
+      break;
     case PacketKey::poll:
-      if (Slot* slot = arena_.at_address(packet.ApcContext); slot != nullptr && slot->is_held_by_kernel()) {
+      if (Slot* slot = arena_.at_address(packet.ApcContext);
+          slot != nullptr && slot->is_held_by_kernel() && slot->group == 0) {
         held_--;
         slot->state = PollState::idle;
         return complete(*slot, packet.IoStatusBlock.Status, room);
@@ -107,12 +122,11 @@ void AfdBackend::complete(Slot& slot, NTSTATUS status, Room& room) {
   }
   if (status == STATUS_CANCELLED) return enqueue(slot);  // by us for a wider interest, or unasked (rule 9)
   if (!NT_SUCCESS(status)) return trouble(slot, status, room);
-  return answered(slot, room);
+  const bool has_entry = slot.poll.info.NumberOfHandles > 0;
+  return answered(slot, has_entry ? slot.poll.handle.Events : 0, slot.poll.handle.Status, room);
 }
 
-void AfdBackend::answered(Slot& slot, Room& room) {
-  const bool has_entry = slot.poll.info.NumberOfHandles > 0;
-  const ULONG events = has_entry ? slot.poll.handle.Events : 0;
+void AfdBackend::answered(Slot& slot, ULONG events, NTSTATUS why, Room& room) {
   if ((events & AFD_POLL_LOCAL_CLOSE) != 0) return end(slot);  // closed without being removed: over, as on Linux
   const Readiness readiness = told(to_readiness(events), slot.directions());
   if (readiness == Readiness::none) {
@@ -120,7 +134,8 @@ void AfdBackend::answered(Slot& slot, Room& room) {
     return enqueue(slot);
   }
   const bool failed = (readiness & Readiness::failed) != Readiness::none;
-  tell(slot, readiness, failed ? slot.poll.handle.Status : STATUS_SUCCESS, room);
+  policy_.fired(slot.heat);
+  tell(slot, readiness, failed ? why : STATUS_SUCCESS, room);
 }
 
 void AfdBackend::tell(Slot& slot, Readiness readiness, NTSTATUS why, Room& room) {
@@ -143,17 +158,26 @@ void AfdBackend::trouble(Slot& slot, NTSTATUS status, Room& room) {
 }
 
 // Whether the socket that this live slot was added for has been closed, now that its number is added again. While a
-// poll is pending, its socket is open: closing completes it (kernel fact close.pending). When it has completed, or has
-// told and was not armed again, there is no telling; then who adds it now is believed.
+// poll is pending, its socket is open: closing completes it (kernel fact close.pending). When it has completed and was
+// not armed again, there is no telling; then who adds it now is believed.
 bool AfdBackend::is_over(Slot& slot) {
   switch (slot.state) {
-    case PollState::idle: return slot.has_told;
+    case PollState::idle: return slot.was_armed;
     case PollState::cancelling: return false;
     case PollState::pending: break;
   }
-  const NTSTATUS status = arming_.cancel(slot);
-  slot.state = PollState::cancelling;  // a live one is armed again after its packet
-  return status == STATUS_NOT_FOUND;
+  return cancel(slot) == STATUS_NOT_FOUND;  // a live one is armed again after its packet
+}
+
+// Cancels the poll that the slot is out with. With a group, the others come back too and are armed again.
+NTSTATUS AfdBackend::cancel(Slot& slot) {
+  slot.state = PollState::cancelling;
+  Group* group = arming_.group_of(slot);
+  if (group == nullptr) return arming_.cancel(slot);
+  GroupPolicy::cancelled_group(slot.heat);
+  group->state = PollState::cancelling;
+  for (const Group::Member& member : group->members()) member.slot->state = PollState::cancelling;
+  return arming_.cancel(*group);
 }
 
 // The registration is over. The slot stays until the kernel gives it back, and keeps its place in the table, so that
@@ -179,6 +203,16 @@ void AfdBackend::enqueue(Slot& slot) noexcept {
   slot.next = no_slot;
   (queue_tail_ == no_slot ? queue_head_ : arena_.at(queue_tail_)->next) = slot.index;
   queue_tail_ = slot.index;
+}
+
+void AfdBackend::enqueue_first(Slot& slot) noexcept {
+  if (slot.queued) dequeue(slot);
+  slot.queued = true;
+  queued_++;
+  slot.previous = no_slot;
+  slot.next = queue_head_;
+  (queue_head_ == no_slot ? queue_tail_ : arena_.at(queue_head_)->previous) = slot.index;
+  queue_head_ = slot.index;
 }
 
 void AfdBackend::dequeue(Slot& slot) noexcept {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <new>
 #include <utility>
 
 namespace reactor::afd {
@@ -20,9 +21,9 @@ Result<> Arming::attach(Slot& slot) {
   if (found != helpers_.rend()) {
     slot.helper = found->get();
   } else {
-    const auto opened = open_helper(slot);
-    if (!opened) return failure(opened.error());
-    slot.helper = *opened;
+    const auto added = add_helper(slot);
+    if (!added) return failure(added.error());
+    slot.helper = *added;
   }
   slot.helper->sockets++;
   return {};
@@ -39,23 +40,31 @@ void Arming::detach(Slot& slot) noexcept {
   std::erase_if(helpers_, [helper](const auto& other) { return other.get() == helper; });
 }
 
-Result<HelperHandle*> Arming::open_helper(const Slot& slot) {
+Result<HelperHandle*> Arming::add_helper(const Slot& slot) {
   if (inline_wanted_ && !inline_probed_) {
     inline_probed_ = true;
     inline_wanted_ = probe_inline(slot.base);
   }
   helpers_.reserve(helpers_.size() + 1);
   auto helper = std::make_unique<HelperHandle>();
-  stats_.other_calls++;
-  const auto opened = kernel_.open_helper(port_, std::to_underlying(PacketKey::poll));
+  auto opened = open_helper(PacketKey::poll);
   if (!opened) return failure(opened.error());
-  helper->handle = Handle(kernel_, *opened);
-  if (inline_wanted_) {
-    stats_.other_calls++;
-    helper->skips_packets = kernel_.skip_packet_on_success(*opened);
-  }
+  *helper = std::move(*opened);
   helpers_.push_back(std::move(helper));
   return helpers_.back().get();
+}
+
+Result<HelperHandle> Arming::open_helper(PacketKey key) {
+  HelperHandle helper;
+  stats_.other_calls++;
+  const auto opened = kernel_.open_helper(port_, std::to_underlying(key));
+  if (!opened) return failure(opened.error());
+  helper.handle = Handle(kernel_, *opened);
+  if (inline_wanted_) {
+    stats_.other_calls++;
+    helper.skips_packets = kernel_.skip_packet_on_success(*opened);
+  }
+  return helper;
 }
 
 // Whether an answer in the call comes without a packet is known of Wine and not of every Windows (kernel fact
@@ -96,12 +105,58 @@ Arming::Armed Arming::arm(Slot& slot, ULONG mask) {
   slot.poll = {{poll_never_times_out, 1, 0}, {slot.base, mask, 0}};
   slot.iosb.Status = STATUS_PENDING;
   slot.asked = static_cast<std::uint16_t>(mask);
+  return submit(*slot.helper, slot.iosb, slot.poll.info, sizeof slot.poll, &slot);
+}
+
+Arming::Armed Arming::submit(const HelperHandle& helper, IO_STATUS_BLOCK& iosb, AFD_POLL_INFO& poll,
+                             std::size_t size_bytes, void* context) {
   stats_.arm_calls++;
-  const NTSTATUS status = kernel_.poll(slot.helper->handle.get(), slot.iosb, slot.poll.info, sizeof slot.poll, &slot);
+  const NTSTATUS status = kernel_.poll(helper.handle.get(), iosb, poll, static_cast<ULONG>(size_bytes), context);
   if (!NT_SUCCESS(status)) return {Answer::refused, status};
-  if (status == STATUS_PENDING || !slot.helper->skips_packets) return {Answer::pending, status};
+  if (status == STATUS_PENDING || !helper.skips_packets) return {Answer::pending, status};
   stats_.inline_completions++;
   return {Answer::ready, status};
+}
+
+// Only where the call itself answers: what does not fit into the caller's room has to be asked for again, and if every
+// answer were a packet, it would stand at the end of the port's line each time.
+Group* Arming::empty_group() noexcept try {
+  if (!inline_wanted_) return nullptr;
+  if (!group_helper_.handle) {
+    auto opened = open_helper(PacketKey::group);
+    if (!opened) return nullptr;
+    group_helper_ = std::move(*opened);
+  }
+  if (!group_helper_.skips_packets) return nullptr;
+  auto found = std::ranges::find(groups_, PollState::idle, [](const auto& group) { return group->state; });
+  if (found == groups_.end()) {
+    if (groups_.size() == groups_max) return nullptr;
+    found = groups_.insert(found, std::make_unique<Group>());
+  }
+  (*found)->size = 0;
+  return found->get();
+} catch (const std::bad_alloc&) {
+  return nullptr;
+}
+
+Arming::Armed Arming::arm(Group& group) {
+  const auto number = static_cast<std::uint8_t>(
+      1 + (std::ranges::find(groups_, &group, [](const auto& other) { return other.get(); }) - groups_.begin()));
+  for (std::size_t i = 0; i < group.size; i++) {
+    group.room[i].slot->asked = static_cast<std::uint16_t>(group.entries[i].Events);
+    group.room[i].slot->group = number;
+  }
+  group.poll = {poll_never_times_out, group.size, 0};
+  group.iosb.Status = STATUS_PENDING;
+  stats_.group_arms++;
+  stats_.group_members += group.size;
+  const std::size_t size_bytes = sizeof group.poll + group.size * sizeof group.entries[0];
+  return submit(group_helper_, group.iosb, group.poll, size_bytes, &group);
+}
+
+Group* Arming::group_at_address(const void* address) noexcept {
+  const auto found = std::ranges::find(groups_, address, [](const auto& group) -> const void* { return group.get(); });
+  return found == groups_.end() || (*found)->state == PollState::idle ? nullptr : found->get();
 }
 
 NTSTATUS Arming::cancel(Slot& slot) {
@@ -109,7 +164,16 @@ NTSTATUS Arming::cancel(Slot& slot) {
   return kernel_.cancel(slot.helper->handle.get(), &slot.iosb);
 }
 
+NTSTATUS Arming::cancel(Group& group) {
+  stats_.cancel_calls++;
+  return kernel_.cancel(group_helper_.handle.get(), &group.iosb);
+}
+
 void Arming::cancel_all() {
+  if (group_helper_.handle) {
+    stats_.cancel_calls++;
+    kernel_.cancel(group_helper_.handle.get(), nullptr);
+  }
   for (const auto& helper : helpers_) {
     stats_.cancel_calls++;
     kernel_.cancel(helper->handle.get(), nullptr);
@@ -117,8 +181,15 @@ void Arming::cancel_all() {
 }
 
 void Arming::close_all() noexcept {
-  stats_.other_calls += helpers_.size();
+  stats_.other_calls += helpers();
   helpers_.clear();
+  group_helper_ = {};
+  groups_.clear();
+}
+
+void Arming::abandon_groups() noexcept {
+  for (auto& group : groups_) static_cast<void>(group.release());
+  groups_.clear();
 }
 
 }  // namespace reactor::afd

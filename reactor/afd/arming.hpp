@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include <reactor/afd/group.hpp>
 #include <reactor/afd/slot.hpp>
 #include <reactor/nt/handle.hpp>
 #include <reactor/nt/kernel.hpp>
@@ -16,7 +17,8 @@ namespace reactor::afd {
 
 /// What a packet of the port is, by its key (rule 3).
 enum class PacketKey : nt::ULONG_PTR {
-  poll = 0x706F6C6C,  ///< a poll completed; the context is the address of its slot
+  poll = 0x706F6C6C,   ///< a poll completed; the context is the address of its slot
+  group = 0x67727570,  ///< a poll of several sockets completed; the context is the address of its group
   wake = 0x77616B65,
 };
 
@@ -29,16 +31,17 @@ struct HelperHandle {
 
 /// How registrations get armed: the one place that polls and cancels. One AFD_POLL per socket, over helper handles that
 /// some dozens of sockets share, since a cancel costs more the more is pending on one handle (kernel fact
-/// cancel.pending).
+/// cancel.pending); or one AFD_POLL for a group of sockets, over a helper handle for all groups.
 ///
 /// Not thread-safe: the backend's lock guards it.
 class Arming {
  public:
   static constexpr std::uint32_t sockets_per_helper = 32;
+  static constexpr std::size_t groups_max = 8;  ///< out at a time; whoever is hot beyond that is armed alone
 
   enum class Answer : std::uint8_t {
     pending,  ///< the kernel has it now; a packet will come
-    ready,    ///< answered in the call: the slot's poll holds the answer, and no packet will come
+    ready,    ///< answered in the call: the slot's or group's poll holds the answer, and no packet will come
     refused,  ///< the kernel did not take it; no packet will come
   };
   struct Armed {
@@ -55,23 +58,47 @@ class Arming {
   /// Asks for `mask`. The slot must be idle.
   [[nodiscard]] Armed arm(Slot& slot, nt::ULONG mask);
 
-  /// Cancels the slot's poll. STATUS_SUCCESS: it was still pending. Its packet follows either way.
+  /// An empty group to fill, or null when there is none to be had now.
+  [[nodiscard]] Group* empty_group() noexcept;
+
+  /// Asks for what its members were added with. They must be idle.
+  [[nodiscard]] Armed arm(Group& group);
+
+  /// The group at exactly that address if the kernel holds it, else null (rule 3).
+  [[nodiscard]] Group* group_at_address(const void* address) noexcept;
+
+  /// The group that the slot is out with, else null.
+  [[nodiscard]] Group* group_of(const Slot& slot) noexcept {
+    return slot.group == 0 ? nullptr : groups_[slot.group - 1u].get();
+  }
+
+  /// Cancels the slot's own poll. STATUS_SUCCESS: it was still pending. Its packet follows either way.
   nt::NTSTATUS cancel(Slot& slot);
+  nt::NTSTATUS cancel(Group& group);
 
   /// Cancels all there is.
   void cancel_all();
   void close_all() noexcept;
 
-  [[nodiscard]] std::size_t helpers() const noexcept { return helpers_.size(); }
+  /// Forgets the groups without freeing them: for when the kernel did not give them back.
+  void abandon_groups() noexcept;
+
+  [[nodiscard]] std::size_t helpers() const noexcept { return helpers_.size() + (group_helper_.handle ? 1 : 0); }
+  [[nodiscard]] std::size_t bytes() const noexcept { return groups_.size() * sizeof(Group); }
 
  private:
-  [[nodiscard]] Result<HelperHandle*> open_helper(const Slot& slot);
+  [[nodiscard]] Result<HelperHandle*> add_helper(const Slot& slot);
+  [[nodiscard]] Result<HelperHandle> open_helper(PacketKey key);
+  [[nodiscard]] Armed submit(const HelperHandle& helper, nt::IO_STATUS_BLOCK& iosb, nt::AFD_POLL_INFO& poll,
+                             std::size_t size_bytes, void* context);
   [[nodiscard]] bool probe_inline(nt::HANDLE base);
 
   nt::Kernel& kernel_;
   nt::HANDLE port_;
   Stats& stats_;
   std::vector<std::unique_ptr<HelperHandle>> helpers_;
+  HelperHandle group_helper_;
+  std::vector<std::unique_ptr<Group>> groups_;
   bool inline_wanted_;
   bool inline_probed_ = false;
 };

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include <reactor/afd/group_policy.hpp>
 #include <reactor/afd/masks.hpp>
 #include <reactor/event.hpp>
 #include <reactor/nt/kernel.hpp>
@@ -10,7 +11,7 @@
 
 namespace reactor::afd {
 
-/// Where a slot's one poll is.
+/// Where a slot's one poll is, its own or its group's.
 enum class PollState : std::uint8_t {
   idle,        ///< not asked: status block and poll are ours
   pending,     ///< asked: they are the kernel's until the packet is taken
@@ -33,13 +34,16 @@ struct Slot {
   std::uint64_t generation = 0;  // of the registration; 0 when there is none
   std::uint32_t index = 0;
   std::uint32_t previous = 0, next = 0;  // in the queue of those to be armed
-  std::uint16_t asked = 0;               // the mask of the poll that is out
+  Heat heat;
+  std::uint16_t asked = 0;  // the mask of the poll that is out
+  std::uint8_t group = 0;   // while it is out with a group: that group's number
   Interest interest = Interest::none;
   Interest silent = Interest::none;  // directions that Mode::oneshot or Mode::edge have told and tell no more
   Mode mode = Mode::level;
   PollState state = PollState::idle;
   bool queued = false;
-  bool has_told = false;  // an event since it was last asked for anything
+  bool was_armed = false;  // for this registration: once its poll has come back, a close goes unseen
+  bool has_told = false;   // an event since it was last asked for anything
   bool stale =
       false;  // the poll that is out belongs to a registration that is over: its answer says nothing of this one
 

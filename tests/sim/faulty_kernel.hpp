@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <span>
+
+#include <reactor/nt/kernel.hpp>
+#include <reactor/nt/status.hpp>
+
+#include "sim_faults.hpp"
+
+namespace sim {
+
+/// Any kernel, the real one too, of whose calls exactly one fails: fault().set(n, status). What fails does not reach
+/// the kernel below. close and now cannot fail and are not counted towards n. Any thread.
+class FaultyKernel final : public reactor::nt::Kernel {
+ public:
+  using HANDLE = reactor::nt::HANDLE;
+  using NTSTATUS = reactor::nt::NTSTATUS;
+  template <class T>
+  using Result = reactor::Result<T>;
+
+  /// `below` must outlive it.
+  explicit FaultyKernel(reactor::nt::Kernel& below) noexcept : below_(below) {}
+
+  [[nodiscard]] NthFault& fault() noexcept { return fault_; }
+  [[nodiscard]] std::uint64_t count(Call call) const noexcept { return counts_[std::to_underlying(call)].load(); }
+
+  Result<HANDLE> create_port() override {
+    const NTSTATUS status = begin(Call::create_port);
+    return status != 0 ? reactor::failure(reactor::nt::make_error(status)) : below_.create_port();
+  }
+  NTSTATUS remove(HANDLE port, std::span<reactor::nt::FILE_IO_COMPLETION_INFORMATION> packets,
+                  reactor::nt::ULONG& removed, std::optional<std::chrono::nanoseconds> timeout) override {
+    const NTSTATUS status = begin(Call::remove);
+    return status != 0 ? status : below_.remove(port, packets, removed, timeout);
+  }
+  NTSTATUS post(HANDLE port, reactor::nt::ULONG_PTR key, void* context) override {
+    const NTSTATUS status = begin(Call::post);
+    return status != 0 ? status : below_.post(port, key, context);
+  }
+  Result<HANDLE> open_helper(HANDLE port, reactor::nt::ULONG_PTR key) override {
+    const NTSTATUS status = begin(Call::open_helper);
+    return status != 0 ? reactor::failure(reactor::nt::make_error(status)) : below_.open_helper(port, key);
+  }
+  NTSTATUS poll(HANDLE helper, reactor::nt::IO_STATUS_BLOCK& iosb, reactor::nt::AFD_POLL_INFO& poll,
+                reactor::nt::ULONG size_bytes, void* context) override {
+    const NTSTATUS status = begin(Call::poll);
+    return status != 0 ? status : below_.poll(helper, iosb, poll, size_bytes, context);
+  }
+  NTSTATUS cancel(HANDLE helper, reactor::nt::IO_STATUS_BLOCK* request) override {
+    const NTSTATUS status = begin(Call::cancel);
+    return status != 0 ? status : below_.cancel(helper, request);
+  }
+  void close(HANDLE handle) noexcept override {
+    ++counts_[std::to_underlying(Call::close)];
+    below_.close(handle);
+  }
+  Result<HANDLE> base_socket(reactor::nt::SocketNumber socket) override {
+    const NTSTATUS status = begin(Call::base_socket);
+    return status != 0 ? reactor::failure(base_socket_error(status)) : below_.base_socket(socket);
+  }
+  bool skip_packet_on_success(HANDLE helper) override {
+    return begin(Call::skip_packet) == 0 && below_.skip_packet_on_success(helper);
+  }
+  std::chrono::nanoseconds now() override { return below_.now(); }
+
+ private:
+  NTSTATUS begin(Call call) noexcept {
+    ++counts_[std::to_underlying(call)];
+    return fault_.next();
+  }
+
+  reactor::nt::Kernel& below_;
+  NthFault fault_;
+  std::array<std::atomic<std::uint64_t>, call_names.size()> counts_{};
+};
+
+}  // namespace sim

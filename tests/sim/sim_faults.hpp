@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include <reactor/nt/types.hpp>
+
+// What can be chosen about a simulated kernel: which system it plays, how long things take, what goes wrong.
+
+namespace sim {
+
+/// The calls of nt::Kernel that can fail, and close, which cannot.
+enum class Call : std::uint8_t {
+  create_port,
+  remove,
+  post,
+  open_helper,
+  poll,
+  cancel,
+  base_socket,
+  skip_packet,
+  close
+};
+inline constexpr std::array<std::string_view, 9> call_names{
+    "create_port", "remove", "post", "open_helper", "poll", "cancel", "base", "skip_packet", "close"};
+
+[[nodiscard]] constexpr std::string_view name_of(Call call) noexcept { return call_names[std::to_underlying(call)]; }
+
+using Counts = std::array<std::uint64_t, call_names.size()>;
+
+/// Lets exactly one kernel call fail: the n-th from when it was set, counted over all calls but close and now, from 1.
+/// Any thread.
+class NthFault {
+ public:
+  /// n = 0: none fails (any more). `status` must be a failure (negative).
+  void set(std::uint64_t n, reactor::nt::NTSTATUS status) noexcept {
+    status_.store(status);
+    seen_.store(0);
+    nth_.store(n);
+  }
+  /// Counts a call; its status when it is the one to fail, else STATUS_SUCCESS.
+  [[nodiscard]] reactor::nt::NTSTATUS next() noexcept {
+    return ++seen_ == nth_.load() ? status_.load() : reactor::nt::STATUS_SUCCESS;
+  }
+  /// Whether the n-th call has been made: when a scenario ends without, the sweep is over.
+  [[nodiscard]] bool has_struck() const noexcept { return nth_.load() != 0 && seen_.load() >= nth_.load(); }
+  [[nodiscard]] std::uint64_t seen() const noexcept { return seen_.load(); }
+
+ private:
+  std::atomic<std::uint64_t> nth_{0}, seen_{0};
+  std::atomic<reactor::nt::NTSTATUS> status_{0};
+};
+
+/// What base_socket says when it fails with that status: it speaks Winsock's errors, not the kernel's.
+[[nodiscard]] constexpr std::errc base_socket_error(reactor::nt::NTSTATUS status) noexcept {
+  if (status == reactor::nt::STATUS_INVALID_HANDLE) return std::errc::bad_file_descriptor;
+  if (status == reactor::nt::STATUS_OBJECT_TYPE_MISMATCH) return std::errc::not_a_socket;
+  return std::errc::not_supported;
+}
+
+/// Whose answers are given where the systems differ (docs/kernel-facts.md).
+///   windows: a FIN shows behind unread data; RST may bring SEND and CONNECT too and throws unread data away; an
+///            unreachable UDP port makes its sender readable; two polls pending on one socket swap results or never
+///            finish; a refusal can take 2 s; a closed handle is STATUS_INVALID_HANDLE.
+///   wine:    a FIN shows when all is read; RST keeps unread data; an unreachable UDP port shows nothing; a poll that
+///            had to wait tells of the one socket that ended it.
+enum class Flavour : std::uint8_t { windows, wine };
+
+struct Delay {
+  std::chrono::nanoseconds low{0}, high{0};
+};
+
+/// How often things go wrong, in a thousand. All of it is what a kernel may do, or what a caller has to bear.
+struct Faults {
+  int spurious = 0;         ///< a pending poll completes with STATUS_SUCCESS and no entry
+  int unasked_cancel = 0;   ///< a pending poll completes with STATUS_CANCELLED, unasked
+  int cancel_late = 0;      ///< cancel answers STATUS_NOT_FOUND: the poll is just completing, if need be with no entry
+  int cancel_refused = 0;   ///< cancel answers STATUS_INSUFFICIENT_RESOURCES and does nothing
+  int poll_refused = 0;     ///< STATUS_INSUFFICIENT_RESOURCES
+  int poll_invalid = 0;     ///< STATUS_INVALID_HANDLE, though all of its sockets are open
+  int post_refused = 0;     ///< STATUS_INSUFFICIENT_RESOURCES, like those that follow
+  int helper_refused = 0;   //
+  int port_refused = 0;     //
+  int base_refused = 0;     ///< not_supported
+  int skip_refused = 0;     ///< skip_packet_on_success says no
+  int remove_refused = 0;   ///< remove fails with STATUS_INSUFFICIENT_RESOURCES, takes nothing
+  int early_time_out = 0;   ///< remove ends up to 15 ms, and up to half of its time, early
+  int shuffled_packet = 0;  ///< a packet overtakes those that are queued
+};
+
+struct Options {
+  std::uint64_t seed = 1;
+  Flavour flavour = Flavour::windows;
+
+  Delay flight{};      ///< from a send, connect, close … to its effect at the other end
+  Delay completion{};  ///< from an event to the completion of the poll that waits for it
+  Delay packet{};      ///< from the completion to when its packet can be taken
+  Delay refusal{};     ///< beyond the flight, until a connect to where nobody listens has failed
+  Faults faults{};     ///< set later by SimKernel::set_faults
+  bool skips = true;   ///< FILE_SKIP_COMPLETION_PORT_ON_SUCCESS has its effect; false: it is accepted and has none
+  std::size_t send_capacity = 65536;  ///< bytes a TCP socket takes before what is under way has arrived
+  std::size_t receive_capacity = 65536;
+
+  /// False: one thread, simulated time, the same run for the same seed. True: any threads, real time (for a race
+  /// detector); then nothing depends on the seed alone, and `when_asleep` is not called.
+  bool real_threads = false;
+
+  /// One thread: called when remove is about to sleep, with nothing locked, so the test can play another thread: add,
+  /// send, wake, or wait in its turn. True: it did something, look again. It has to say false in the end.
+  std::function<bool()> when_asleep{};
+
+  /// Gets a line for each call, completion and packet. Called with the kernel locked: it must not call back.
+  std::function<void(std::string_view)> trace{};
+};
+
+}  // namespace sim

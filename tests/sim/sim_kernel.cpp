@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: MIT
+//
+// Ports, packets, handles and time. sim_poll.cpp is what AFD does.
+#include "sim_kernel.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+#include <utility>
+
+#include <reactor/nt/status.hpp>
+
+namespace sim {
+
+using namespace reactor::nt;
+using namespace std::chrono_literals;
+using reactor::failure;
+
+namespace {
+
+HANDLE handle(std::uintptr_t number) { return reinterpret_cast<HANDLE>(number); }
+
+}  // namespace
+
+SimKernel::SimKernel(Options options) : core_(std::move(options)), net_(core_, *this) {}
+SimKernel::~SimKernel() = default;
+
+// Counts a call and says whether it is one that fails.
+NTSTATUS SimKernel::begin(Call call, int refused_per_mille) {
+  counts_[std::to_underlying(call)]++;
+  core_.run_due();
+  NTSTATUS status = nth_fault_.next();
+  if (status == STATUS_SUCCESS && core_.random.chance(refused_per_mille)) status = STATUS_INSUFFICIENT_RESOURCES;
+  if (status != STATUS_SUCCESS && core_.is_traced()) {
+    core_.trace(std::string(name_of(call)) + " FAILS " + hex(static_cast<std::uint32_t>(status)));
+  }
+  return status;
+}
+
+SimKernel::Result<HANDLE> SimKernel::create_port() {
+  const Core::Lock lock(core_.mutex);
+  const NTSTATUS status = begin(Call::create_port, core_.options.faults.port_refused);
+  if (status != STATUS_SUCCESS) return failure(make_error(status));
+  handles_++;
+  const auto opened = core_.handles.open(std::make_shared<Port>());
+  if (core_.is_traced()) core_.trace("create_port -> " + hex(opened));
+  return handle(opened);
+}
+
+SimKernel::Result<HANDLE> SimKernel::open_helper(HANDLE port, ULONG_PTR key) {
+  const Core::Lock lock(core_.mutex);
+  const NTSTATUS status = begin(Call::open_helper, core_.options.faults.helper_refused);
+  if (status != STATUS_SUCCESS) return failure(make_error(status));
+  auto found = core_.handles.find<Port>(number(port));
+  if (found == nullptr) {
+    core_.violate("open_helper: there is no port " + hex(number(port)));
+    return failure(make_error(STATUS_INVALID_HANDLE));
+  }
+  handles_++;
+  const auto opened = core_.handles.open(std::make_shared<Helper>(Helper{std::move(found), key, false}));
+  if (core_.is_traced()) core_.trace("open_helper -> " + hex(opened));
+  return handle(opened);
+}
+
+bool SimKernel::skip_packet_on_success(HANDLE helper) {
+  const Core::Lock lock(core_.mutex);
+  if (begin(Call::skip_packet, core_.options.faults.skip_refused) != STATUS_SUCCESS) return false;
+  const auto found = core_.handles.find<Helper>(number(helper));
+  if (found == nullptr) {
+    core_.violate("skip_packet: there is no helper " + hex(number(helper)));
+    return false;
+  }
+  found->skips = core_.options.skips;
+  return true;
+}
+
+SimKernel::Result<HANDLE> SimKernel::base_socket(SocketNumber socket) {
+  const Core::Lock lock(core_.mutex);
+  const NTSTATUS status = begin(Call::base_socket, 0);
+  if (status != STATUS_SUCCESS) return failure(base_socket_error(status));
+  if (core_.random.chance(core_.options.faults.base_refused)) return failure(std::errc::not_supported);
+  const Object& object = core_.handles.at(socket);
+  if (const auto* layered = std::get_if<Layered>(&object)) {
+    if (layered->base == 0) return failure(std::errc::not_supported);
+    return handle(layered->base);
+  }
+  if (std::holds_alternative<std::shared_ptr<Endpoint>>(object)) return handle(socket);
+  return failure(std::holds_alternative<std::monostate>(object) ? std::errc::bad_file_descriptor
+                                                                : std::errc::not_a_socket);
+}
+
+NTSTATUS SimKernel::post(HANDLE port, ULONG_PTR key, void* context) {
+  const Core::Lock lock(core_.mutex);
+  const NTSTATUS status = begin(Call::post, core_.options.faults.post_refused);
+  if (status != STATUS_SUCCESS) return status;
+  const auto found = core_.handles.find<Port>(number(port));
+  if (found == nullptr) {
+    core_.violate("post: there is no port " + hex(number(port)));
+    return STATUS_INVALID_HANDLE;
+  }
+  if (core_.is_traced()) core_.trace("post key " + hex(key));
+  queue_packet(found, {handle(key), context, {{STATUS_SUCCESS}, 0}}, nullptr, core_.draw(core_.options.packet));
+  core_.run_due();
+  return STATUS_SUCCESS;
+}
+
+void SimKernel::queue_packet(const PortPtr& port, const Packet& packet, const RequestPtr& request, nanoseconds delay) {
+  core_.after(delay, [this, port, packet, request] {
+    if (!port->is_open) return;
+    auto at = port->packets.end();
+    if (core_.random.chance(core_.options.faults.shuffled_packet)) {
+      at = port->packets.begin() + static_cast<std::ptrdiff_t>(core_.random.below(port->packets.size() + 1));
+    }
+    port->packets.insert(at, {packet, request});
+    if (core_.options.real_threads) core_.changed.notify_all();
+  });
+}
+
+NTSTATUS SimKernel::remove(HANDLE port, std::span<Packet> packets, ULONG& removed, std::optional<nanoseconds> timeout) {
+  Core::Lock lock(core_.mutex);
+  const NTSTATUS refused = begin(Call::remove, core_.options.faults.remove_refused);
+  if (refused != STATUS_SUCCESS) return refused;
+  const auto found = core_.handles.find<Port>(number(port));
+  if (found == nullptr) {
+    core_.violate("remove: there is no port " + hex(number(port)));
+    return STATUS_INVALID_HANDLE;
+  }
+  if (packets.empty()) core_.violate("remove: no room for a packet");
+  removed = 1;  // fact port.timeout_removed
+  std::optional<nanoseconds> deadline;
+  if (timeout && *timeout < nanoseconds::max() - core_.now()) deadline = core_.now() + *timeout;
+  if (deadline && core_.random.chance(core_.options.faults.early_time_out)) {
+    *deadline -= core_.random.between(0ns, std::min<nanoseconds>(15ms, *timeout / 2));
+  }
+  for (;;) {
+    core_.run_due();
+    if (const std::size_t count = take(*found, packets); count > 0) {
+      removed = static_cast<ULONG>(count);
+      return STATUS_SUCCESS;
+    }
+    if (deadline && core_.now() >= *deadline) return STATUS_TIMEOUT;
+    sleep(lock, deadline);
+    if (!found->is_open) {
+      core_.violate("remove: the port was closed while a thread waited at it");
+      return STATUS_INVALID_HANDLE;
+    }
+  }
+}
+
+std::size_t SimKernel::take(Port& port, std::span<Packet> packets) {
+  const std::size_t count = std::min(packets.size(), port.packets.size());
+  for (std::size_t i = 0; i < count; i++) {
+    auto& [info, request] = port.packets.front();
+    if (request != nullptr) give_back(*request);
+    if (core_.is_traced()) {
+      core_.trace("packet key " + hex(number(info.KeyContext)) + " status " +
+                  hex(static_cast<std::uint32_t>(info.IoStatusBlock.Status)) +
+                  (request == nullptr ? "" : " #" + std::to_string(request->id)));
+    }
+    packets[i] = info;
+    port.packets.pop_front();
+  }
+  return count;
+}
+
+// Until something is due or the time is over, whichever comes first; it may also return for nothing.
+void SimKernel::sleep(Core::Lock& lock, std::optional<nanoseconds> until) {
+  const auto due = core_.next_due();
+  const auto next = !until ? due : !due ? until : std::min(*due, *until);
+  if (core_.options.real_threads) {
+    using Clock = std::chrono::steady_clock;
+    // A long time-out would overflow in some standard libraries: an hour at a time.
+    const nanoseconds latest = core_.now() + 1h;
+    core_.changed.wait_until(
+        lock, Clock::time_point(std::chrono::duration_cast<Clock::duration>(next ? std::min(*next, latest) : latest)));
+    return;
+  }
+  if (core_.options.when_asleep) {
+    lock.unlock();
+    const bool did_something = core_.options.when_asleep();
+    lock.lock();
+    if (did_something) return;
+  }
+  if (!next) {
+    core_.violate("asleep for ever");
+    throw AsleepForEver();
+  }
+  core_.jump_to(*next);
+}
+
+void SimKernel::close(HANDLE closed) noexcept {
+  const Core::Lock lock(core_.mutex);
+  counts_[std::to_underlying(Call::close)]++;
+  core_.run_due();
+  if (core_.is_traced()) core_.trace("close " + hex(number(closed)));
+  const Object& object = core_.handles.at(number(closed));
+  const bool is_ours =
+      std::holds_alternative<std::shared_ptr<Port>>(object) || std::holds_alternative<std::shared_ptr<Helper>>(object);
+  if (!is_ours) {
+    core_.violate("close: " + hex(number(closed)) + " is no port or helper that is open");
+    return;
+  }
+  const Object gone = core_.handles.close(number(closed));
+  handles_--;
+  if (const auto* port = std::get_if<std::shared_ptr<Port>>(&gone)) close_port(**port);
+  if (const auto* helper = std::get_if<std::shared_ptr<Helper>>(&gone)) close_helper(**helper, closed);
+  core_.run_due();
+}
+
+void SimKernel::close_port(Port& port) noexcept {
+  port.is_open = false;
+  // Packets nobody will take: what was written was written long ago. Nobody knows any more that the memory is free, so
+  // to forget it here is no licence to have freed it before.
+  for (const auto& queued : std::exchange(port.packets, {})) {
+    if (queued.request != nullptr) core_.violate("a port was closed with the packet of a poll in it");
+  }
+  if (core_.options.real_threads) core_.changed.notify_all();
+}
+
+// The last handle: what is pending on it is cancelled. Its packets would come, but who waits for them?
+void SimKernel::close_helper(const Helper& helper, HANDLE closed) noexcept {
+  std::vector<RequestPtr> on_it;
+  for (const auto& [id, request] : pending_) {
+    if (request->owner.get() == &helper) on_it.push_back(request);
+  }
+  if (!on_it.empty()) {
+    core_.violate("helper " + hex(number(closed)) + " was closed while " + std::to_string(on_it.size()) +
+                  " polls were pending on it");
+  }
+  for (const auto& request : on_it) complete(request, STATUS_CANCELLED);
+}
+
+std::chrono::nanoseconds SimKernel::now() {
+  const Core::Lock lock(core_.mutex);
+  return core_.now();
+}
+
+void SimKernel::run_for(nanoseconds time) {
+  const Core::Lock lock(core_.mutex);
+  const nanoseconds end = core_.now() + time;
+  core_.run_due();
+  while (core_.next_due() && *core_.next_due() <= end) {
+    core_.jump_to(*core_.next_due());
+    core_.run_due();
+  }
+  core_.jump_to(end);
+}
+
+void SimKernel::settle() {
+  const Core::Lock lock(core_.mutex);
+  core_.run_due();
+  while (core_.next_due()) {
+    core_.jump_to(*core_.next_due());
+    core_.run_due();
+  }
+}
+
+void SimKernel::set_faults(const Faults& faults) {
+  const Core::Lock lock(core_.mutex);
+  core_.options.faults = faults;
+}
+
+void SimKernel::set_when_asleep(std::function<bool()> function) {
+  const Core::Lock lock(core_.mutex);
+  core_.options.when_asleep = std::move(function);
+}
+
+void SimKernel::set_delays(Delay flight, Delay completion, Delay packet) {
+  const Core::Lock lock(core_.mutex);
+  core_.options.flight = flight;
+  core_.options.completion = completion;
+  core_.options.packet = packet;
+}
+
+std::vector<std::string> SimKernel::violations() {
+  const Core::Lock lock(core_.mutex);
+  return core_.violations;
+}
+
+void SimKernel::forget_violations() {
+  const Core::Lock lock(core_.mutex);
+  core_.violations.clear();
+}
+
+Counts SimKernel::counts() {
+  const Core::Lock lock(core_.mutex);
+  return counts_;
+}
+
+std::uint64_t SimKernel::total(const Counts& counts) noexcept {
+  return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0}) - counts[std::to_underlying(Call::close)];
+}
+
+std::size_t SimKernel::pending_polls() {
+  const Core::Lock lock(core_.mutex);
+  return pending_.size();
+}
+
+std::size_t SimKernel::pending_on(SocketNumber socket) {
+  const Core::Lock lock(core_.mutex);
+  return static_cast<std::size_t>(std::ranges::count_if(pending_, [&](const auto& item) {
+    return std::ranges::any_of(item.second->entries, [&](const auto& entry) { return number(entry.handle) == socket; });
+  }));
+}
+
+std::size_t SimKernel::held_requests() {
+  const Core::Lock lock(core_.mutex);
+  return held_.size();
+}
+
+std::size_t SimKernel::queued_packets() {
+  const Core::Lock lock(core_.mutex);
+  core_.run_due();
+  std::size_t count = 0;
+  core_.handles.for_each([&](const Object& object) {
+    if (const auto* port = std::get_if<std::shared_ptr<Port>>(&object)) count += (*port)->packets.size();
+  });
+  return count;
+}
+
+std::size_t SimKernel::open_handles() {
+  const Core::Lock lock(core_.mutex);
+  return handles_;
+}
+
+}  // namespace sim

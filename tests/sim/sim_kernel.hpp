@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <reactor/nt/kernel.hpp>
+
+#include "sim_core.hpp"
+#include "sim_faults.hpp"
+#include "sim_net.hpp"
+
+namespace sim {
+
+struct Request;
+
+/// Thrown by SimKernel::remove when nothing will ever end its sleep; it is a violation as well.
+class AsleepForEver : public std::logic_error {
+ public:
+  AsleepForEver() : std::logic_error("asleep for ever: no time-out, no packet, and nothing is due") {}
+};
+
+/// An NT kernel with its network, made of one seed.
+///
+///   sim::SimKernel kernel({.seed = 7, .flight = {0us, 50us}});
+///   const auto [a, b] = kernel.net().tcp_pair();
+///   Poller poller(*afd::AfdBackend::create(kernel, {}));   // the kernel outlives it
+///   ... kernel.net().send(b, 1); poller.wait(room, 1s); ...
+///   CHECK(kernel.violations().empty());
+///
+/// One thread (the default): nothing sleeps. Time goes on only while `remove` waits, or in `run_for` and `settle`: it
+/// jumps to the next thing that is due. With delays of zero an effect is there as soon as its cause returns.
+///
+/// What belongs to the kernel is written at the last moment that is allowed: when the packet is taken. Until then the
+/// Information of the status block holds a canary, and a request that was changed meanwhile is a violation; memory that
+/// was freed is a sanitizer's report. What lies behind the entries of an answer is filled with 0xA5. A poll that failed
+/// (STATUS_CANCELLED) leaves the request as it was asked: its NumberOfHandles is no answer.
+class SimKernel final : public reactor::nt::Kernel, private Watcher {
+ public:
+  using HANDLE = reactor::nt::HANDLE;
+  using ULONG = reactor::nt::ULONG;
+  using ULONG_PTR = reactor::nt::ULONG_PTR;
+  using NTSTATUS = reactor::nt::NTSTATUS;
+  using IO_STATUS_BLOCK = reactor::nt::IO_STATUS_BLOCK;
+  using Packet = reactor::nt::FILE_IO_COMPLETION_INFORMATION;
+  using nanoseconds = std::chrono::nanoseconds;
+  template <class T>
+  using Result = reactor::Result<T>;
+
+  explicit SimKernel(Options options = {});
+  ~SimKernel() override;
+
+  // The kernel.
+  Result<HANDLE> create_port() override;
+  NTSTATUS remove(HANDLE port, std::span<Packet> packets, ULONG& removed, std::optional<nanoseconds> timeout) override;
+  NTSTATUS post(HANDLE port, ULONG_PTR key, void* context) override;
+  Result<HANDLE> open_helper(HANDLE port, ULONG_PTR key) override;
+  NTSTATUS poll(HANDLE helper, IO_STATUS_BLOCK& iosb, reactor::nt::AFD_POLL_INFO& poll, ULONG size_bytes,
+                void* context) override;
+  NTSTATUS cancel(HANDLE helper, IO_STATUS_BLOCK* request) override;
+  void close(HANDLE handle) noexcept override;
+  Result<HANDLE> base_socket(SocketNumber socket) override;
+  bool skip_packet_on_success(HANDLE helper) override;
+  nanoseconds now() override;
+
+  // The world around it. Any thread.
+  [[nodiscard]] SimNet& net() noexcept { return net_; }
+  void run_for(nanoseconds time);  ///< one thread: lets time pass
+  /// One thread: lets time pass until nothing is under way: no data, no completion, no packet that is late. Polls with
+  /// a time-out, and spurious completions that are to come, count as under way.
+  void settle();
+  void set_faults(const Faults& faults);
+  void set_delays(Delay flight, Delay completion, Delay packet);
+  void set_when_asleep(std::function<bool()> function);  ///< Options::when_asleep
+  /// A pending poll on that socket ends now, if there is one: with STATUS_CANCELLED, or STATUS_SUCCESS and no entry.
+  bool end_poll(SocketNumber socket, NTSTATUS status);
+  [[nodiscard]] NthFault& nth_fault() noexcept { return nth_fault_; }
+
+  // What was seen of the caller.
+  [[nodiscard]] std::vector<std::string> violations();
+  void forget_violations();
+  [[nodiscard]] Counts counts();
+  [[nodiscard]] static std::uint64_t total(const Counts& counts) noexcept;  ///< but for close
+  [[nodiscard]] std::size_t pending_polls();                                ///< that nothing has ended yet
+  [[nodiscard]] std::size_t pending_on(SocketNumber socket);
+  [[nodiscard]] std::size_t held_requests();   ///< whose memory is the kernel's
+  [[nodiscard]] std::size_t queued_packets();  ///< that can be taken now, on all ports
+  [[nodiscard]] std::size_t open_handles();    ///< ports and helpers
+
+ private:
+  using RequestPtr = std::shared_ptr<Request>;
+  using PortPtr = std::shared_ptr<Port>;
+
+  // sim_kernel.cpp
+  [[nodiscard]] NTSTATUS begin(Call call, int refused_per_mille);
+  [[nodiscard]] std::size_t take(Port& port, std::span<Packet> packets);
+  void sleep(Core::Lock& lock, std::optional<nanoseconds> until);
+  void queue_packet(const PortPtr& port, const Packet& packet, const RequestPtr& request, nanoseconds delay);
+  void close_helper(const Helper& helper, HANDLE handle) noexcept;
+  void close_port(Port& port) noexcept;
+  [[nodiscard]] static std::uintptr_t number(const void* handle) noexcept {
+    return reinterpret_cast<std::uintptr_t>(handle);
+  }
+
+  // sim_poll.cpp
+  [[nodiscard]] NTSTATUS judge(const reactor::nt::AFD_POLL_INFO& poll, ULONG size_bytes);
+  [[nodiscard]] NTSTATUS look_up(Request& request);
+  void check_rules(const Request& request);
+  void check_memory(const Request& request);
+  void hold(const RequestPtr& request, const reactor::nt::AFD_POLL_INFO& poll);
+  void entangle(const RequestPtr& older, const RequestPtr& newer);
+  void schedule_mischief(const RequestPtr& request);
+  [[nodiscard]] bool look(Request& request);
+  void event(const RequestPtr& request, Endpoint& endpoint, ULONG events);
+  void complete(const RequestPtr& request, NTSTATUS status, bool in_the_call = false);
+  void detach(Request& request);
+  void give_back(Request& request);
+  void write_answer(Request& request);
+  void socket_changed(Endpoint& endpoint) override;
+  void socket_closed(Endpoint& endpoint) override;
+
+  Core core_;
+  SimNet net_;
+  NthFault nth_fault_;
+  Counts counts_{};
+  std::map<std::uint64_t, RequestPtr> pending_;           // by number, so in the order asked
+  std::map<std::uintptr_t, RequestPtr> held_;             // by address of the status block
+  std::map<std::uintptr_t, std::uintptr_t> held_memory_;  // begin and end of what is the kernel's
+  std::uint64_t last_request_ = 0;
+  std::size_t handles_ = 0;
+};
+
+// Inside the simulator.
+
+struct Port {
+  struct Queued {
+    reactor::nt::FILE_IO_COMPLETION_INFORMATION info;
+    std::shared_ptr<Request> request;  // null for a posted one
+  };
+  std::deque<Queued> packets;
+  bool is_open = true;
+};
+
+struct Helper {
+  std::shared_ptr<Port> port;
+  reactor::nt::ULONG_PTR key = 0;
+  bool skips = false;
+};
+
+struct Request {
+  struct Entry {
+    reactor::nt::HANDLE handle;
+    reactor::nt::ULONG mask;
+    std::shared_ptr<Endpoint> endpoint;
+    reactor::nt::ULONG events = 0;  // what will be answered
+    reactor::nt::NTSTATUS status = 0;
+  };
+  enum class State : std::uint8_t {
+    waiting,     // for an event
+    completing,  // an event has come, the completion is under way
+    completed,   // it can no longer be cancelled; the memory is the kernel's until the packet is taken
+  };
+
+  std::uint64_t id = 0;
+  State state = State::waiting;
+  reactor::nt::HANDLE helper = nullptr;
+  std::shared_ptr<Helper> owner;
+  reactor::nt::IO_STATUS_BLOCK* iosb = nullptr;
+  reactor::nt::AFD_POLL_INFO* poll = nullptr;
+  void* context = nullptr;
+  std::vector<std::byte> as_asked;  // the request, to see whether it was touched
+  std::vector<Entry> entries;
+  reactor::nt::NTSTATUS result = 0;
+  bool is_deaf = false;         // never finishes by an event: row 8 of the facts
+  std::weak_ptr<Request> twin;  // swaps results with it: the same row
+
+  [[nodiscard]] std::size_t answers() const noexcept;
+};
+
+}  // namespace sim

@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: MIT
+//
+// What AFD does: a poll from its submission to its answer.
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "sim_kernel.hpp"
+
+namespace sim {
+
+using namespace reactor::nt;
+using namespace std::chrono_literals;
+using State = Request::State;
+
+namespace {
+
+constexpr auto STATUS_INVALID_PARAMETER = static_cast<NTSTATUS>(0xC000000D);
+constexpr ULONG handles_max = 4096;            // more is taken for a number that was never written
+constexpr ULONG_PTR canary = 0xC0FFEE0DDBA11;  // in the Information of a status block that the kernel holds
+constexpr int behind_the_answer = 0xA5;
+
+AFD_POLL_HANDLE_INFO* entries_of(AFD_POLL_INFO& poll) { return reinterpret_cast<AFD_POLL_HANDLE_INFO*>(&poll + 1); }
+std::string text_of(NTSTATUS status) { return hex(static_cast<std::uint32_t>(status)); }
+
+}  // namespace
+
+std::size_t Request::answers() const noexcept {
+  return static_cast<std::size_t>(std::ranges::count_if(entries, [](const Entry& entry) { return entry.events != 0; }));
+}
+
+NTSTATUS SimKernel::poll(HANDLE helper, IO_STATUS_BLOCK& iosb, AFD_POLL_INFO& poll, ULONG size_bytes, void* context) {
+  const Core::Lock lock(core_.mutex);
+  NTSTATUS status = begin(Call::poll, core_.options.faults.poll_refused);
+  if (status != STATUS_SUCCESS) return status;
+  if (core_.random.chance(core_.options.faults.poll_invalid)) return STATUS_INVALID_HANDLE;
+  if ((status = judge(poll, size_bytes)) != STATUS_SUCCESS) return status;
+
+  const auto request = std::make_shared<Request>();
+  request->id = ++last_request_;
+  request->helper = helper;
+  request->owner = core_.handles.find<Helper>(number(helper));
+  request->iosb = &iosb;
+  request->poll = &poll;
+  request->context = context;
+  const auto* bytes = reinterpret_cast<const std::byte*>(&poll);
+  request->as_asked.assign(bytes, bytes + size_bytes);
+  for (const auto& entry : std::span(entries_of(poll), poll.NumberOfHandles)) {
+    request->entries.push_back({entry.Handle, entry.Events, nullptr});
+  }
+  if (request->owner == nullptr) {
+    core_.violate("poll: there is no helper " + hex(number(helper)));
+    return STATUS_INVALID_HANDLE;
+  }
+  status = look_up(*request);
+  if (status == STATUS_SUCCESS) {
+    check_memory(*request);
+    check_rules(*request);
+    const bool is_ready = look(*request);
+    const bool at_once = is_ready || poll.Timeout == 0;
+    status = at_once ? STATUS_SUCCESS : STATUS_PENDING;
+    hold(request, poll);
+    if (at_once) complete(request, STATUS_SUCCESS, true);
+    if (!at_once) schedule_mischief(request);
+  }
+  if (core_.is_traced()) {
+    std::string line = "poll #" + std::to_string(request->id) + " on " + hex(number(helper)) + ":";
+    for (const auto& entry : request->entries) line += " " + hex(number(entry.handle)) + " " + event_names(entry.mask);
+    core_.trace(line + " -> " + text_of(status));
+  }
+  core_.run_due();
+  return status;
+}
+
+// What a caller must never hand in.
+NTSTATUS SimKernel::judge(const AFD_POLL_INFO& poll, ULONG size_bytes) {
+  const std::size_t needed = sizeof poll + std::size_t{poll.NumberOfHandles} * sizeof(AFD_POLL_HANDLE_INFO);
+  if (size_bytes < sizeof poll || poll.NumberOfHandles == 0 || poll.NumberOfHandles > handles_max) {
+    core_.violate("poll: NumberOfHandles is " + std::to_string(poll.NumberOfHandles));
+    return STATUS_INVALID_PARAMETER;
+  }
+  if (size_bytes != needed) {
+    core_.violate("poll: size_bytes is " + std::to_string(size_bytes) + " for " + std::to_string(poll.NumberOfHandles) +
+                  " handles");
+    if (size_bytes < needed) return STATUS_INVALID_PARAMETER;
+  }
+  if (poll.Timeout > 0 && poll.Timeout != poll_never_times_out) core_.violate("poll: a time-out by the calendar");
+  return STATUS_SUCCESS;
+}
+
+// One that is no socket refuses all of them (facts bad.*, many.closed).
+NTSTATUS SimKernel::look_up(Request& request) {
+  for (auto& entry : request.entries) {
+    const Object& object = core_.handles.at(number(entry.handle));
+    if (std::holds_alternative<std::monostate>(object)) return STATUS_INVALID_HANDLE;
+    entry.endpoint = core_.handles.find<Endpoint>(number(entry.handle));
+    if (entry.endpoint == nullptr) return STATUS_OBJECT_TYPE_MISMATCH;
+  }
+  return STATUS_SUCCESS;
+}
+
+// Rule 1 of design.md: a socket is in at most one pending poll.
+void SimKernel::check_rules(const Request& request) {
+  for (std::size_t i = 0; i < request.entries.size(); i++) {
+    const auto& endpoint = request.entries[i].endpoint;
+    for (std::size_t j = 0; j < i; j++) {
+      if (request.entries[j].endpoint == endpoint) core_.violate("poll: one socket is listed twice");
+    }
+    if (!endpoint->polls.empty()) {
+      core_.violate("poll: two polls are pending on socket " + hex(number(request.entries[i].handle)));
+    }
+  }
+}
+
+// Rule 2: what the kernel holds is nobody else's.
+void SimKernel::check_memory(const Request& request) {
+  const auto overlaps = [this](const void* begin, std::size_t bytes) {
+    const auto after = held_memory_.lower_bound(number(begin) + bytes);
+    return after != held_memory_.begin() && std::prev(after)->second > number(begin);
+  };
+  if (overlaps(request.iosb, sizeof *request.iosb)) core_.violate("poll: its status block is the kernel's already");
+  if (overlaps(request.poll, request.as_asked.size())) core_.violate("poll: its buffer is the kernel's already");
+}
+
+void SimKernel::hold(const RequestPtr& request, const AFD_POLL_INFO& poll) {
+  request->iosb->Information = canary;
+  held_[number(request->iosb)] = request;
+  held_memory_[number(request->iosb)] = number(request->iosb) + sizeof(IO_STATUS_BLOCK);
+  held_memory_[number(request->poll)] = number(request->poll) + request->as_asked.size();
+  pending_[request->id] = request;
+  if (poll.Timeout == 0) return;
+  if (core_.is_windows()) {
+    for (const auto& entry : request->entries) {
+      if (!entry.endpoint->polls.empty()) entangle(pending_[entry.endpoint->polls.front()], request);
+    }
+  }
+  for (const auto& entry : request->entries) entry.endpoint->polls.push_back(request->id);
+  if (poll.Timeout == poll_never_times_out) return;
+  core_.after(nanoseconds(-poll.Timeout * 100), [this, request] {
+    if (request->state == State::waiting) complete(request, STATUS_TIMEOUT);
+  });
+}
+
+// Row 8 of the facts: two polls pending on one socket swap their results or never finish.
+void SimKernel::entangle(const RequestPtr& older, const RequestPtr& newer) {
+  if (core_.random.below(2) == 0) {
+    older->is_deaf = true;
+    return;
+  }
+  older->twin = newer;
+  newer->twin = older;
+}
+
+// What may happen to a poll though nothing happened to its sockets.
+void SimKernel::schedule_mischief(const RequestPtr& request) {
+  const Faults& faults = core_.options.faults;
+  const auto later = [&](NTSTATUS status) {
+    core_.after(core_.random.between(0ns, 10ms), [this, request, status] {
+      if (request->state == State::waiting) complete(request, status);
+    });
+  };
+  if (core_.random.chance(faults.spurious)) later(STATUS_SUCCESS);
+  if (core_.random.chance(faults.unasked_cancel)) later(STATUS_CANCELLED);
+}
+
+// Notes what is so now beside what has been noted; true when there is an answer.
+bool SimKernel::look(Request& request) {
+  for (auto& entry : request.entries) {
+    if (entry.endpoint->closed) continue;
+    const ULONG events = net_.events_of(*entry.endpoint) & entry.mask;
+    if (events == 0) continue;
+    entry.events |= events;
+    entry.status = SimNet::status_of(*entry.endpoint, events);
+    if ((events & AFD_POLL_ABORT) != 0) entry.endpoint->reset_is_told = true;
+  }
+  return request.answers() > 0;
+}
+
+void SimKernel::socket_changed(Endpoint& endpoint) {
+  if (endpoint.polls.empty() || endpoint.closed) return;
+  const ULONG events = net_.events_of(endpoint);
+  for (const std::uint64_t id : std::vector(endpoint.polls)) {
+    if (const auto found = pending_.find(id); found != pending_.end()) {
+      event(RequestPtr(found->second), endpoint, events);
+    }
+  }
+}
+
+void SimKernel::socket_closed(Endpoint& endpoint) {
+  for (const std::uint64_t id : std::vector(endpoint.polls)) {
+    if (const auto found = pending_.find(id); found != pending_.end()) {
+      event(RequestPtr(found->second), endpoint, AFD_POLL_LOCAL_CLOSE);
+    }
+  }
+}
+
+// Something happened to a socket that this poll lists.
+void SimKernel::event(const RequestPtr& request, Endpoint& endpoint, ULONG events) {
+  if (request->is_deaf || request->state == State::completed) return;
+  bool is_asked_for = false;
+  for (auto& entry : request->entries) {
+    if (entry.endpoint.get() != &endpoint) continue;
+    const ULONG heard = events & (entry.mask | AFD_POLL_LOCAL_CLOSE);
+    if (heard == 0) continue;
+    is_asked_for = true;
+    // LOCAL_CLOSE stands alone (fact close.pending): whatever was to be told is over.
+    entry.events = (heard & AFD_POLL_LOCAL_CLOSE) != 0 ? heard : entry.events | heard;
+    entry.status = SimNet::status_of(endpoint, heard);
+    if ((heard & AFD_POLL_ABORT) != 0) endpoint.reset_is_told = true;
+  }
+  if (!is_asked_for || request->state == State::completing) return;
+  request->state = State::completing;
+  core_.after(core_.draw(core_.options.completion), [this, request] {
+    if (request->state != State::completing) return;
+    // What has become ready since: Wine's poll is over with its first event.
+    if (core_.is_windows()) static_cast<void>(look(*request));
+    complete(request, STATUS_SUCCESS);
+  });
+}
+
+// No more events, no more cancel. What is answered is settled; it is written when the packet is taken.
+void SimKernel::complete(const RequestPtr& request, NTSTATUS status, bool in_the_call) {
+  detach(*request);
+  request->state = State::completed;
+  request->result = status;
+  if (status != STATUS_SUCCESS) {
+    for (auto& entry : request->entries) entry.events = 0;
+  }
+  if (const auto twin = request->twin.lock(); twin != nullptr && status == STATUS_SUCCESS) {
+    request->twin.reset();
+    twin->twin.reset();
+    if (twin->state != State::completed) {  // the swap: each gets what the other would have got
+      for (auto& entry : request->entries) {
+        for (auto& other : twin->entries) {
+          if (entry.endpoint == other.endpoint) std::swap(entry.events, other.events);
+        }
+      }
+    }
+  }
+  if (core_.is_traced()) {
+    std::string line = "complete #" + std::to_string(request->id) + " " + text_of(status);
+    for (const auto& entry : request->entries) {
+      if (entry.events != 0) line += " " + hex(number(entry.handle)) + " " + event_names(entry.events);
+    }
+    core_.trace(line);
+  }
+  const Helper& helper = *request->owner;
+  if (request->context == nullptr || (in_the_call && helper.skips)) return give_back(*request);
+  const std::size_t answers = request->answers();
+  const ULONG_PTR information = NT_SUCCESS(status) ? sizeof(AFD_POLL_INFO) + answers * sizeof(AFD_POLL_HANDLE_INFO) : 0;
+  const Packet packet{reinterpret_cast<void*>(helper.key), request->context, {{status}, information}};
+  // Who completes in the call has queued the packet when the call returns.
+  queue_packet(helper.port, packet, request, in_the_call ? 0ns : core_.draw(core_.options.packet));
+}
+
+void SimKernel::detach(Request& request) {
+  pending_.erase(request.id);
+  for (const auto& entry : request.entries) std::erase(entry.endpoint->polls, request.id);
+}
+
+// The memory is the caller's again.
+void SimKernel::give_back(Request& request) {
+  const auto* now = reinterpret_cast<const std::byte*>(request.poll);
+  if (request.iosb->Information != canary) core_.violate("a status block was changed while the kernel held it");
+  if (!std::equal(request.as_asked.begin(), request.as_asked.end(), now)) {
+    core_.violate("a request was changed while the kernel held it");
+  }
+  write_answer(request);
+  held_.erase(number(request.iosb));
+  held_memory_.erase(number(request.iosb));
+  held_memory_.erase(number(request.poll));
+}
+
+void SimKernel::write_answer(Request& request) {
+  request.iosb->Status = request.result;
+  request.iosb->Information = 0;
+  if (!NT_SUCCESS(request.result)) return;  // METHOD_BUFFERED: nothing is copied back
+  auto* out = entries_of(*request.poll);
+  ULONG count = 0;
+  for (const auto& entry : request.entries) {
+    if (entry.events != 0) out[count++] = {entry.handle, entry.events, entry.status};
+  }
+  request.poll->NumberOfHandles = count;
+  const std::size_t answered = sizeof(AFD_POLL_INFO) + count * sizeof(AFD_POLL_HANDLE_INFO);
+  std::memset(reinterpret_cast<std::byte*>(request.poll) + answered, behind_the_answer,
+              request.as_asked.size() - answered);
+  request.iosb->Information = answered;
+}
+
+NTSTATUS SimKernel::cancel(HANDLE helper, IO_STATUS_BLOCK* which) {
+  const Core::Lock lock(core_.mutex);
+  const Faults& faults = core_.options.faults;
+  NTSTATUS status = begin(Call::cancel, faults.cancel_refused);
+  if (status != STATUS_SUCCESS) return status;
+  const auto owner = core_.handles.find<Helper>(number(helper));
+  if (owner == nullptr) {
+    core_.violate("cancel: there is no helper " + hex(number(helper)));
+    return STATUS_INVALID_HANDLE;
+  }
+  std::vector<RequestPtr> found;
+  if (which == nullptr) {
+    for (const auto& [id, request] : pending_) {
+      if (request->owner == owner) found.push_back(request);
+    }
+  } else if (const auto held = held_.find(number(which)); held != held_.end()) {
+    const RequestPtr& request = held->second;
+    if (request->owner == owner && request->state != State::completed) found.push_back(request);
+  }
+  status = found.empty() ? STATUS_NOT_FOUND : STATUS_SUCCESS;
+  for (const auto& request : found) {
+    if (which != nullptr && core_.random.chance(faults.cancel_late)) {
+      status = STATUS_NOT_FOUND;
+      complete(request, STATUS_SUCCESS);  // it was just completing, with what had happened so far
+    } else {
+      complete(request, STATUS_CANCELLED);
+    }
+  }
+  if (core_.is_traced()) {
+    core_.trace("cancel on " + hex(number(helper)) + (found.empty() ? "" : " #" + std::to_string(found[0]->id)) +
+                " -> " + text_of(status));
+  }
+  core_.run_due();
+  return status;
+}
+
+bool SimKernel::end_poll(SocketNumber socket, NTSTATUS status) {
+  const Core::Lock lock(core_.mutex);
+  core_.run_due();
+  const auto found = std::ranges::find_if(pending_, [&](const auto& item) {
+    return std::ranges::any_of(item.second->entries, [&](const auto& entry) { return number(entry.handle) == socket; });
+  });
+  if (found == pending_.end()) return false;
+  for (auto& entry : found->second->entries) entry.events = 0;
+  complete(RequestPtr(found->second), status);
+  core_.run_due();
+  return true;
+}
+
+}  // namespace sim

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bench {
+
+/// Ends the program with a message and exit code 2.
+[[noreturn]] void fail(const std::string& why);
+
+/// The arguments of a bench program: `--name value` and `--name` alone. Whatever is wrong with them ends the program
+/// with a message that says what was expected.
+class Arguments {
+ public:
+  Arguments(int argc, char** argv);
+
+  [[nodiscard]] std::uint64_t number(std::string_view name, std::uint64_t if_absent, std::uint64_t min,
+                                     std::uint64_t max);
+  [[nodiscard]] std::string text(std::string_view name, std::string_view if_absent);
+  [[nodiscard]] bool flag(std::string_view name);
+  /// Numbers with commas between.
+  [[nodiscard]] std::vector<std::uint64_t> numbers(std::string_view name);
+
+  /// To be called when all have been asked for: refuses what nobody asked for.
+  void finish() const;
+
+ private:
+  struct Given {
+    std::string name, value;
+    bool has_value = false, taken = false;
+  };
+  [[nodiscard]] Given* take(std::string_view name);
+
+  std::vector<Given> given_;
+};
+
+}  // namespace bench

@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+"""Runs the benchmark; scripts/bench.sh installs what it needs and calls this.
+
+Servers of a scenario are set side by side: all are up, and the load goes to one after the other, again and again
+(A B A B ...), so that whatever the machine does besides hits all of them. Kernel calls are counted in runs of their own.
+"""
+import argparse
+import contextlib
+import json
+import subprocess
+import sys
+import time
+
+import processes
+import report
+import scenarios
+import smoke
+from processes import Problem
+
+OUT = processes.ROOT / "build/bench"
+
+
+def parse_arguments():
+    names = [s.name for s in scenarios.SCENARIOS]
+    parser = argparse.ArgumentParser(prog="scripts/bench.sh", allow_abbrev=False,
+                                     description="Measures the reactor beside its peers; the quick form takes about 5 "
+                                     "minutes.",
+                                     epilog="scenarios: " + ", ".join(names) + "; servers: " + ", ".join(scenarios.KINDS))
+    parser.add_argument("--full", action="store_true", help="all scenarios on both systems, longer and more often")
+    parser.add_argument("--smoke", action="store_true", help="check that it runs and that call counts hold; no times")
+    parser.add_argument("--only", metavar="SCENARIO[,...]", help="only these scenarios")
+    parser.add_argument("--servers", metavar="SERVER[,...]", help="only these servers")
+    parser.add_argument("--system", choices=("wine", "linux"), help="only the servers on this system")
+    parser.add_argument("--repeat", type=int, metavar="N", help="how often each is measured")
+    parser.add_argument("--window-ms", type=int, metavar="MS", help="how long each time")
+    given = parser.parse_args()
+    for option, known in (("only", names), ("servers", scenarios.KINDS)):
+        words = getattr(given, option).split(",") if getattr(given, option) else []
+        for word in words:
+            if word not in known:
+                parser.error(f"--{option}: there is no '{word}'; there are {', '.join(known)}")
+        setattr(given, option, words)
+    for option in ("repeat", "window_ms"):
+        if getattr(given, option) is not None and getattr(given, option) < 1:
+            parser.error(f"--{option.replace('_', '-')}: a number from 1, not {getattr(given, option)}")
+    if given.smoke and given.full:
+        parser.error("--smoke and --full do not go together")
+    given.repeat = given.repeat or (7 if given.full else 1 if given.smoke else 3)
+    given.window_ms = given.window_ms or (3000 if given.full else 300 if given.smoke else 600)
+    given.systems = [given.system] if given.system else ["wine", "linux"]
+    return given
+
+
+def build(systems):
+    OUT.mkdir(parents=True, exist_ok=True)
+    for system in dict.fromkeys(["linux", *systems]):  # the load is a program of Linux
+        log = OUT / f"build-{system}.log"
+        with log.open("w", encoding="utf-8") as file:
+            for words in (["cmake", "--preset", f"bench-{system}"], ["cmake", "--build", "--preset", f"bench-{system}"]):
+                if subprocess.run(words, cwd=processes.ROOT, stdout=file, stderr=subprocess.STDOUT, check=False).returncode:
+                    raise Problem(f"the build failed:\n{log.read_text(encoding='utf-8')[-4000:]}")
+
+
+def chosen_scenarios(given, system):
+    """The scenarios to run on a system, each with its entries."""
+    built = processes.kinds_of(system)
+    for scenario in scenarios.SCENARIOS:
+        if given.only:
+            if scenario.name not in given.only:
+                continue
+        elif (given.smoke and not scenario.smoke) or not (given.full or scenario.quick):
+            continue
+        entries = [e for e in scenario.entries(system)
+                   if e.kind in built and (not given.servers or e.kind in given.servers)]
+        if entries:
+            yield scenario, entries
+
+
+def say(text):
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def measure(scenario, entries, system, given):
+    """All runs of a scenario: interleaved ones for times, then one each that counts calls."""
+    warm_ms = max(100, given.window_ms // 3)
+
+    def run(entry, server, repetition, counts_calls):
+        load = scenario.load_of(entry)
+        label = f"{scenario.name}, {system}, {entry.name}, {'calls' if counts_calls else repetition + 1}"
+        result = processes.run_load(server, label, load, warm_ms, given.window_ms)
+        return {"scenario": scenario.name, "system": system, "server": entry.name, "kind": entry.kind,
+                "connections": load["connections"], "repetition": repetition, "counts_calls": counts_calls,
+                "result": result}
+
+    with contextlib.ExitStack() as up:
+        servers = [up.enter_context(processes.Server(system, ["--kind", e.kind, *scenario.server_of(e)])) for e in entries]
+        for repetition in range(given.repeat):
+            for entry, server in zip(entries, servers):
+                yield run(entry, server, repetition, False)
+    for entry in entries:
+        with processes.Server(system, ["--kind", entry.kind, *scenario.server_of(entry)], counts_calls=True) as server:
+            yield run(entry, server, 0, True)
+    say("")
+
+
+def run_all(given):
+    machine = processes.machine()
+    print(report.machine_text(machine), flush=True)
+    runs = []
+    for system in given.systems:
+        if system == "wine":
+            subprocess.run([processes.WINE_SCRIPT, "--start"], check=True)
+        for scenario, entries in chosen_scenarios(given, system):
+            runs += measure(scenario, entries, system, given)
+            print(f"\n{report.scenario_text(scenario, system, runs)}", flush=True)
+    if not runs:
+        raise Problem("nothing to measure: none of these servers is in these scenarios on these systems")
+    return {"machine": machine, "command": "scripts/bench.sh " + " ".join(sys.argv[1:]), "repeat": given.repeat,
+            "window_ms": given.window_ms, "runs": runs}
+
+
+def main():
+    given = parse_arguments()
+    started = time.monotonic()
+    was_up = subprocess.run([processes.WINE_SCRIPT, "--is-up"], capture_output=True, check=False).returncode == 0
+    try:
+        build(given.systems)
+        results = run_all(given)
+        if given.smoke:
+            smoke.check(results)
+        else:
+            (OUT / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+            print(f"\n{report.targets_text(results)}")
+            charts = report.draw_charts(results, OUT)
+            print(f"\n{len(charts)} charts and results.json are in {OUT.relative_to(processes.ROOT)}/")
+    except (Problem, subprocess.SubprocessError) as problem:
+        sys.exit(f"\nFAIL bench: {problem}")
+    finally:
+        if not was_up:
+            subprocess.run([processes.WINE_SCRIPT, "--stop"], check=False)
+    print(f"\nPASS bench: {len(results['runs'])} runs in {time.monotonic() - started:.0f} s, every byte as it was sent")
+
+
+main()

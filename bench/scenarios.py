@@ -1,0 +1,110 @@
+"""What is measured: each scenario is one way of being busy, and the servers that are set side by side in it."""
+import dataclasses
+
+# Kinds of bench_server, and what they are called in tables. "ours" is what the others are compared with.
+KINDS = {
+    "ours": "ours",
+    "ours-ungrouped": "ours, groups off",
+    "epoll": "epoll API",  # on Linux the system's own, on Windows our reactor/epoll.h
+    "asio": "Asio",
+    "asio-eager": "Asio, eager send",
+    "poll": "poll / WSAPoll",
+    "select": "select",
+    "uv": "libuv",
+    "libevent": "libevent",
+    "blocking": "floor: blocking",
+}
+FLOOR = "blocking"
+WINE = ("ours", "ours-ungrouped", "epoll", "asio", "blocking")
+WINE_ALL = ("ours", "ours-ungrouped", "epoll", "asio", "asio-eager", "poll", "select", "blocking")
+LINUX = ("ours", "epoll", "uv", "libevent", "asio", "blocking")
+BOTH_OURS = ("ours", "ours-ungrouped")
+
+
+@dataclasses.dataclass
+class Entry:
+    """One server of a scenario."""
+    kind: str
+    label: str = ""
+    server: tuple = ()  # further arguments of bench_server
+    load: dict = dataclasses.field(default_factory=dict)  # instead of the scenario's
+
+    @property
+    def name(self):
+        return self.label or self.kind
+
+
+@dataclasses.dataclass
+class Scenario:
+    name: str
+    title: str
+    wine: tuple = ()  # kinds or entries
+    linux: tuple = ()
+    load: dict = dataclasses.field(default_factory=dict)  # arguments of bench_load
+    server: tuple = ()  # of bench_server, for all kinds
+    floor: tuple = ()  # of bench_server for the floor, beside the numbers of connections
+    quick: bool = True  # part of the quick form
+    smoke: bool = False  # part of the smoke test
+    inside: tuple = ()  # arguments of bench_inside instead: no load, the program measures itself
+
+    def entries(self, system):
+        return [e if isinstance(e, Entry) else Entry(e) for e in (self.wine if system == "wine" else self.linux)]
+
+    def load_of(self, entry):
+        load = {**self.load, **entry.load}
+        if entry.kind == FLOOR:
+            load.pop("check-idle", None)  # it does not listen to those
+        return load
+
+    def server_of(self, entry):
+        """The floor has to know how many connections will come and which of them will speak."""
+        load = self.load_of(entry)
+        own = [*self.server, *entry.server]
+        if entry.kind == FLOOR:
+            own += ["--connections", str(load["connections"])]
+            own += ["--active", str(load.get("active", load["connections"])), *self.floor]
+        return own
+
+
+def echo(active, connections, **more):
+    return Scenario(f"{active}-of-{connections}", f"{active} of {connections} connections busy, ping-pong of 64 bytes",
+                    load={"connections": connections, "active": active}, **more)
+
+
+def adversary(name, title, **more):
+    more.setdefault("load", {"connections": 64})
+    return Scenario(name, f"Adversary: {title}", wine=BOTH_OURS, **more)
+
+
+SCENARIOS = [
+    echo(1, 1, wine=WINE, linux=LINUX, smoke=True),
+    echo(4, 64, wine=WINE, linux=LINUX, smoke=True),
+    echo(16, 64, wine=WINE, linux=LINUX, smoke=True),
+    echo(64, 64, wine=WINE_ALL, linux=LINUX, smoke=True),
+    echo(256, 256, wine=WINE, linux=LINUX),
+    Scenario("idle-10000", "64 busy connections beside 10,000 idle ones",
+             wine=("ours", Entry("ours", "ours-none-idle", load={"connections": 64}), "ours-ungrouped", "epoll", "asio",
+                   "blocking"),
+             linux=("ours", Entry("ours", "ours-none-idle", load={"connections": 64}), "epoll", "uv", "libevent", "asio"),
+             load={"connections": 10064, "active": 64, "check-idle": True}),
+    Scenario("open-loop", "64 connections, 2,000 messages a second in all, latency from when each was due",
+             wine=WINE, linux=LINUX, load={"connections": 64, "depth": 8, "rate": 2000}, quick=False),
+    Scenario("churn", "8 clients, each again and again: connect, one message, close", wine=WINE, linux=LINUX,
+             load={"connections": 8, "messages-per-connection": 1}, floor=("--short-lived",), smoke=True),
+    Scenario("pipelined", "16 connections, 16 messages of 1 KiB under way on each, small buffers: write interest comes "
+             "and goes", wine=("ours", "ours-ungrouped", "epoll", "asio"), linux=("ours", "epoll", "uv", "libevent", "asio"),
+             load={"connections": 16, "size": 1024, "depth": 16, "receive-buffer": 4096}, server=("--send-buffer", "4096"),
+             smoke=True),
+    adversary("toggle", "one of 64 busy connections changes its interest at every event", server=("--toggles",),
+              smoke=True),
+    adversary("close", "64 busy connections, each closed and made anew after 8 messages",
+              load={"connections": 64, "messages-per-connection": 8}, smoke=True),
+    adversary("one-at-a-time", "256 connections of which one fires at a time",
+              load={"connections": 256, "in-flight": 1}, smoke=True),
+    adversary("wake-storm", "64 busy connections, and a wake before every wait", server=("--wakes",), smoke=True),
+    adversary("room-1", "64 busy connections, room for one event in a wait", server=("--room", "1"), smoke=True),
+]
+
+
+def by_name(name):
+    return next(s for s in SCENARIOS if s.name == name)

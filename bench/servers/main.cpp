@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+// The servers of the benchmark, all in one program: bench_server --kind KIND [...]. Prints the ports it listens on, for
+// messages and for control, and serves until it is told to exit.
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "../common/arguments.hpp"
+#include "service.hpp"
+
+#ifndef _WIN32
+#include <sys/resource.h>
+#endif
+
+namespace {
+
+struct Kind {
+  std::string_view name;
+  void (*serve)(bench::Service&);
+};
+
+constexpr std::array kinds{
+    Kind{"ours", bench::serve_poller},
+    Kind{"blocking", bench::serve_blocking},
+    Kind{"asio", bench::serve_asio},
+    Kind{"asio-eager", bench::serve_asio},
+    Kind{"poll", bench::serve_poll},
+#ifdef _WIN32
+    Kind{"ours-ungrouped", bench::serve_poller},
+    Kind{"select", bench::serve_select},
+#else
+    Kind{"uv", bench::serve_uv},           Kind{"libevent", bench::serve_libevent},
+#endif
+#ifdef BENCH_HAS_EPOLL
+    Kind{"epoll", bench::serve_epoll},
+#endif
+};
+
+void (*find(const std::string& name))(bench::Service&) {
+  const auto* kind = std::ranges::find(kinds, name, &Kind::name);
+  if (kind != kinds.end()) return kind->serve;
+  std::string known;
+  for (const Kind& each : kinds) known.append(known.empty() ? "" : ", ").append(each.name);
+  bench::fail("no server '" + name + "' in this build: " + known);
+}
+
+void allow_many_files() {
+#ifndef _WIN32
+  rlimit files{};
+  getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
+#endif
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  bench::Arguments arguments(argc, argv);
+  bench::Settings settings;
+  settings.kind = arguments.text("--kind", "ours");
+  settings.room = arguments.number("--room", 256, 1, 65536);
+  settings.connections = arguments.number("--connections", 1, 1, 100'000);
+  settings.active = arguments.number("--active", settings.connections, 1, settings.connections);
+  settings.short_lived = arguments.flag("--short-lived");
+  settings.send_buffer_bytes = static_cast<int>(arguments.number("--send-buffer", 0, 0, 1 << 24));
+  settings.toggles = arguments.flag("--toggles");
+  settings.wakes = arguments.flag("--wakes");
+  settings.counts_calls = arguments.flag("--count-calls");
+  arguments.finish();
+  const auto serve = find(settings.kind);
+  allow_many_files();
+  bench::Service service(std::move(settings));
+  serve(service);
+}

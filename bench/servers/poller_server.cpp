@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+#include <reactor/poller.hpp>
+
+#include <memory>
+
+#include "service.hpp"
+
+namespace bench {
+
+namespace {
+
+using reactor::Event, reactor::Poller, reactor::Token;
+
+struct Member {
+  Echo echo;
+  reactor::Registration registration;
+  Interest interest = Interest::readable;
+};
+
+// A template, so that it also compiles against a library without hot groups, where it does nothing.
+void set_groups(auto& options, bool on) {
+  if constexpr (requires { options.hot_groups; }) options.hot_groups = on;
+}
+
+Poller make_poller(const Settings& settings) {
+  reactor::PollerOptions options;
+  set_groups(options, settings.kind != "ours-ungrouped");
+  return value_or_fail(Poller::create(options), "Poller::create");
+}
+
+void describe(const reactor::Stats& stats, Json& json) {
+  Json calls, held;
+  calls.add("wait", stats.wait_calls).add("arm", stats.arm_calls).add("cancel", stats.cancel_calls);
+  calls.add("post", stats.post_calls).add("other", stats.other_calls).add("all", stats.kernel_calls());
+  held.add("registrations", stats.registrations).add("pending_polls", stats.pending_polls);
+  held.add("helper_handles", stats.helper_handles).add("arena_blocks", stats.arena_blocks);
+  held.add("memory_bytes", stats.memory_bytes);
+  json.add("events", stats.events).add("inline_completions", stats.inline_completions);
+  json.add("packets", stats.packets).add("spurious", stats.spurious).add("wakes", stats.wakes);
+  json.add("calls", calls).add("held", held);
+}
+
+// What to do with a connection that is ready. False when it is over.
+bool step(Member& member, const Event& event, Counters& counters) {
+  const auto interest = member.echo.ready(counters, event.readable());
+  if (!interest) return false;
+  if (*interest == member.interest) return true;
+  member.interest = *interest;
+  return member.registration.modify(*interest).has_value();
+}
+
+}  // namespace
+
+void serve_poller(Service& service) {
+  Poller poller = make_poller(service.settings());
+  const auto door = value_or_fail(poller.add(service.listener().native(), Token{0}, Interest::readable), "add");
+  const auto waker = poller.waker();
+  service.open([&poller](Json& json) { describe(poller.stats(), json); });
+  const auto join = [&](Echo echo) {
+    auto member = std::make_unique<Member>(std::move(echo));
+    const Token token{reinterpret_cast<std::uintptr_t>(member.get())};
+    member->registration = value_or_fail(poller.add(member->echo.stream().native(), token, Interest::readable), "add");
+    static_cast<void>(member.release());  // the token is what keeps it
+  };
+  std::vector<Event> room(service.settings().room);
+  while (true) {
+    if (service.settings().wakes) waker.wake();
+    const auto events = value_or_fail(poller.wait(room), "wait");
+    for (const Event& event : events) {
+      if (event.token() == Token{0}) {
+        service.accept_all(join);
+        continue;
+      }
+      auto* member = reinterpret_cast<Member*>(event.token());
+      if (step(*member, event, service.counters())) continue;
+      delete member;
+      service.counters().closed.add(1);
+    }
+  }
+}
+
+}  // namespace bench

@@ -39,12 +39,16 @@ as_root=()
 [ "$(id -u)" -eq 0 ] || as_root=(sudo)
 log=$(mktemp)
 run() {
-  if ! "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive "$@" >>"$log" 2>&1; then
-    cat "$log" >&2
-    echo "setup.sh: '$*' failed" >&2
-    exit 1
-  fi
+  for attempt in 1 2 3; do
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive "$@" >>"$log" 2>&1 && return
+    echo "setup: '$*' failed, attempt $attempt of 3" >&2
+    sleep $((attempt * 5))
+  done
+  cat "$log" >&2
+  exit 1
 }
-run apt-get update
-run apt-get install -y --no-install-recommends "${missing[@]}"
+# A machine that has just started may be installing something itself: wait for its lock, and try again what was cut off.
+apt() { run apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=5 "$@"; }
+apt update
+apt install -y --no-install-recommends "${missing[@]}"
 rm -f "$log"

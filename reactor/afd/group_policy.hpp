@@ -22,9 +22,9 @@ struct Heat {
 /// measurements behind each constant.
 class GroupPolicy {
  public:
-  static constexpr std::uint32_t near_rounds = 8;   ///< two firings no further apart are in close succession
+  static constexpr std::uint32_t near_rounds = 16;  ///< two firings no further apart are in close succession
   static constexpr std::int8_t hot_score = 2;       ///< this many in a row make a member
-  static constexpr std::uint8_t patience = 8;       ///< a member that is silent so often in a row leaves
+  static constexpr std::uint8_t patience = 16;      ///< a member that is silent so often in a row leaves
   static constexpr std::int8_t toggle_score = -64;  ///< who makes a group come back early has to earn it anew
   static constexpr std::size_t members_min = 2;
   static constexpr std::size_t members_per_room = 8;  ///< what does not fit into the room was asked for nothing

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+//
+// What the group policy costs, in kernel calls, by how often sockets fire: the AFD backend over a kernel that only plays
+// readiness. Prints a line of JSON for each pattern. bench/tune.py builds it once for each value of a constant.
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <deque>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <reactor/afd/afd_backend.hpp>
+#include <reactor/poller.hpp>
+
+using namespace reactor;
+using namespace reactor::nt;
+
+namespace {
+
+HANDLE handle(std::uintptr_t number) { return reinterpret_cast<HANDLE>(number); }
+
+/// Sockets are numbers from 1; what fires stays ready until it is drained.
+class PatternKernel final : public Kernel {
+ public:
+  explicit PatternKernel(std::size_t sockets) : ready_(sockets + 1), out_(sockets + 1) {}
+
+  void fire(std::size_t socket) {
+    ready_[socket] = true;
+    if (Request* request = std::exchange(out_[socket], nullptr)) complete(*request);
+  }
+  void drain(std::size_t socket) { ready_[socket] = false; }
+
+  Result<HANDLE> create_port() override { return handle(0x10000); }
+  NTSTATUS remove(HANDLE port, std::span<FILE_IO_COMPLETION_INFORMATION> packets, ULONG& removed,
+                  std::optional<std::chrono::nanoseconds>) override {
+    removed = 0;
+    if (port != handle(0x10000)) return STATUS_TIMEOUT;  // the probe's
+    for (; removed < packets.size() && !packets_.empty(); removed++) {
+      packets[removed] = packets_.front();
+      packets_.pop_front();
+    }
+    return removed > 0 ? STATUS_SUCCESS : STATUS_TIMEOUT;
+  }
+  NTSTATUS post(HANDLE, ULONG_PTR, void*) override { return STATUS_SUCCESS; }
+  Result<HANDLE> open_helper(HANDLE, ULONG_PTR key) override {
+    keys_.push_back(key);
+    return handle(0x20000 + keys_.size() - 1);
+  }
+  NTSTATUS poll(HANDLE helper, IO_STATUS_BLOCK&, AFD_POLL_INFO& poll, ULONG, void* context) override {
+    auto* entries = reinterpret_cast<AFD_POLL_HANDLE_INFO*>(&poll + 1);
+    const Request request{&poll, {entries, entries + poll.NumberOfHandles}, keys_[number(helper) - 0x20000], context};
+    if (answer(request)) return STATUS_SUCCESS;
+    if (poll.Timeout == 0) {
+      poll.NumberOfHandles = 0;
+      return STATUS_SUCCESS;
+    }
+    auto* kept = new Request(request);
+    for (const auto& entry : kept->asked) out_[number(entry.Handle)] = kept;
+    return STATUS_PENDING;
+  }
+  NTSTATUS cancel(HANDLE, IO_STATUS_BLOCK*) override {
+    for (auto& request : out_) {
+      if (request != nullptr) complete(*request);
+    }
+    return STATUS_SUCCESS;
+  }
+  void close(HANDLE) noexcept override {}
+  Result<HANDLE> base_socket(SocketNumber socket) override { return handle(socket); }
+  bool skip_packet_on_success(HANDLE) override { return true; }
+  std::chrono::nanoseconds now() override { return clock_++; }
+
+ private:
+  struct Request {
+    AFD_POLL_INFO* poll;
+    std::vector<AFD_POLL_HANDLE_INFO> asked;
+    ULONG_PTR key;
+    void* context;
+  };
+
+  static std::size_t number(HANDLE of) { return reinterpret_cast<std::uintptr_t>(of); }
+
+  bool answer(const Request& request) {
+    auto* entries = reinterpret_cast<AFD_POLL_HANDLE_INFO*>(request.poll + 1);
+    ULONG count = 0;
+    for (const auto& entry : request.asked) {
+      if (ready_[number(entry.Handle)]) entries[count++] = {entry.Handle, AFD_POLL_RECEIVE, 0};
+    }
+    if (count > 0) request.poll->NumberOfHandles = count;
+    return count > 0;
+  }
+  void complete(Request& request) {
+    if (!answer(request)) request.poll->NumberOfHandles = 0;
+    packets_.push_back({handle(request.key), request.context, {{STATUS_SUCCESS}, 0}});
+    for (const auto& entry : request.asked) out_[number(entry.Handle)] = nullptr;
+    delete &request;
+  }
+
+  std::vector<bool> ready_;
+  std::vector<Request*> out_;
+  std::deque<FILE_IO_COMPLETION_INFORMATION> packets_;
+  std::vector<ULONG_PTR> keys_;
+  std::chrono::nanoseconds clock_{0};
+};
+
+struct Pattern {
+  std::string name;
+  double rate;            // how likely an active socket fires between two waits
+  std::size_t active;     // of the 64
+  int change_every;       // waits, until others are active; 0: never
+};
+
+void measure(const Pattern& pattern, bool hot_groups) {
+  constexpr std::size_t sockets = 64;
+  constexpr int waits = 20000;
+  PatternKernel kernel(sockets);
+  std::mt19937 random(1);
+  Poller poller(*afd::AfdBackend::create(kernel, {.hot_groups = hot_groups}));
+  std::vector<Registration> registrations;
+  for (std::size_t i = 1; i <= sockets; i++) registrations.push_back(*poller.add(i, Token{i}, Interest::readable));
+  std::array<Event, 256> room;
+  std::size_t first = 0;
+  Stats before{};
+  for (int i = 0; i < waits; i++) {
+    if (i == waits / 10) before = poller.stats();
+    if (pattern.change_every > 0 && i % pattern.change_every == 0) first += pattern.active;
+    bool any = false;
+    while (!any) {
+      for (std::size_t k = 0; k < pattern.active; k++) {
+        if (std::uniform_real_distribution(0.0, 1.0)(random) >= pattern.rate) continue;
+        kernel.fire(1 + (first + k) % sockets);
+        any = true;
+      }
+    }
+    const auto told = poller.wait(room, std::chrono::nanoseconds(0));
+    for (const Event& event : *told) kernel.drain(static_cast<std::size_t>(event.token()));
+  }
+  const Stats after = poller.stats();
+  std::printf("{\"pattern\": \"%s\", \"rate\": %.4f, \"groups\": %s, \"events\": %llu, \"calls\": %llu, \"group_arms\": %llu, "
+              "\"group_members\": %llu}\n",
+              pattern.name.c_str(), pattern.rate, hot_groups ? "true" : "false",
+              static_cast<unsigned long long>(after.events - before.events),
+              static_cast<unsigned long long>(after.kernel_calls() - before.kernel_calls()),
+              static_cast<unsigned long long>(after.group_arms - before.group_arms),
+              static_cast<unsigned long long>(after.group_members - before.group_members));
+}
+
+}  // namespace
+
+int main() {
+  for (double rate = 1; rate >= 1.0 / 128; rate /= 2) {
+    for (const bool hot_groups : {true, false}) {
+      measure({"64 of 64", rate, 64, 0}, hot_groups);
+      measure({"16 of 64", rate, 16, 0}, hot_groups);
+      measure({"16 of 64, others every 20 waits", rate, 16, 20}, hot_groups);
+    }
+  }
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+//
+// What one AFD_POLL costs, by how many sockets it lists and how many of them are ready. Prints a line of JSON for each.
+// Windows only: it asks the real kernel. Answered in the call, so nothing waits.
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <vector>
+
+#include <reactor/nt/handle.hpp>
+#include <reactor/nt/kernel.hpp>
+#include <reactor/socket.hpp>
+
+using namespace reactor;
+using namespace reactor::nt;
+
+namespace {
+
+constexpr std::size_t sockets_max = 256;
+constexpr int polls = 400;
+
+struct Request {
+  IO_STATUS_BLOCK iosb{};
+  AFD_POLL_INFO poll{};
+  std::array<AFD_POLL_HANDLE_INFO, sockets_max> entries{};
+};
+
+template <class T>
+T must(Result<T> result, const char* what) {
+  if (result) return std::move(*result);
+  std::fprintf(stderr, "poll_cost: %s: %s\n", what, result.error().message().c_str());
+  std::exit(1);
+}
+
+// In microseconds, the median of several runs.
+double measure(Kernel& kernel, HANDLE helper, Request& request, const std::vector<HANDLE>& sockets, std::size_t ready) {
+  std::vector<double> runs;
+  for (int run = 0; run < 5; run++) {
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < polls; i++) {
+      request.poll = {0, static_cast<ULONG>(sockets.size()), 0};
+      for (std::size_t k = 0; k < sockets.size(); k++) {
+        request.entries[k] = {sockets[k], AFD_POLL_RECEIVE | (k < ready ? AFD_POLL_SEND : 0u), 0};
+      }
+      const auto size = static_cast<ULONG>(sizeof request.poll + sockets.size() * sizeof request.entries[0]);
+      const NTSTATUS status = kernel.poll(helper, request.iosb, request.poll, size, &request);
+      if (status != STATUS_SUCCESS || request.poll.NumberOfHandles != ready) {
+        std::fprintf(stderr, "poll_cost: a poll of %zu with %zu ready: status %#x, %u entries\n", sockets.size(), ready,
+                     static_cast<unsigned>(status), static_cast<unsigned>(request.poll.NumberOfHandles));
+        std::exit(1);
+      }
+    }
+    const std::chrono::duration<double, std::micro> took = std::chrono::steady_clock::now() - start;
+    runs.push_back(took.count() / polls);
+  }
+  std::ranges::sort(runs);
+  return runs[runs.size() / 2];
+}
+
+}  // namespace
+
+int main() {
+  Kernel& kernel = *must(system_kernel(), "the system's kernel");
+  const auto listener = must(TcpListener::bind(Address::loopback_ipv4()), "a listener");
+  const Address address = must(listener.local_address(), "its address");
+  std::vector<TcpStream> streams;
+  std::vector<HANDLE> sockets;
+  for (std::size_t i = 0; i < sockets_max; i++) {
+    streams.push_back(must(TcpStream::connect(address), "a connection"));
+    sockets.push_back(must(kernel.base_socket(streams.back().native()), "its base socket"));
+  }
+  const Handle port(kernel, must(kernel.create_port(), "a port"));
+  const Handle helper(kernel, must(kernel.open_helper(port.get(), 1), "a helper handle"));
+  if (!kernel.skip_packet_on_success(helper.get())) {
+    std::fprintf(stderr, "poll_cost: this kernel does not answer without a packet\n");
+    return 1;
+  }
+  const auto request = std::make_unique<Request>();
+  for (const std::size_t listed : {1u, 2u, 4u, 8u, 16u, 32u, 64u, 128u, 256u}) {
+    const std::vector<HANDLE> some(sockets.begin(), sockets.begin() + static_cast<std::ptrdiff_t>(listed));
+    for (const std::size_t ready : {std::size_t{0}, std::size_t{1}, listed}) {
+      std::printf("{\"listed\": %zu, \"ready\": %zu, \"us\": %.2f}\n", listed, ready,
+                  measure(kernel, helper.get(), *request, some, ready));
+    }
+  }
+}

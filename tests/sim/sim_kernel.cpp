@@ -277,6 +277,12 @@ std::vector<std::string> SimKernel::violations() {
   return core_.violations;
 }
 
+std::string SimKernel::complaint() {
+  std::string lines;
+  for (const auto& one : violations()) lines += one + "\n";
+  return lines;
+}
+
 void SimKernel::forget_violations() {
   const Core::Lock lock(core_.mutex);
   core_.violations.clear();

@@ -36,7 +36,7 @@ class AsleepForEver : public std::logic_error {
 ///   const auto [a, b] = kernel.net().tcp_pair();
 ///   Poller poller(*afd::AfdBackend::create(kernel, {}));   // the kernel outlives it
 ///   ... kernel.net().send(b, 1); poller.wait(room, 1s); ...
-///   CHECK(kernel.violations().empty());
+///   CHECK(kernel.complaint() == "");
 ///
 /// One thread (the default): nothing sleeps. Time goes on only while `remove` waits, or in `run_for` and `settle`: it
 /// jumps to the next thing that is due. With delays of zero an effect is there as soon as its cause returns.
@@ -88,6 +88,7 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
 
   // What was seen of the caller.
   [[nodiscard]] std::vector<std::string> violations();
+  [[nodiscard]] std::string complaint();  ///< the same, a line each: CHECK(kernel.complaint() == "")
   void forget_violations();
   [[nodiscard]] Counts counts();
   [[nodiscard]] static std::uint64_t total(const Counts& counts) noexcept;  ///< but for close
@@ -118,6 +119,7 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   void check_rules(const Request& request);
   void check_memory(const Request& request);
   void hold(const RequestPtr& request, const reactor::nt::AFD_POLL_INFO& poll);
+  [[nodiscard]] RequestPtr swapped(const RequestPtr& request);
   void entangle(const RequestPtr& older, const RequestPtr& newer);
   void schedule_mischief(const RequestPtr& request);
   [[nodiscard]] bool look(Request& request);

@@ -297,6 +297,13 @@ std::uint64_t SimNet::identity(SocketNumber socket) {
   });
 }
 
+std::size_t SimNet::in_flight(SocketNumber socket) {
+  return locked([&] {
+    const auto endpoint = find(socket);
+    return endpoint == nullptr ? std::size_t{0} : endpoint->unsent;
+  });
+}
+
 std::size_t SimNet::open_sockets() {
   return locked([&] {
     std::size_t count = 0;

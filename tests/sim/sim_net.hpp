@@ -111,6 +111,7 @@ class SimNet {
   [[nodiscard]] bool failed(SocketNumber socket);                ///< reset, or the connect failed
   [[nodiscard]] reactor::nt::ULONG events(SocketNumber socket);  ///< what AFD answers now if asked for everything
   [[nodiscard]] std::uint64_t identity(SocketNumber socket);     ///< of the socket; 0 when not open. Never used twice
+  [[nodiscard]] std::size_t in_flight(SocketNumber socket);      ///< bytes it has sent that have not arrived
   [[nodiscard]] std::size_t open_sockets();
 
   // For SimKernel, which holds the lock.

@@ -214,8 +214,25 @@ void SimKernel::event(const RequestPtr& request, Endpoint& endpoint, ULONG event
     if (request->state != State::completing) return;
     // What has become ready since: Wine's poll is over with its first event.
     if (core_.is_windows()) static_cast<void>(look(*request));
-    complete(request, STATUS_SUCCESS);
+    complete(swapped(request), STATUS_SUCCESS);
   });
+}
+
+// Row 8 of the facts: the one of two polls that gets this one's result. The other waits on, or gets what was meant for
+// it.
+SimKernel::RequestPtr SimKernel::swapped(const RequestPtr& request) {
+  const auto twin = request->twin.lock();
+  request->twin.reset();
+  if (twin == nullptr || twin->state == State::completed) return request;
+  for (auto& entry : request->entries) {
+    for (auto& other : twin->entries) {
+      if (entry.endpoint == other.endpoint) std::swap(entry.events, other.events);
+    }
+  }
+  twin->twin.reset();
+  if (twin->state == State::completing) return request;
+  request->state = State::waiting;
+  return twin;
 }
 
 // No more events, no more cancel. What is answered is settled; it is written when the packet is taken.
@@ -225,17 +242,6 @@ void SimKernel::complete(const RequestPtr& request, NTSTATUS status, bool in_the
   request->result = status;
   if (status != STATUS_SUCCESS) {
     for (auto& entry : request->entries) entry.events = 0;
-  }
-  if (const auto twin = request->twin.lock(); twin != nullptr && status == STATUS_SUCCESS) {
-    request->twin.reset();
-    twin->twin.reset();
-    if (twin->state != State::completed) {  // the swap: each gets what the other would have got
-      for (auto& entry : request->entries) {
-        for (auto& other : twin->entries) {
-          if (entry.endpoint == other.endpoint) std::swap(entry.events, other.events);
-        }
-      }
-    }
   }
   if (core_.is_traced()) {
     std::string line = "complete #" + std::to_string(request->id) + " " + text_of(status);
@@ -306,7 +312,9 @@ NTSTATUS SimKernel::cancel(HANDLE helper, IO_STATUS_BLOCK* which) {
     const RequestPtr& request = held->second;
     if (request->owner == owner && request->state != State::completed) found.push_back(request);
   }
-  status = found.empty() ? STATUS_NOT_FOUND : STATUS_SUCCESS;
+  // Fact cancel.all: Wine answers success when all there is is nothing.
+  const bool wine_is_content = which == nullptr && !core_.is_windows();
+  status = found.empty() && !wine_is_content ? STATUS_NOT_FOUND : STATUS_SUCCESS;
   for (const auto& request : found) {
     if (which != nullptr && core_.random.chance(faults.cancel_late)) {
       status = STATUS_NOT_FOUND;

@@ -111,11 +111,10 @@ void SimNet::send_reset(const EndpointPtr& to, std::chrono::nanoseconds not_befo
     to->reset = true;
     to->under_way.clear();
     to->unsent = 0;
-    if (core_.is_windows()) {
-      to->unread = 0;
-      // Fact reset.mask: SEND and CONNECT may come with it.
-      if (core_.random.below(2) == 0) to->reset_adds = AFD_POLL_SEND | AFD_POLL_CONNECT;
-    }
+    // Fact reset.mask: Wine adds SEND and CONNECT, Windows may. Fact reset.behind_data: Windows throws away what is
+    // unread, Wine keeps it.
+    if (core_.is_windows()) to->unread = 0;
+    if (!core_.is_windows() || core_.random.below(2) == 0) to->reset_adds = AFD_POLL_SEND | AFD_POLL_CONNECT;
     watcher_.socket_changed(*to);
   });
 }

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+//
+// Cancelling and closing. Each test is named after its row of docs/kernel-facts.md.
+#include <array>
+#include <set>
+
+#include "kernel/bench.hpp"
+
+using namespace conformance;
+
+TEST_CASE_TEMPLATE("cancel.before: of what was not submitted, NOT_FOUND, and no harm done", World, ALL_KERNELS) {
+  Bench<World> b;
+  const auto [x, y] = b.world.tcp_pair();
+  Request& request = b.request({{x, AFD_POLL_RECEIVE}});
+  CHECK(b.kernel.cancel(b.helper, &request.iosb) == STATUS_NOT_FOUND);
+  REQUIRE(b.submit(request) == STATUS_PENDING);
+  REQUIRE(b.world.send(y, 1) == 1);
+  CHECK(b.answer(request) == Answer{STATUS_SUCCESS, {{x, AFD_POLL_RECEIVE}}});
+}
+
+TEST_CASE_TEMPLATE("cancel.pending: STATUS_CANCELLED follows, once, and the buffer holds no answer", World,
+                   ALL_KERNELS) {
+  Bench<World> b;
+  const auto [x, y] = b.world.tcp_pair();
+  Request& request = b.request({{x, AFD_POLL_RECEIVE}});
+  REQUIRE(b.submit(request) == STATUS_PENDING);
+  CHECK(b.kernel.cancel(b.helper, &request.iosb) == STATUS_SUCCESS);
+  CHECK(b.answer(request) == Answer{STATUS_CANCELLED, {}});
+  CHECK(request.iosb.Information == 0);
+  // The request stands there as it was asked: whoever takes NumberOfHandles for an answer is wrong.
+  CHECK(request.answered() == std::vector<Entry>{{x, AFD_POLL_RECEIVE}});
+  REQUIRE(b.world.send(y, 1) == 1);
+  CHECK(b.is_quiet());
+}
+
+TEST_CASE_TEMPLATE("cancel.after: after the event, before its packet is taken, NOT_FOUND and the event", World,
+                   ALL_KERNELS) {
+  Bench<World> b;
+  const auto [x, y] = b.world.tcp_pair();
+  Request& request = b.request({{x, AFD_POLL_RECEIVE}});
+  REQUIRE(b.submit(request) == STATUS_PENDING);
+  REQUIRE(b.world.send(y, 1) == 1);
+  // Its packet is queued when that of a later answer is.
+  b.world.send_to(b.world.udp(), b.world.udp(), 1);
+  Request& later = b.request({{b.world.udp(), AFD_POLL_SEND}});
+  REQUIRE(b.submit(later) == STATUS_SUCCESS);
+  const NTSTATUS status = b.kernel.cancel(b.helper, &request.iosb);
+  std::set<void*> seen;
+  for (int i = 0; i < 2; i++) {
+    const auto packet = b.take();
+    REQUIRE(packet.has_value());
+    seen.insert(packet->ApcContext);
+  }
+  CHECK(seen == std::set<void*>{&request, &later});
+  // With real sockets the byte may still be on its way.
+  if (status == STATUS_SUCCESS) {
+    CHECK(request.iosb.Status == STATUS_CANCELLED);
+    b.await(x, AFD_POLL_RECEIVE);
+  } else {
+    CHECK(status == STATUS_NOT_FOUND);
+    CHECK(b.answer_in_memory(request) == Answer{STATUS_SUCCESS, {{x, AFD_POLL_RECEIVE}}});
+  }
+}
+
+TEST_CASE_TEMPLATE("cancel.twice: the second finds nothing, and one packet comes", World, ALL_KERNELS) {
+  Bench<World> b;
+  Request& request = b.request({{b.world.listener(), AFD_POLL_ACCEPT}});
+  REQUIRE(b.submit(request) == STATUS_PENDING);
+  CHECK(b.kernel.cancel(b.helper, &request.iosb) == STATUS_SUCCESS);
+  CHECK(b.kernel.cancel(b.helper, &request.iosb) == STATUS_NOT_FOUND);
+  CHECK(b.answer(request) == Answer{STATUS_CANCELLED, {}});
+  CHECK(b.is_quiet());
+}
+
+TEST_CASE_TEMPLATE("cancel.closed: after closesocket it finds nothing; the close is told", World, ALL_KERNELS) {
+  Bench<World> b;
+  const Socket listener = b.world.listener();
+  Request& request = b.request({{listener, AFD_POLL_ACCEPT}});
+  REQUIRE(b.submit(request) == STATUS_PENDING);
+  b.world.close(listener);
+  CHECK(b.kernel.cancel(b.helper, &request.iosb) == STATUS_NOT_FOUND);
+  CHECK(b.answer(request) == Answer{STATUS_SUCCESS, {{listener, AFD_POLL_LOCAL_CLOSE}}});
+}
+
+TEST_CASE_TEMPLATE("cancel.one: another request on the same helper stays", World, ALL_KERNELS) {
+  Bench<World> b;
+  const Socket x = b.world.listener(), y = b.world.listener();
+  Request& first = b.request({{x, AFD_POLL_ACCEPT}});
+  Request& second = b.request({{y, AFD_POLL_ACCEPT}});
+  REQUIRE(b.submit(first) == STATUS_PENDING);
+  REQUIRE(b.submit(second) == STATUS_PENDING);
+  CHECK(b.kernel.cancel(b.helper, &first.iosb) == STATUS_SUCCESS);
+  CHECK(b.answer(first).status == STATUS_CANCELLED);
+  CHECK(b.is_quiet());
+  b.world.connect(b.world.tcp(), y);
+  CHECK(b.answer(second) == Answer{STATUS_SUCCESS, {{y, AFD_POLL_ACCEPT}}});
+}
+
+TEST_CASE_TEMPLATE("cancel.all: all there is on one helper, and nothing on another", World, ALL_KERNELS) {
+  Bench<World> b;
+  const HANDLE other = b.open_helper(2);
+  std::set<void*> cancelled, seen;
+  for (int i = 0; i < 20; i++) {
+    Request& request = b.request({{b.world.listener(), AFD_POLL_ACCEPT}});
+    REQUIRE(b.submit(request) == STATUS_PENDING);
+    cancelled.insert(&request);
+  }
+  const Socket listener = b.world.listener();
+  Request& stays = b.request({{listener, AFD_POLL_ACCEPT}});
+  REQUIRE(b.submit(stays, other) == STATUS_PENDING);
+  CHECK(b.kernel.cancel(b.helper, nullptr) == STATUS_SUCCESS);
+  for (int i = 0; i < 20; i++) {
+    const auto packet = b.take();
+    REQUIRE(packet.has_value());
+    CHECK(packet->IoStatusBlock.Status == STATUS_CANCELLED);
+    seen.insert(packet->ApcContext);
+  }
+  CHECK(seen == cancelled);
+  CHECK(b.is_quiet());
+  // Of nothing at all: Windows documents ERROR_NOT_FOUND for CancelIoEx, Wine answers success.
+  CHECK(b.kernel.cancel(b.helper, nullptr) == (b.expects_wine() ? STATUS_SUCCESS : STATUS_NOT_FOUND));
+  b.world.connect(b.world.tcp(), listener);
+  CHECK(b.answer(stays) == Answer{STATUS_SUCCESS, {{listener, AFD_POLL_ACCEPT}}});
+}
+
+TEST_CASE_TEMPLATE("cancel.other_helper: a request is found through its own helper alone", World, ALL_KERNELS) {
+  Bench<World> b;
+  const HANDLE other = b.open_helper(2);
+  Request& request = b.request({{b.world.listener(), AFD_POLL_ACCEPT}});
+  REQUIRE(b.submit(request) == STATUS_PENDING);
+  CHECK(b.kernel.cancel(other, &request.iosb) == STATUS_NOT_FOUND);
+  CHECK(b.is_quiet());
+}
+
+TEST_CASE_TEMPLATE("close.pending: LOCAL_CLOSE, whatever the mask", World, ALL_KERNELS) {
+  for (const ULONG mask : {AFD_POLL_RECEIVE, AFD_POLL_ABORT | AFD_POLL_LOCAL_CLOSE}) {
+    Bench<World> b;
+    const auto [x, y] = b.world.tcp_pair();
+    Request& request = b.request({{x, mask}});
+    REQUIRE(b.submit(request) == STATUS_PENDING);
+    b.world.close(x);
+    CHECK(b.answer(request) == Answer{STATUS_SUCCESS, {{x, AFD_POLL_LOCAL_CLOSE}}});
+    b.await(y, AFD_POLL_DISCONNECT);
+  }
+}
+
+TEST_CASE_TEMPLATE("close.duplicate: told at the last close only; until then events are", World, ALL_KERNELS) {
+  Bench<World> b;
+  const auto [x, y] = b.world.tcp_pair();
+  const Socket twin = b.world.duplicate(x);
+  Request& request = b.request({{x, AFD_POLL_RECEIVE}});
+  REQUIRE(b.submit(request) == STATUS_PENDING);
+  b.world.close(x);
+  CHECK(b.is_quiet());
+  REQUIRE(b.world.send(y, 1) == 1);
+  CHECK(b.answer(request) == Answer{STATUS_SUCCESS, {{x, AFD_POLL_RECEIVE}}});  // the number asked, though closed
+  CHECK_FALSE(NT_SUCCESS(b.submit(b.request({{x, AFD_POLL_RECEIVE}}))));
+  CHECK(b.world.recv(twin, 100) == 1u);
+  Request& again = b.request({{twin, AFD_POLL_RECEIVE}});
+  REQUIRE(b.submit(again) == STATUS_PENDING);
+  b.world.close(twin);
+  CHECK(b.answer(again) == Answer{STATUS_SUCCESS, {{twin, AFD_POLL_LOCAL_CLOSE}}});
+}
+
+TEST_CASE_TEMPLATE("close.reused: the packet of a closed socket, taken when its number means another one", World,
+                   ALL_KERNELS) {
+  Bench<World> b;
+  const Socket first = b.world.udp();
+  Request& old = b.request({{first, AFD_POLL_RECEIVE}});
+  REQUIRE(b.submit(old) == STATUS_PENDING);
+  b.world.close(first);
+  const Socket second = b.world.udp();
+  if (second != first) MESSAGE("the number was not used again at once");
+  Request& fresh = b.request({{second, AFD_POLL_RECEIVE}});
+  REQUIRE(b.submit(fresh) == STATUS_PENDING);
+  CHECK(b.answer(old) == Answer{STATUS_SUCCESS, {{first, AFD_POLL_LOCAL_CLOSE}}});
+  CHECK(b.is_quiet());
+  b.world.send_to(b.world.udp(), second, 1);
+  CHECK(b.answer(fresh) == Answer{STATUS_SUCCESS, {{second, AFD_POLL_RECEIVE}}});
+}
+
+TEST_CASE_TEMPLATE("stress.once, stress.quiet: polls, events, cancels and closes by chance, a packet for each", World,
+                   ALL_KERNELS) {
+  Bench<World> b;
+  constexpr std::uint64_t seed = 7;
+  CAPTURE(seed);
+  sim::Random random(seed);
+  std::set<void*> out, seen;
+  for (int round = 0; round < 200; round++) {
+    const auto [x, y] = b.world.tcp_pair();
+    Request& request = b.request({{x, AFD_POLL_RECEIVE | AFD_POLL_ABORT}});
+    REQUIRE(b.submit(request) == STATUS_PENDING);
+    out.insert(&request);
+    const std::size_t what = random.below(4);
+    if (what == 0) REQUIRE(b.world.send(y, 1) == 1);
+    if (what == 1) b.world.reset(y);
+    if (what == 2) b.kernel.cancel(b.helper, &request.iosb);
+    b.world.close(x);
+    if (what != 1) b.world.close(y);
+  }
+  for (std::size_t i = 0; i < out.size(); i++) {
+    const auto packet = b.take();
+    REQUIRE(packet.has_value());
+    seen.insert(packet->ApcContext);
+  }
+  CHECK(seen == out);
+  CHECK(b.is_quiet());
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: MIT
+#include "kernel/real_world.hpp"
+
+#ifndef NOMINMAX
+#define NOMINMAX
+#endif
+#define WIN32_LEAN_AND_MEAN
+#include <winsock2.h>
+// winsock2.h before windows.h
+#include <windows.h>
+
+#include <algorithm>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+namespace conformance {
+
+namespace {
+
+void must(bool ok, const char* what) {
+  if (!ok) throw std::runtime_error(std::string(what) + " failed: error " + std::to_string(WSAGetLastError()));
+}
+
+sockaddr* as_address(sockaddr_in& in) { return reinterpret_cast<sockaddr*>(&in); }
+
+sockaddr_in loopback(u_short network_port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = network_port;
+  return address;
+}
+
+sockaddr_in address_of(Socket socket) {
+  sockaddr_in address{};
+  int length = sizeof address;
+  must(getsockname(socket, as_address(address), &length) == 0, "getsockname");
+  return address;
+}
+
+std::errc error_of(int code) {
+  switch (code) {
+    case WSAEWOULDBLOCK: return std::errc::operation_would_block;
+    case WSAECONNRESET: return std::errc::connection_reset;
+    case WSAECONNABORTED: return std::errc::connection_aborted;
+    case WSAENOTCONN: return std::errc::not_connected;
+    default: return std::errc::io_error;
+  }
+}
+
+}  // namespace
+
+struct RealWorld::State {
+  std::set<Socket> open;
+  std::vector<::HANDLE> handles;
+  std::vector<std::thread> running;
+  std::vector<char> buffer = std::vector<char>(1 << 16, 'x');
+
+  Socket make(int type) {
+    const SOCKET made = WSASocketW(AF_INET, type, 0, nullptr, 0, WSA_FLAG_OVERLAPPED);
+    must(made != INVALID_SOCKET, "socket");
+    open.insert(made);
+    u_long on = 1;
+    must(ioctlsocket(made, static_cast<long>(FIONBIO), &on) == 0, "ioctlsocket");
+    return made;
+  }
+  Socket bound(int type) {
+    const Socket made = make(type);
+    sockaddr_in address = loopback(0);
+    must(::bind(made, as_address(address), sizeof address) == 0, "bind");
+    return made;
+  }
+};
+
+RealWorld::RealWorld() : state_(std::make_unique<State>()) {
+  WSADATA data;
+  must(WSAStartup(MAKEWORD(2, 2), &data) == 0, "WSAStartup");
+}
+
+RealWorld::~RealWorld() {
+  RealWorld::join();
+  for (const Socket socket : state_->open) closesocket(socket);
+  for (const ::HANDLE handle : state_->handles) CloseHandle(handle);
+  WSACleanup();
+}
+
+reactor::nt::Kernel& RealWorld::kernel() {
+  const auto kernel = reactor::nt::system_kernel();
+  if (!kernel) throw std::system_error(kernel.error());
+  return **kernel;
+}
+
+Expect RealWorld::expect() const {
+  static const bool is_wine = GetProcAddress(GetModuleHandleW(L"ntdll.dll"), "wine_get_version") != nullptr;
+  return is_wine ? Expect::wine : Expect::windows;
+}
+
+std::pair<Socket, Socket> RealWorld::tcp_pair() {
+  const Socket listening = listener(), client = tcp();
+  u_long off = 0;
+  must(ioctlsocket(listening, static_cast<long>(FIONBIO), &off) == 0, "ioctlsocket");
+  connect(client, listening);
+  const SOCKET served = ::accept(listening, nullptr, nullptr);
+  must(served != INVALID_SOCKET, "accept");
+  state_->open.insert(served);
+  u_long on = 1;
+  must(ioctlsocket(served, static_cast<long>(FIONBIO), &on) == 0, "ioctlsocket");
+  close(listening);
+  fd_set set;  // the client's side of it may still be on its way
+  FD_ZERO(&set);
+  FD_SET(client, &set);
+  timeval limit{10, 0};
+  must(select(0, nullptr, &set, nullptr, &limit) == 1, "connecting");
+  return {client, served};
+}
+
+Socket RealWorld::tcp() { return state_->make(SOCK_STREAM); }
+Socket RealWorld::udp() { return state_->bound(SOCK_DGRAM); }
+
+Socket RealWorld::listener() {
+  const Socket made = state_->bound(SOCK_STREAM);
+  must(listen(made, 128) == 0, "listen");
+  return made;
+}
+
+Socket RealWorld::duplicate(Socket socket) {
+  WSAPROTOCOL_INFOW info;
+  must(WSADuplicateSocketW(socket, GetCurrentProcessId(), &info) == 0, "WSADuplicateSocket");
+  const SOCKET made =
+      WSASocketW(FROM_PROTOCOL_INFO, FROM_PROTOCOL_INFO, FROM_PROTOCOL_INFO, &info, 0, WSA_FLAG_OVERLAPPED);
+  must(made != INVALID_SOCKET, "socket of a protocol info");
+  state_->open.insert(made);
+  return made;
+}
+
+void RealWorld::connect(Socket socket, Socket listener) {
+  sockaddr_in address = address_of(listener);
+  must(::connect(socket, as_address(address), sizeof address) == 0 || WSAGetLastError() == WSAEWOULDBLOCK, "connect");
+}
+
+void RealWorld::connect_to_nobody(Socket socket) {
+  const Socket gone = state_->bound(SOCK_STREAM);
+  sockaddr_in address = address_of(gone);
+  close(gone);
+  must(::connect(socket, as_address(address), sizeof address) == 0 || WSAGetLastError() == WSAEWOULDBLOCK, "connect");
+}
+
+std::optional<Socket> RealWorld::accept(Socket listener) {
+  const SOCKET made = ::accept(listener, nullptr, nullptr);
+  if (made == INVALID_SOCKET) {
+    must(WSAGetLastError() == WSAEWOULDBLOCK, "accept");
+    return std::nullopt;
+  }
+  state_->open.insert(made);
+  return made;
+}
+
+std::size_t RealWorld::send(Socket socket, std::size_t bytes) {
+  const auto length = static_cast<int>(std::min(bytes, state_->buffer.size()));
+  const int sent = ::send(socket, state_->buffer.data(), length, 0);
+  must(sent >= 0 || WSAGetLastError() == WSAEWOULDBLOCK, "send");
+  return static_cast<std::size_t>(std::max(sent, 0));
+}
+
+reactor::Result<std::size_t> RealWorld::recv(Socket socket, std::size_t max) {
+  const int got = ::recv(socket, state_->buffer.data(), static_cast<int>(std::min(max, state_->buffer.size())), 0);
+  if (got < 0) return reactor::failure(error_of(WSAGetLastError()));
+  return static_cast<std::size_t>(got);
+}
+
+void RealWorld::send_to(Socket from, Socket to, std::size_t bytes) {
+  sockaddr_in address = address_of(to);
+  const int sent = sendto(from, state_->buffer.data(), static_cast<int>(bytes), 0, as_address(address), sizeof address);
+  must(sent == static_cast<int>(bytes), "sendto");
+}
+
+void RealWorld::send_to_nobody(Socket from) {
+  const Socket gone = state_->bound(SOCK_DGRAM);
+  sockaddr_in address = address_of(gone);
+  close(gone);
+  must(::connect(from, as_address(address), sizeof address) == 0, "connect");  // Linux tells only connected ones
+  must(::send(from, "x", 1, 0) == 1, "send");
+}
+
+void RealWorld::send_urgent(Socket socket) { must(::send(socket, "!", 1, MSG_OOB) == 1, "send urgent"); }
+
+void RealWorld::recv_urgent(Socket socket) {
+  char byte = 0;
+  must(::recv(socket, &byte, 1, MSG_OOB) == 1, "recv urgent");
+}
+
+void RealWorld::shutdown(Socket socket) { must(::shutdown(socket, SD_SEND) == 0, "shutdown"); }
+
+void RealWorld::reset(Socket socket) {
+  const linger hard{1, 0};
+  must(setsockopt(socket, SOL_SOCKET, SO_LINGER, reinterpret_cast<const char*>(&hard), sizeof hard) == 0, "SO_LINGER");
+  close(socket);
+}
+
+void RealWorld::close(Socket socket) {
+  state_->open.erase(socket);
+  must(closesocket(socket) == 0, "closesocket");
+}
+
+reactor::nt::HANDLE RealWorld::no_socket() {
+  const ::HANDLE event = CreateEventW(nullptr, TRUE, FALSE, nullptr);
+  must(event != nullptr, "CreateEvent");
+  state_->handles.push_back(event);
+  return event;
+}
+
+void RealWorld::meanwhile(std::function<void()> what) { state_->running.emplace_back(std::move(what)); }
+
+void RealWorld::join() {
+  for (auto& thread : state_->running) thread.join();
+  state_->running.clear();
+}
+
+}  // namespace conformance

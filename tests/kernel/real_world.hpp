@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <memory>
+
+#include "kernel/world.hpp"
+
+namespace conformance {
+
+/// The kernel this program runs on, with real sockets: Windows or Wine.
+class RealWorld final : public World {
+ public:
+  RealWorld();
+  ~RealWorld() override;
+
+  reactor::nt::Kernel& kernel() override;
+  [[nodiscard]] Expect expect() const override;
+  [[nodiscard]] bool is_unknown() const override { return expect() == Expect::windows; }
+
+  std::pair<Socket, Socket> tcp_pair() override;
+  Socket tcp() override;
+  Socket udp() override;
+  Socket listener() override;
+  Socket duplicate(Socket socket) override;
+  void connect(Socket socket, Socket listener) override;
+  void connect_to_nobody(Socket socket) override;
+  std::optional<Socket> accept(Socket listener) override;
+  std::size_t send(Socket socket, std::size_t bytes) override;
+  reactor::Result<std::size_t> recv(Socket socket, std::size_t max) override;
+  void send_to(Socket from, Socket to, std::size_t bytes) override;
+  void send_to_nobody(Socket from) override;
+  void send_urgent(Socket socket) override;
+  void recv_urgent(Socket socket) override;
+  void shutdown(Socket socket) override;
+  void reset(Socket socket) override;
+  void close(Socket socket) override;
+  reactor::nt::HANDLE no_socket() override;
+  void meanwhile(std::function<void()> what) override;
+  void join() override;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace conformance

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <deque>
+#include <thread>
+
+#include "kernel/world.hpp"
+#include "sim/sim_kernel.hpp"
+
+namespace conformance {
+
+/// The simulated kernel as a world: its two flavours, on one thread in simulated time or on many in real time.
+template <sim::Flavour flavour, bool threads>
+class SimWorld final : public World {
+ public:
+  SimWorld() : kernel_(options()) {
+    if (threads) return;
+    kernel_.set_when_asleep([this] {
+      if (meanwhile_.empty()) return false;
+      const auto what = std::move(meanwhile_.front());
+      meanwhile_.pop_front();
+      what();
+      return true;
+    });
+  }
+  ~SimWorld() override { SimWorld::join(); }
+
+  reactor::nt::Kernel& kernel() override { return kernel_; }
+  [[nodiscard]] Expect expect() const override {
+    return flavour == sim::Flavour::windows ? Expect::windows : Expect::wine;
+  }
+
+  std::pair<Socket, Socket> tcp_pair() override { return net().tcp_pair(); }
+  Socket tcp() override { return net().tcp(); }
+  Socket udp() override { return net().udp(); }
+  Socket listener() override { return net().listener(); }
+  Socket duplicate(Socket socket) override { return net().duplicate(socket); }
+  void connect(Socket socket, Socket listener) override { must(net().connect(socket, net().port_of(listener))); }
+  void connect_to_nobody(Socket socket) override { must(net().connect(socket, nobody)); }
+  std::optional<Socket> accept(Socket listener) override {
+    const auto accepted = net().accept(listener);
+    return accepted ? std::optional(*accepted) : std::nullopt;
+  }
+  std::size_t send(Socket socket, std::size_t bytes) override { return net().send(socket, bytes).value_or(0); }
+  reactor::Result<std::size_t> recv(Socket socket, std::size_t max) override { return net().recv(socket, max); }
+  void send_to(Socket from, Socket to, std::size_t bytes) override {
+    must(net().send_to(from, net().port_of(to), bytes));
+  }
+  void send_to_nobody(Socket from) override { must(net().send_to(from, nobody, 1)); }
+  void send_urgent(Socket socket) override { must(net().send_urgent(socket)); }
+  void recv_urgent(Socket socket) override { must(net().recv_urgent(socket)); }
+  void shutdown(Socket socket) override { must(net().shutdown(socket)); }
+  void reset(Socket socket) override { must(net().reset(socket)); }
+  void close(Socket socket) override { must(net().close(socket)); }
+
+  reactor::nt::HANDLE no_socket() override {
+    const auto port = kernel_.create_port();
+    return port ? *port : nullptr;
+  }
+
+  void meanwhile(std::function<void()> what) override {
+    if (threads) {
+      running_.emplace_back(std::move(what));
+    } else {
+      meanwhile_.push_back(std::move(what));
+    }
+  }
+  void join() override {
+    for (auto& thread : running_) thread.join();
+    running_.clear();
+  }
+
+  std::string complaint() override { return kernel_.complaint(); }
+  void forget_violations() override { kernel_.forget_violations(); }
+
+ private:
+  static constexpr std::uint16_t nobody = 1;
+
+  static sim::Options options() {
+    sim::Options options;
+    options.flavour = flavour;
+    options.real_threads = threads;
+    return options;
+  }
+  template <class T>
+  static void must(const reactor::Result<T>& result) {
+    if (!result) throw std::system_error(result.error());
+  }
+  sim::SimNet& net() { return kernel_.net(); }
+
+  sim::SimKernel kernel_;
+  std::deque<std::function<void()>> meanwhile_;
+  std::deque<std::thread> running_;
+};
+
+using SimWindows = SimWorld<sim::Flavour::windows, false>;
+using SimWine = SimWorld<sim::Flavour::wine, false>;
+using SimWindowsThreads = SimWorld<sim::Flavour::windows, true>;
+using SimWineThreads = SimWorld<sim::Flavour::wine, true>;
+
+}  // namespace conformance

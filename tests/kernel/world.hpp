@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <reactor/nt/kernel.hpp>
+#include <reactor/result.hpp>
+
+namespace conformance {
+
+using Socket = reactor::nt::SocketNumber;
+
+/// Whose answer is expected where they differ (docs/kernel-facts.md).
+enum class Expect : unsigned char { windows, wine };
+
+/// A kernel, and a way to play the sockets it is asked about. All sockets are non-blocking, all is loopback. What a
+/// call here does may take a moment to arrive: a test waits for it by a poll.
+class World {
+ public:
+  World() = default;
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+  virtual ~World() = default;
+
+  [[nodiscard]] virtual reactor::nt::Kernel& kernel() = 0;
+  [[nodiscard]] virtual Expect expect() const = 0;
+  /// Real Windows: what nobody has seen there is printed, not asserted.
+  [[nodiscard]] virtual bool is_unknown() const { return false; }
+
+  [[nodiscard]] virtual std::pair<Socket, Socket> tcp_pair() = 0;
+  [[nodiscard]] virtual Socket tcp() = 0;
+  [[nodiscard]] virtual Socket udp() = 0;
+  [[nodiscard]] virtual Socket listener() = 0;
+  [[nodiscard]] virtual Socket duplicate(Socket socket) = 0;
+  virtual void connect(Socket socket, Socket listener) = 0;
+  virtual void connect_to_nobody(Socket socket) = 0;
+  [[nodiscard]] virtual std::optional<Socket> accept(Socket listener) = 0;
+  /// Bytes taken; 0 when it would block.
+  [[nodiscard]] virtual std::size_t send(Socket socket, std::size_t bytes) = 0;
+  /// Errors: operation_would_block, connection_reset; others as they come.
+  [[nodiscard]] virtual reactor::Result<std::size_t> recv(Socket socket, std::size_t max) = 0;
+  virtual void send_to(Socket from, Socket to, std::size_t bytes) = 0;
+  virtual void send_to_nobody(Socket from) = 0;
+  virtual void send_urgent(Socket socket) = 0;
+  virtual void recv_urgent(Socket socket) = 0;
+  virtual void shutdown(Socket socket) = 0;  ///< of sending: FIN
+  virtual void reset(Socket socket) = 0;     ///< closes it with RST
+  virtual void close(Socket socket) = 0;
+
+  /// A handle that is open and no socket; closed by the world.
+  [[nodiscard]] virtual reactor::nt::HANDLE no_socket() = 0;
+
+  /// Runs on another thread, or as if it did: before or while this one next sleeps in the kernel.
+  virtual void meanwhile(std::function<void()> what) = 0;
+  /// All of that is done.
+  virtual void join() = 0;
+
+  /// What the kernel saw that a caller must not do, a line each.
+  [[nodiscard]] virtual std::string complaint() { return {}; }
+  /// For a test that does it on purpose.
+  virtual void forget_violations() {}
+};
+
+}  // namespace conformance

@@ -95,9 +95,10 @@ class Server:
 def run_load(server, label, load, warm_ms, window_ms):
     """One run of the load against a server; what bench_load tells."""
     arguments = ["--port", server.port, "--control", server.control, "--pids", ",".join(map(str, server.pids)),
-                 "--label", label, "--warm-ms", warm_ms, "--window-ms", window_ms]
+                 "--core", cores()[0], "--label", label, "--warm-ms", warm_ms, "--window-ms", window_ms]
     for name, value in load.items():
-        arguments += [f"--{name}"] + ([] if value is True else [value])
+        if value is not False:
+            arguments += [f"--{name}"] + ([] if value is True else [value])
     done = subprocess.run(["taskset", "-c", str(cores()[1]), str(program("linux", "bench_load")), *map(str, arguments)],
                           stdout=subprocess.PIPE, text=True, timeout=600, check=False)
     if done.returncode != 0:

@@ -20,19 +20,44 @@ def number(value, form):
     return "-" if value is None else format(value, form)
 
 
-HEADER = ("server", "msg/s", "CPU us/msg", "spread", "x ours", "above floor", "readiness calls/msg", "all calls/msg",
-          "calls/event (own count)", "p50 us", "p99 us", "B/connection")
+# Column, figure, format; a share is shown in percent, a half spread with its sign.
+ECHO = (("msg/s", "rate", ",.0f"), ("CPU us/msg", "cpu_us", ".1f"), ("spread", "spread", "spread"),
+        ("x ours", "times_ours", ".2f"), ("above floor", "above_floor", ".1f"), ("calls/msg, no I/O", "calls", ".3f"),
+        ("all calls/msg", "all_calls", ".3f"), ("own calls/event", "calls_per_event", ".3f"), ("p50 us", "p50_us", ",.0f"),
+        ("p99 us", "p99_us", ",.0f"), ("B/conn.", "memory_bytes", ",.0f"), ("fairness", "fairness", ".2f"),
+        ("others' CPU", "foreign", ".0%"))
+REGISTER = (("add us", "add_us", ".2f"), ("arm us", "arm_us", ".2f"), ("remove us", "remove_us", ".2f"),
+            ("settle us", "settle_us", ".2f"), ("all us", "cpu_us", ".2f"), ("spread", "spread", "spread"),
+            ("x ours", "times_ours", ".2f"), ("calls", "all_calls", ".2f"), ("bytes", "registration_bytes", ".0f"))
+WAKE = (("wakes/s", "rate", ",.0f"), ("p50 us", "p50_us", ".1f"), ("p99 us", "p99_us", ".1f"), ("x ours", "times_ours", ".2f"),
+        ("spread", "spread", "spread"))
 
 
-def scenario_rows(table):
+def columns_of(scenario):
+    return {"register": REGISTER, "wake": WAKE}.get(scenario.name, ECHO)
+
+
+def cell(figures, name, form):
+    value = figures.get(name)
+    if form == "spread":
+        return "-" if value is None else f"±{value * 50:.0f} %"
+    return number(value, form)
+
+
+def scenario_rows(scenario, table):
+    """The header, and a row for each server."""
+    columns = columns_of(scenario)
+    yield ("server", *(title for title, _, _ in columns))
     ours, floor = table.get("ours", {}).get("cpu_us"), table.get("blocking", {}).get("cpu_us")
     for name, figures in table.items():
-        above = None if floor is None else figures["cpu_us"] - floor
-        yield (KINDS.get(name, name), number(figures["rate"], ",.0f"), number(figures["cpu_us"], ".1f"),
-               f"±{figures['spread'] * 50:.0f} %", number(summary.ratio(figures["cpu_us"], ours), ".2f"),
-               number(above, ".1f"), number(figures.get("calls"), ".3f"), number(figures.get("all_calls"), ".3f"),
-               number(figures.get("calls_per_event"), ".3f"), number(figures["p50_us"], ",.0f"),
-               number(figures["p99_us"], ",.0f"), number(figures["memory_bytes"], ",.0f"))
+        figures = {**figures, "times_ours": summary.ratio(figures["cpu_us"], ours)}
+        if floor is not None:
+            figures["above_floor"] = figures["cpu_us"] - floor
+        yield (label_of(name, figures["kind"]), *(cell(figures, figure, form) for _, figure, form in columns))
+
+
+def label_of(name, kind):
+    return KINDS[kind] + (", none idle" if name.endswith("-none-idle") else "")
 
 
 def aligned(rows):
@@ -47,7 +72,7 @@ def place(system):
 
 def scenario_text(scenario, system, runs):
     table = summary.summarise(runs, scenario.name, system)
-    return f"{scenario.name} {place(system)}: {scenario.title}\n" + aligned([HEADER, *scenario_rows(table)])
+    return f"{scenario.name} {place(system)}: {scenario.title}\n" + aligned(list(scenario_rows(scenario, table)))
 
 
 def target_rows(results):

@@ -72,6 +72,9 @@ def chosen_scenarios(given, system):
             continue
         entries = [e for e in scenario.entries(system)
                    if e.kind in built and (not given.servers or e.kind in given.servers)]
+        missing = {e.kind for e in scenario.entries(system)} - set(built)
+        if missing:
+            print(f"\n{scenario.name}: this build has no server {', '.join(missing)}")
         if entries:
             yield scenario, entries
 
@@ -79,6 +82,18 @@ def chosen_scenarios(given, system):
 def say(text):
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def measure_inside(scenario, entries, system, given):
+    """Programs that measure themselves, interleaved likewise."""
+    for repetition, counts_calls in [(r, False) for r in range(given.repeat)] + [(0, True)]:
+        for entry in entries:
+            say(f"{scenario.name}, {system}, {entry.name}")
+            more = ["--count", "1000"] if given.smoke else []
+            result = processes.run_inside(system, [*scenario.inside, "--kind", entry.kind, *more], counts_calls)
+            yield {"scenario": scenario.name, "system": system, "server": entry.name, "kind": entry.kind,
+                   "repetition": repetition, "counts_calls": counts_calls, "inside": True, "result": result}
+    say("")
 
 
 def measure(scenario, entries, system, given):
@@ -112,7 +127,7 @@ def run_all(given):
         if system == "wine":
             subprocess.run([processes.WINE_SCRIPT, "--start"], check=True)
         for scenario, entries in chosen_scenarios(given, system):
-            runs += measure(scenario, entries, system, given)
+            runs += (measure_inside if scenario.inside else measure)(scenario, entries, system, given)
             print(f"\n{report.scenario_text(scenario, system, runs)}", flush=True)
     if not runs:
         raise Problem("nothing to measure: none of these servers is in these scenarios on these systems")

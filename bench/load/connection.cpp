@@ -81,6 +81,8 @@ void Load::on_connected(Connection& connection) {
   if (stage_ == Stage::warming || stage_ == Stage::measuring) {  // made anew: connecting is part of its first message
     start_message(connection, connection.connect_began_ns);
     flush(connection);
+  } else if (is_churn() && stage_ == Stage::ending) {
+    close_connection(connection);  // a server that takes one at a time would wait for its message
   }
 }
 
@@ -159,12 +161,15 @@ void Load::on_answer(Connection& connection, std::uint64_t time_ns) {
     connection.answered_in_window++;
     latency_.record(time_ns - meant_ns);
   }
-  if (stage_ == Stage::ending) return;
+  if (stage_ == Stage::ending) {
+    if (is_churn()) close_connection(connection);
+    return;
+  }
   if (is_open_loop()) {
     if (connection.late.empty()) return;
     start_message(connection, connection.late.front());
     connection.late.pop_front();
-  } else if (options_.messages_per_connection > 0 && connection.messages >= options_.messages_per_connection) {
+  } else if (is_churn() && connection.messages >= options_.messages_per_connection) {
     close_connection(connection);
     open(connection);
   } else if (options_.in_flight > 0) {

@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::uint64_t second_ns = 1'000'000'000;
 constexpr std::uint64_t patience_ns = 20 * second_ns;  // without a single answer
-constexpr std::size_t connecting_max = 64;             // at a time: well below a listener's backlog
+constexpr std::size_t connecting_max = 64;             // and closing, at a time: well below a listener's backlog
 
 std::size_t longest(const LoadOptions& options) {
   return std::max<std::size_t>(65536, options.size_bytes * options.depth);
@@ -47,7 +47,7 @@ std::string Load::run() {
   server_open_before_ = control_.number("open");
   for (const std::uint64_t pid : options_.pids) memory_before_.push_back(resident_bytes(static_cast<int>(pid)));
   connect_all();
-  await_server(server_open_before_ + options_.connections);
+  if (!is_churn()) await_server(server_open_before_ + options_.connections);
   for (const std::uint64_t pid : options_.pids) memory_connected_.push_back(resident_bytes(static_cast<int>(pid)));
 
   stage_ = Stage::warming;
@@ -64,10 +64,10 @@ std::string Load::run() {
     next_turn_ = starters % options_.active;
   }
   until(start_ns + (options_.warm_ms * 1'000'000));
-  const Reading begin = take_reading(control_, options_.pids);
+  const Reading begin = take_reading(control_, options_.pids, options_.core);
   stage_ = Stage::measuring;
   until(begin.time_ns + (options_.window_ms * 1'000'000));
-  const Reading end = take_reading(control_, options_.pids);
+  const Reading end = take_reading(control_, options_.pids, options_.core);
   stage_ = Stage::ending;
   std::string text = result(begin, end);
   finish();
@@ -80,7 +80,7 @@ void Load::connect_all() {
     open(connections_[i]);
     // The server has to keep up, or a full backlog would cost a second for each that did not fit.
     while (still_connecting_ > connecting_max) turn(deadline);
-    if (i % 512 == 511) await_server(server_open_before_ + i + 1);
+    if (!is_churn() && i % connecting_max == connecting_max - 1) await_server(server_open_before_ + i + 1);
   }
   while (still_connecting_ > 0) turn(deadline);
 }
@@ -134,8 +134,12 @@ void Load::finish() {
   for (Connection& connection : connections_) connection.late.clear();
   while (under_way_ > 0 || still_connecting_ > 0) turn(now_ns() + (second_ns / 10));
   if (options_.check_idle) check_idle();
-  for (Connection& connection : connections_) close_connection(connection);
-  await_server(server_open_before_);
+  // The idle ones step by step: ten thousand at once are a burden that no scenario means to measure.
+  for (std::size_t i = 0; i < connections_.size(); i++) {
+    close_connection(connections_[i]);
+    const std::size_t left = connections_.size() - i - 1;
+    if (i + 1 >= options_.active && left % connecting_max == 0) await_server(server_open_before_ + left);
+  }
 }
 
 // Who was silent all the time must still be heard.
@@ -180,6 +184,7 @@ std::string Load::result(const Reading& begin, const Reading& end) const {
   json.add("messages_per_second", static_cast<double>(messages_) / seconds).add("latency_ns", latency);
   json.add("least_of_a_connection", least.answered_in_window).add("most_of_a_connection", most.answered_in_window);
   json.add("connections_made", made_).raw("cpu_ns", list(cpu));
+  json.add("core_busy_ns", end.core_busy_ns - begin.core_busy_ns);
   json.raw("memory_before", list(memory_before_)).raw("memory_connected", list(memory_connected_));
   json.raw("server_begin", begin.server).raw("server_end", end.server);
   return json.text();

@@ -27,6 +27,7 @@ struct LoadOptions {
   bool check_idle = false;  // at the end, a message over each connection that was idle
   std::string label;
   std::vector<std::uint64_t> pids;  // whose CPU time is read
+  std::uint64_t core = 0;           // on which those run
 };
 
 /// A connection to the server, and what is under way on it.
@@ -77,6 +78,8 @@ class Load {
   void show(std::uint64_t time_ns);
 
   [[nodiscard]] bool is_open_loop() const { return options_.rate > 0; }
+  /// Then a server may take one connection at a time.
+  [[nodiscard]] bool is_churn() const { return options_.messages_per_connection > 0; }
   [[nodiscard]] std::string result(const Reading& begin, const Reading& end) const;
 
   LoadOptions options_;

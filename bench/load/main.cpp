@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "../common/arguments.hpp"
+#include "../common/files.hpp"
 #include "load.hpp"
 
 int main(int argc, char** argv) {
@@ -28,6 +29,7 @@ int main(int argc, char** argv) {
   options.check_idle = arguments.flag("--check-idle");
   options.label = arguments.text("--label", "load");
   options.pids = arguments.numbers("--pids");
+  options.core = arguments.number("--core", 0, 0, 4095);
   arguments.finish();
   if (options.port == 0 || options.control == 0) bench::fail("--port and --control are needed");
   if (options.messages_per_connection > 0 && (options.depth > 1 || options.in_flight > 0 || options.rate > 0)) {
@@ -35,10 +37,9 @@ int main(int argc, char** argv) {
   }
   if (options.in_flight > 0 && options.rate > 0) bench::fail("--in-flight and --rate do not go together");
 
+  bench::allow_many_files();
   rlimit files{};
   getrlimit(RLIMIT_NOFILE, &files);
-  files.rlim_cur = files.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &files);
   if (files.rlim_cur < options.connections + 64) {
     bench::fail("this process may have " + std::to_string(files.rlim_cur) + " files open, too few for " +
                 std::to_string(options.connections) + " connections");

@@ -6,11 +6,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <fstream>
+#include <sstream>
 
 #include "../common/arguments.hpp"
 
@@ -32,6 +35,23 @@ std::uint64_t cpu_ns(int pid) {
   clockid_t clock{};
   if (clock_getcpuclockid(pid, &clock) != 0) fail("there is no process " + std::to_string(pid) + " (any more)");
   return read_clock(clock);
+}
+
+std::uint64_t core_busy_ns(std::uint64_t core) {
+  std::ifstream file("/proc/stat");
+  const std::string wanted = "cpu" + std::to_string(core);
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream words(line);
+    std::string name;
+    // In clock ticks: user, nice, system, idle, waiting for I/O, interrupts, soft interrupts, stolen.
+    std::array<std::uint64_t, 8> ticks{};
+    words >> name;
+    if (name != wanted) continue;
+    for (std::uint64_t& each : ticks) words >> each;
+    const std::uint64_t busy = ticks[0] + ticks[1] + ticks[2] + ticks[5] + ticks[6] + ticks[7];
+    return busy * (1'000'000'000 / static_cast<std::uint64_t>(sysconf(_SC_CLK_TCK)));
+  }
+  fail("there is no core " + std::to_string(core));
 }
 
 std::uint64_t resident_bytes(int pid) {
@@ -78,10 +98,11 @@ std::uint64_t Control::number(std::string_view name) {
   return std::strtoull(text.c_str() + at + key.size(), nullptr, 10);
 }
 
-Reading take_reading(Control& control, const std::vector<std::uint64_t>& pids) {
+Reading take_reading(Control& control, const std::vector<std::uint64_t>& pids, std::uint64_t core) {
   Reading reading;
   reading.server = control.stats();
   for (const std::uint64_t pid : pids) reading.cpu_ns.push_back(cpu_ns(static_cast<int>(pid)));
+  reading.core_busy_ns = core_busy_ns(core);
   reading.time_ns = now_ns();
   return reading;
 }

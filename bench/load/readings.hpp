@@ -13,6 +13,8 @@ namespace bench {
 /// CPU time that a process has used so far, all its threads, ended ones too. Fails the program if there is no such
 /// process.
 [[nodiscard]] std::uint64_t cpu_ns(int pid);
+/// Time that a core has been busy since the machine started, whoever used it; in steps of a clock tick.
+[[nodiscard]] std::uint64_t core_busy_ns(std::uint64_t core);
 /// Memory of a process that is in RAM now.
 [[nodiscard]] std::uint64_t resident_bytes(int pid);
 
@@ -36,9 +38,10 @@ class Control {
 struct Reading {
   std::uint64_t time_ns = 0;
   std::vector<std::uint64_t> cpu_ns;  // in the order of the pids
+  std::uint64_t core_busy_ns = 0;     // of the core that the server has
   std::string server;                 // JSON
 };
 
-[[nodiscard]] Reading take_reading(Control& control, const std::vector<std::uint64_t>& pids);
+[[nodiscard]] Reading take_reading(Control& control, const std::vector<std::uint64_t>& pids, std::uint64_t core);
 
 }  // namespace bench

@@ -36,6 +36,12 @@ Listener listen_on_loopback() {
   return {listener, ntohs(address.sin_port)};
 }
 
+NativeSocket open_datagram() {
+  const auto opened = static_cast<NativeSocket>(::socket(AF_INET, SOCK_DGRAM, 0));
+  if (opened == reactor::invalid_socket) fail("a datagram socket cannot be made");
+  return opened;
+}
+
 NativeSocket accept(NativeSocket listener) noexcept {
   return static_cast<NativeSocket>(::accept(listener, nullptr, nullptr));
 }

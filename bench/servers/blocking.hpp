@@ -18,6 +18,8 @@ struct Listener {
 };
 
 [[nodiscard]] Listener listen_on_loopback();
+/// A datagram socket that nothing comes to.
+[[nodiscard]] NativeSocket open_datagram();
 /// invalid_socket when it cannot.
 [[nodiscard]] NativeSocket accept(NativeSocket listener) noexcept;
 /// 0 at the end of the stream or when the connection is gone.

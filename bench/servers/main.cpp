@@ -6,11 +6,8 @@
 #include <string>
 
 #include "../common/arguments.hpp"
+#include "../common/files.hpp"
 #include "service.hpp"
-
-#ifndef _WIN32
-#include <sys/resource.h>
-#endif
 
 namespace {
 
@@ -44,15 +41,6 @@ void (*find(const std::string& name))(bench::Service&) {
   bench::fail("no server '" + name + "' in this build: " + known);
 }
 
-void allow_many_files() {
-#ifndef _WIN32
-  rlimit files{};
-  getrlimit(RLIMIT_NOFILE, &files);
-  files.rlim_cur = files.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &files);
-#endif
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -65,11 +53,12 @@ int main(int argc, char** argv) {
   settings.short_lived = arguments.flag("--short-lived");
   settings.send_buffer_bytes = static_cast<int>(arguments.number("--send-buffer", 0, 0, 1 << 24));
   settings.toggles = arguments.flag("--toggles");
+  settings.toggles_other = arguments.flag("--toggles-other");
   settings.wakes = arguments.flag("--wakes");
   settings.counts_calls = arguments.flag("--count-calls");
   arguments.finish();
   const auto serve = find(settings.kind);
-  allow_many_files();
+  bench::allow_many_files();
   bench::Service service(std::move(settings));
   serve(service);
 }

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "make_poller.hpp"
 #include "service.hpp"
 
 namespace bench {
@@ -16,17 +17,6 @@ struct Member {
   reactor::Registration registration;
   Interest interest = Interest::readable;
 };
-
-// A template, so that it also compiles against a library without hot groups, where it does nothing.
-void set_groups(auto& options, bool on) {
-  if constexpr (requires { options.hot_groups; }) options.hot_groups = on;
-}
-
-Poller make_poller(const Settings& settings) {
-  reactor::PollerOptions options;
-  set_groups(options, settings.kind != "ours-ungrouped");
-  return value_or_fail(Poller::create(options), "Poller::create");
-}
 
 void describe(const reactor::Stats& stats, Json& json) {
   Json calls, held;
@@ -49,19 +39,31 @@ bool step(Member& member, const Event& event, Counters& counters) {
   return member.registration.modify(*interest).has_value();
 }
 
+// Asks for more, and takes it back: nothing comes of it but what it costs.
+void toggle(Member& member) {
+  const bool is_wide = member.interest != Interest::readable;
+  member.interest = is_wide ? Interest::readable : Interest::readable | Interest::priority;
+  value_or_fail(member.registration.modify(member.interest), "modify");
+}
+
 }  // namespace
 
 void serve_poller(Service& service) {
-  Poller poller = make_poller(service.settings());
+  Poller poller = value_or_fail(make_poller(service.settings().kind), "Poller::create");
   const auto door = value_or_fail(poller.add(service.listener().native(), Token{0}, Interest::readable), "add");
   const auto waker = poller.waker();
-  service.open([&poller](Json& json) { describe(poller.stats(), json); });
+  service.open([&](Json& json) {
+    const bool groups = has_groups<reactor::PollerOptions> && service.settings().kind != "ours-ungrouped";
+    json.add("groups", int{groups});
+    describe(poller.stats(), json);
+  });
   const auto join = [&](Echo echo) {
     auto member = std::make_unique<Member>(std::move(echo));
     const Token token{reinterpret_cast<std::uintptr_t>(member.get())};
     member->registration = value_or_fail(poller.add(member->echo.stream().native(), token, Interest::readable), "add");
     static_cast<void>(member.release());  // the token is what keeps it
   };
+  Member* victim = nullptr;  // whose interest others change
   std::vector<Event> room(service.settings().room);
   while (true) {
     if (service.settings().wakes) waker.wake();
@@ -72,7 +74,12 @@ void serve_poller(Service& service) {
         continue;
       }
       auto* member = reinterpret_cast<Member*>(event.token());
+      if (service.settings().toggles_other) {
+        if (victim == nullptr) victim = member;
+        if (victim != member) toggle(*victim);
+      }
       if (step(*member, event, service.counters())) continue;
+      if (victim == member) victim = nullptr;
       delete member;
       service.counters().closed.add(1);
     }

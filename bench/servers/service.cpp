@@ -20,8 +20,6 @@ constexpr std::size_t receive_max = 65536;
 
 }  // namespace
 
-void fail(const std::string& what, const std::error_code& error) { fail(what + ": " + error.message()); }
-
 std::optional<Interest> Echo::ready(Counters& counters, bool is_readable) {
   if (!left_.empty()) {
     if (!send_left()) return std::nullopt;

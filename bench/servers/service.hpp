@@ -15,6 +15,7 @@
 #include <reactor/socket.hpp>
 
 #include "../common/json.hpp"
+#include "../common/value_or_fail.hpp"
 
 namespace bench {
 
@@ -28,6 +29,7 @@ struct Settings {
   std::size_t active = 1;       // blocking: how many of those it serves
   bool short_lived = false;     // blocking: serve one connection after the other, each to its end
   int send_buffer_bytes = 0;    // 0: the system's own
+  bool toggles_other = false;   // ours: every event of another changes the first connection's interest
   bool toggles = false;         // the first connection changes its interest at every event
   bool wakes = false;           // the loop is woken before every wait
   bool counts_calls = false;    // for the system's count of calls: costs time
@@ -102,15 +104,6 @@ class Service {
   Counters counters_;
   std::function<void(Json&)> describe_;
 };
-
-/// Ends the program with what failed.
-[[noreturn]] void fail(const std::string& what, const std::error_code& error);
-
-template <class T>
-[[nodiscard]] T value_or_fail(reactor::Result<T> result, const char* what) {
-  if (!result) fail(what, result.error());
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
-}
 
 // Each in a file of its own. They never return.
 [[noreturn]] void serve_poller(Service& service);

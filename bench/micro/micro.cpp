@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+// What the library itself adds to each event, over a kernel that costs next to nothing. Of the AFD backend, which is
+// portable: these run on Linux.
+#include <benchmark/benchmark.h>
+
+#include <array>
+#include <memory>
+#include <vector>
+
+#include <reactor/afd/afd_backend.hpp>
+#include <reactor/afd/masks.hpp>
+#include <reactor/poller.hpp>
+
+#include "../common/value_or_fail.hpp"
+#include "../servers/make_poller.hpp"
+#include "null_kernel.hpp"
+
+namespace {
+
+using bench::NullKernel, bench::value_or_fail;
+using reactor::Event, reactor::Interest, reactor::Mode, reactor::Token;
+using namespace std::chrono_literals;
+
+/// A Poller over the null kernel, with so many sockets in it.
+struct Setting {
+  Setting(std::int64_t sockets, NullKernel::Answers answers, bool has_groups, Mode mode = Mode::level) {
+    kernel.answers = answers;
+    reactor::PollerOptions options;
+    bench::set_groups(options, has_groups);
+    poller =
+        std::make_unique<reactor::Poller>(value_or_fail(reactor::afd::AfdBackend::create(kernel, options), "create"));
+    for (std::int64_t i = 0; i < sockets; i++) {
+      const auto socket = static_cast<reactor::NativeSocket>(0x1000 + (i * 4));
+      registrations.push_back(
+          value_or_fail(poller->add(socket, Token{static_cast<std::uint64_t>(i)}, Interest::readable, mode), "add"));
+    }
+  }
+
+  std::size_t wait() { return value_or_fail(poller->wait(room, 0ms), "wait").size(); }
+
+  NullKernel kernel;
+  std::unique_ptr<reactor::Poller> poller;
+  std::vector<reactor::Registration> registrations;
+  std::array<Event, 256> room;
+};
+
+void per_event(benchmark::State& state, std::uint64_t events) {
+  if (events == 0) state.SkipWithError("nothing was told");
+  state.counters["event"] =
+      benchmark::Counter(static_cast<double>(events), benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+}
+
+// add and remove, not armed in between: the table, the arena, the queue.
+void add_remove(benchmark::State& state) {
+  Setting setting(state.range(0), NullKernel::Answers::never, true);
+  setting.wait();
+  for (auto _ : state) {
+    auto made = setting.poller->add(4, Token{4}, Interest::readable);
+    benchmark::DoNotOptimize(made);
+  }
+}
+
+// add, a wait that arms it, remove, a wait that takes the cancelled request back.
+void add_arm_remove(benchmark::State& state) {
+  Setting setting(state.range(0), NullKernel::Answers::never, true);
+  setting.wait();
+  for (auto _ : state) {
+    auto made = value_or_fail(setting.poller->add(4, Token{4}, Interest::readable), "add");
+    setting.wait();
+    value_or_fail(made.remove(), "remove");
+    setting.wait();
+  }
+}
+
+// An interest that the pending request covers already.
+void modify_covered(benchmark::State& state) {
+  Setting setting(64, NullKernel::Answers::never, true);
+  setting.wait();
+  for (auto _ : state) {
+    value_or_fail(setting.registrations.front().modify(Interest::readable), "modify");
+    setting.wait();
+  }
+}
+
+// The decision how to arm, the request, the answer, the event: for each event of a wait. A level socket that is always
+// readable, so each event is armed anew.
+void event_inline(benchmark::State& state) {
+  Setting setting(state.range(0), NullKernel::Answers::in_the_call, state.range(1) != 0);
+  std::uint64_t events = 0;
+  for (auto _ : state) events += setting.wait();
+  per_event(state, events);
+}
+
+void event_by_packet(benchmark::State& state) {
+  Setting setting(state.range(0), NullKernel::Answers::by_packet, state.range(1) != 0);
+  std::uint64_t events = 0;
+  for (auto _ : state) events += setting.wait();
+  per_event(state, events);
+}
+
+// A wait in which nothing has to be done, beside so many idle registrations.
+void idle_wait(benchmark::State& state) {
+  Setting setting(state.range(0), NullKernel::Answers::never, true);
+  setting.wait();
+  for (auto _ : state) benchmark::DoNotOptimize(setting.wait());
+}
+
+// Kernel bits to what a registration is told.
+void translate(benchmark::State& state) {
+  std::uint32_t bits = 0;
+  for (auto _ : state) {
+    bits = (bits + 0x35) & 0x1FF;
+    const auto told = reactor::afd::told(reactor::afd::to_readiness(bits), Interest::readable | Interest::writable);
+    benchmark::DoNotOptimize(told);
+  }
+}
+
+BENCHMARK(add_remove)->Arg(0)->Arg(10000);
+BENCHMARK(add_arm_remove)->Arg(0)->Arg(10000);
+BENCHMARK(modify_covered);
+BENCHMARK(event_inline)->ArgNames({"sockets", "groups"})->ArgsProduct({{1, 16, 64, 256}, {0, 1}});
+BENCHMARK(event_by_packet)->ArgNames({"sockets", "groups"})->ArgsProduct({{1, 16, 64, 256}, {0, 1}});
+BENCHMARK(idle_wait)->Arg(0)->Arg(10000);
+BENCHMARK(translate);
+
+}  // namespace
+
+BENCHMARK_MAIN();

@@ -40,7 +40,11 @@ AfdBackend::AfdBackend(Kernel& kernel, HANDLE port, const PollerOptions& options
 
 AfdBackend::~AfdBackend() { AfdBackend::close(); }
 
-Result<Backend::Place> AfdBackend::add(NativeSocket socket, Token token, Interest interest, Mode mode) try {
+Result<Backend::Place> AfdBackend::add(NativeSocket socket, Token token, Interest interest, Mode mode) {
+  return add(socket, {token, interest, mode});
+}
+
+Result<Backend::Place> AfdBackend::add(NativeSocket socket, const Watch& watch) try {
   if (socket == invalid_socket) return failure(std::errc::bad_file_descriptor);
   const auto number = static_cast<SocketNumber>(socket);
   const Lock lock(mutex_);
@@ -51,10 +55,7 @@ Result<Backend::Place> AfdBackend::add(NativeSocket socket, Token token, Interes
   const auto made = slot_for(number, *base);
   if (!made) return failure(made.error());
   Slot& slot = **made;
-  slot.token = token;
-  slot.interest = interest;
-  slot.mode = mode;
-  slot.silent = Interest::none;
+  slot.watch(watch);
   slot.has_told = slot.was_armed = false;
   slot.heat = {};
   slot.generation = ++last_generation_;
@@ -130,11 +131,14 @@ Result<> AfdBackend::remove(Place place) {
   const Lock lock(mutex_);
   if (closed_) return failure(std::errc::bad_file_descriptor);
   Slot* slot = find(place);
-  if (slot == nullptr) return {};  // its socket was closed and it ended by itself
-  // Of a group it is only struck: what the group's answer says of it is not heard.
-  if (slot->state == PollState::pending && slot->group == 0) cancel(*slot);
-  end(*slot);
+  if (slot != nullptr) remove(*slot);  // else its socket was closed and it ended by itself
   return {};
+}
+
+void AfdBackend::remove(Slot& slot) noexcept {
+  // Of a group it is only struck: what the group's answer says of it is not heard.
+  if (slot.state == PollState::pending && slot.group == 0) cancel(slot);
+  end(slot);
 }
 
 Result<std::size_t> AfdBackend::wait(std::span<Event> events, Timeout timeout) {
@@ -149,7 +153,7 @@ Result<std::size_t> AfdBackend::wait(std::span<Event> events, Timeout timeout) {
   // A wait that only what is ready at once has filled did not look at the port: the next one looks there first, so that
   // neither sockets that seldom fire nor wakes are kept waiting by those that always do.
   if (std::exchange(port_is_due_, false)) status = collect(lock, room, at_once, woken);
-  while (NT_SUCCESS(status) && room.count() == 0 && !woken) {
+  while (NT_SUCCESS(status) && room.count() == 0 && !woken && !closed_) {
     arm_queued(room);
     if (room.is_full()) {
       port_is_due_ = true;
@@ -165,6 +169,10 @@ Result<std::size_t> AfdBackend::wait(std::span<Event> events, Timeout timeout) {
     // now.
     const bool is_time = timeout && (!deadline || kernel_.now() >= *deadline);
     if (is_time && (queued_ == 0 || ++late_looks > 4)) break;
+  }
+  if (closed_) {  // by retire, meanwhile: so whoever sleeps still has to be told
+    if (waiting_threads_ > 0) wake();
+    return failure(std::errc::bad_file_descriptor);
   }
   arm_queued_for_others();
   if (room.count() > 0) policy_.end_round();
@@ -219,7 +227,8 @@ Stats AfdBackend::stats() const noexcept {
 
 void AfdBackend::close() noexcept {
   const Lock lock(mutex_);
-  if (std::exchange(closed_, true)) return;
+  closed_ = true;
+  if (std::exchange(given_back_, true)) return;
   arming_.cancel_all();
   drain();
   if (held_ > 0) {  // not given back: better lost than written to after it was freed (rule 2)

@@ -63,6 +63,16 @@ class AfdBackend final : public Backend {
   [[nodiscard]] Stats stats() const noexcept override;
   void close() noexcept override;
 
+  // For reactor/epoll.h, in by_number.cpp. A number that is not registered is no_such_file_or_directory; an Event of a
+  // registration with a filter carries epoll's bits in place of the reason.
+  [[nodiscard]] Result<Place> add(NativeSocket socket, const Watch& watch);
+  [[nodiscard]] Result<> modify(NativeSocket socket, const Watch& watch);
+  [[nodiscard]] Result<> remove(NativeSocket socket);
+  [[nodiscard]] nt::HANDLE port() const noexcept { return port_.get(); }
+  /// From now on everything is bad_file_descriptor, also for threads that wait already. close is to be called once they
+  /// all have left.
+  void retire() noexcept;
+
  private:
   using Lock = std::unique_lock<std::mutex>;
   using Timeout = std::optional<std::chrono::nanoseconds>;
@@ -70,6 +80,8 @@ class AfdBackend final : public Backend {
   // afd_backend.cpp
   [[nodiscard]] Result<Slot*> slot_for(nt::SocketNumber socket, nt::HANDLE base);
   [[nodiscard]] Slot* find(Place place) noexcept;
+  [[nodiscard]] Slot* find(NativeSocket socket) noexcept;
+  void remove(Slot& slot) noexcept;
   [[nodiscard]] nt::NTSTATUS collect(Lock& lock, Room& room, Timeout timeout, bool& woken);
   void drain() noexcept;
 
@@ -111,7 +123,8 @@ class AfdBackend final : public Backend {
   std::size_t held_ = 0;  // slots whose poll is out: the kernel's
   int waiting_threads_ = 0;
   bool port_is_due_ = false;  // the last wait filled its room without looking at the port
-  bool closed_ = false;
+  bool closed_ = false;       // nothing is done any more
+  bool given_back_ = false;   // nothing is held any more
   std::atomic<bool> wake_is_queued_ = false;
   std::atomic<std::uint64_t> wake_posts_ = 0;
 

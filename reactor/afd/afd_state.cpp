@@ -15,6 +15,7 @@
 #include <thread>
 
 #include <reactor/afd/afd_backend.hpp>
+#include <reactor/afd/epoll_bits.hpp>
 #include <reactor/afd/masks.hpp>
 
 namespace reactor::afd {
@@ -54,6 +55,7 @@ void AfdBackend::step(Slot& slot, Room* room) {
   switch (slot.state) {
     case PollState::idle: {
       if (wanted == 0) return;  // silent in every direction: modify or drained marks it again
+      if (room == nullptr && slot.is_silent()) return enqueue(slot);  // only its end: nobody needs to be told at once
       slot.has_told = false;
       slot.was_armed = true;
       const auto [answer, status] = arming_.arm(slot, wanted);
@@ -135,6 +137,7 @@ void AfdBackend::answered(Slot& slot, ULONG events, NTSTATUS why, Room& room) {
   }
   const bool failed = (readiness & Readiness::failed) != Readiness::none;
   policy_.fired(slot.heat);
+  if (slot.filter != 0) return tell(slot, readiness, static_cast<NTSTATUS>(epoll_bits(events) & slot.filter), room);
   tell(slot, readiness, failed ? why : STATUS_SUCCESS, room);
 }
 
@@ -154,6 +157,7 @@ void AfdBackend::tell(Slot& slot, Readiness readiness, NTSTATUS why, Room& room)
 void AfdBackend::trouble(Slot& slot, NTSTATUS status, Room& room) {
   // Closed without being removed while it was not armed.
   if (status == STATUS_INVALID_HANDLE || status == STATUS_OBJECT_TYPE_MISMATCH) return end(slot);
+  if (slot.filter != 0) status = static_cast<NTSTATUS>(epoll_bits(AFD_POLL_CONNECT_FAIL) & slot.filter);
   tell(slot, Readiness::readable | Readiness::writable | Readiness::failed, status, room);
 }
 

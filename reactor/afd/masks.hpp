@@ -8,7 +8,9 @@ namespace reactor::afd {
 
 /// The directions that Mode::edge or Mode::oneshot keep silent, beside those of Interest: reset, failure, hang-up.
 inline constexpr Interest endings = static_cast<Interest>(8);
-inline constexpr Interest all_directions = static_cast<Interest>(15);
+/// The peer's FIN without what may be read before it: EPOLLRDHUP without EPOLLIN.
+inline constexpr Interest closings = static_cast<Interest>(16);
+inline constexpr Interest all_directions = static_cast<Interest>(31);
 
 [[nodiscard]] constexpr bool has(Interest set, Interest direction) noexcept {
   return (set & direction) != Interest::none;
@@ -19,6 +21,7 @@ inline constexpr Interest all_directions = static_cast<Interest>(15);
   using namespace nt;
   ULONG mask = 0;
   if (has(directions, Interest::readable)) mask |= AFD_POLL_RECEIVE | AFD_POLL_ACCEPT | AFD_POLL_DISCONNECT;
+  if (has(directions, closings)) mask |= AFD_POLL_DISCONNECT;
   if (has(directions, Interest::writable)) mask |= AFD_POLL_SEND;
   if (has(directions, Interest::priority)) mask |= AFD_POLL_RECEIVE_EXPEDITED;
   if (has(directions, endings)) mask |= AFD_POLL_ABORT | AFD_POLL_CONNECT_FAIL;
@@ -47,6 +50,7 @@ inline constexpr Interest all_directions = static_cast<Interest>(15);
 [[nodiscard]] constexpr Readiness told(Readiness readiness, Interest directions) noexcept {
   Readiness heard = Readiness::none;
   if (has(directions, Interest::readable)) heard = heard | Readiness::readable | Readiness::read_closed;
+  if (has(directions, closings)) heard = heard | Readiness::read_closed;
   if (has(directions, Interest::writable)) heard = heard | Readiness::writable;
   if (has(directions, Interest::priority)) heard = heard | Readiness::priority;
   if (has(directions, endings)) heard = heard | Readiness::hung_up | Readiness::failed;

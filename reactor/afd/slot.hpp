@@ -20,6 +20,14 @@ enum class PollState : std::uint8_t {
 
 struct HelperHandle;
 
+/// What a registration is to be told of.
+struct Watch {
+  Token token;
+  Interest interest;
+  Mode mode;
+  std::uint32_t filter = 0;  // for reactor/epoll.h: those of epoll's own bits to be told; 0 for a Poller
+};
+
 /// A socket's registration and its one poll. Lives in the arena and never moves. There is one slot for a socket number
 /// at a time, so a socket cannot be in two polls of ours at once (design.md, rule 1).
 struct Slot {
@@ -32,6 +40,7 @@ struct Slot {
   HelperHandle* helper = nullptr;
   Token token{};
   std::uint64_t generation = 0;  // of the registration; 0 when there is none
+  std::uint32_t filter = 0;      // of Watch
   std::uint32_t index = 0;
   std::uint32_t previous = 0, next = 0;  // in the queue of those to be armed
   Heat heat;
@@ -52,7 +61,19 @@ struct Slot {
   [[nodiscard]] Interest directions() const noexcept {
     return (interest | endings) & static_cast<Interest>(~std::to_underlying(silent));
   }
-  [[nodiscard]] nt::ULONG wanted_mask() const noexcept { return poll_mask(directions()); }
+  [[nodiscard]] bool is_silent() const noexcept { return directions() == Interest::none; }
+  /// One of epoll's that Mode::oneshot silenced is still watched for its end: the number added again is EEXIST while
+  /// the socket is open, and another socket's once it was closed.
+  [[nodiscard]] nt::ULONG wanted_mask() const noexcept {
+    return is_silent() && filter != 0 ? nt::AFD_POLL_LOCAL_CLOSE : poll_mask(directions());
+  }
+  void watch(const Watch& how) noexcept {
+    token = how.token;
+    interest = how.interest;
+    mode = how.mode;
+    filter = how.filter;
+    silent = Interest::none;
+  }
 };
 
 }  // namespace reactor::afd

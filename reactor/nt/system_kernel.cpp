@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
+#ifndef NOMINMAX
 #define NOMINMAX
+#endif
+#ifndef WIN32_LEAN_AND_MEAN
 #define WIN32_LEAN_AND_MEAN
+#endif
 #include <winsock2.h>
 // winsock2.h first
 #include <mswsock.h>

@@ -3,6 +3,8 @@
 #   install           puts the outer build into an install tree and moves that to another folder
 #   find_package      from that tree, by reactorConfig.cmake
 #   pkg_config        from that tree, by reactor.pc
+#   epoll             the C API from that tree, by reactorConfig.cmake, in a project that has C alone
+#   epoll_pkg_config  the same by reactor-epoll.pc
 #   add_subdirectory  from the sources
 #   fetch_content     from the sources
 #   shared            a shared library of its own: what it exports, then as find_package
@@ -46,8 +48,10 @@ endfunction()
 
 function(build_and_run build)
   run("${CMAKE_COMMAND}" --build "${build}" --config ${CONFIG})
-  file(GLOB programs "${build}/app" "${build}/app.exe" "${build}/${CONFIG}/app.exe")
-  run(${EMULATOR} ${programs})
+  foreach(name app ${ARGN})
+    file(GLOB programs "${build}/${name}" "${build}/${name}.exe" "${build}/${CONFIG}/${name}.exe")
+    run(${EMULATOR} ${programs})
+  endforeach()
 endfunction()
 
 # A toolchain that looks for packages in its own root only has to be told where this one is.
@@ -58,6 +62,17 @@ function(consume prefix)
   endif()
   configure("${SOURCE_DIR}/tests/consumer/find_package" "${work}" "${found_in}" "-DCMAKE_CXX_FLAGS=${strict}" ${ARGN})
   build_and_run("${work}")
+endfunction()
+
+function(consume_epoll prefix)
+  set(found_in "-Dreactor_DIR=${prefix}/${LIBDIR}/cmake/reactor" "-DCMAKE_C_COMPILER=${C_COMPILER}")
+  set(strict_c -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror)
+  if(MSVC)
+    set(strict_c /W4 /WX)
+  endif()
+  list(JOIN strict_c " " strict_c)
+  configure("${SOURCE_DIR}/tests/consumer/epoll" "${work}.c" ${found_in} "-DCMAKE_C_FLAGS=${strict_c}" ${ARGN})
+  build_and_run("${work}.c" app app_wepoll)
 endfunction()
 
 # What of the compiler's own a MinGW program needs beside it, when it is not linked statically.
@@ -94,6 +109,8 @@ if(HOW STREQUAL "install")
   list(SORT installed)
   set(public address event export poller result socket)
   list(TRANSFORM public REPLACE "(.+)" "include/reactor/\\1.hpp")
+  list(APPEND public include/reactor/epoll.h include/wepoll.h)
+  list(SORT public)
   if(NOT installed STREQUAL public)
     message(FATAL_ERROR "installed headers: expected ${public}, came ${installed}")
   endif()
@@ -107,6 +124,24 @@ elseif(HOW STREQUAL "pkg_config")
   file(MAKE_DIRECTORY "${work}")
   run("${CXX_COMPILER}" -std=c++23 "${SOURCE_DIR}/tests/consumer/app.cpp" -o "${work}/app" ${flags})
   run("${work}/app")
+elseif(HOW STREQUAL "epoll")
+  consume_epoll("${prefix}" ${link_statically})
+elseif(HOW STREQUAL "epoll_pkg_config")
+  set(ENV{PKG_CONFIG_PATH} "${prefix}/${LIBDIR}/pkgconfig")
+  run("${PKG_CONFIG}" --exact-version=${VERSION} reactor-epoll)
+  execute_process(COMMAND "${PKG_CONFIG}" --cflags --libs reactor-epoll OUTPUT_VARIABLE flags
+                  COMMAND_ERROR_IS_FATAL ANY)
+  set(also "")
+  if(MINGW)
+    set(also -lws2_32 -static)
+  endif()
+  separate_arguments(flags UNIX_COMMAND "${flags}")
+  file(MAKE_DIRECTORY "${work}")
+  foreach(definition APP WITH_WEPOLL_H)
+    run("${C_COMPILER}" -std=c99 -D_DEFAULT_SOURCE -D${definition} "${SOURCE_DIR}/tests/consumer/epoll/app.c"
+        -o "${work}/app.exe" ${flags} ${also})
+    run(${EMULATOR} "${work}/app.exe")
+  endforeach()
 elseif(HOW STREQUAL "add_subdirectory")
   configure("${SOURCE_DIR}/tests/consumer/add_subdirectory" "${work}" "-DREACTOR_SOURCE=${SOURCE_DIR}"
             "-DCMAKE_CXX_FLAGS=${strict}" ${link_statically})
@@ -126,6 +161,7 @@ elseif(HOW STREQUAL "shared")
   endif()
   make_runtime_findable("${work}.prefix")
   consume("${work}.prefix")
+  consume_epoll("${work}.prefix")
 else()
   message(FATAL_ERROR "no such way to consume the library: '${HOW}'")
 endif()

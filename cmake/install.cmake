@@ -3,11 +3,12 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/reactor)
 
-install(TARGETS reactor EXPORT reactorTargets
+install(TARGETS reactor reactor_epoll EXPORT reactorTargets
         FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
         RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR}
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(FILES ${PROJECT_SOURCE_DIR}/reactor/compat/wepoll.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT reactorTargets NAMESPACE reactor:: DESTINATION ${package_dir})
 
 get_target_property(type reactor TYPE)
@@ -46,7 +47,16 @@ foreach(folder LIBDIR INCLUDEDIR)
     set(${pc_folder} "\${prefix}/${CMAKE_INSTALL_${folder}}")
   endif()
 endforeach()
+# The C API: on Linux a header alone, on Windows a library that C programs link, with or without a C++ compiler.
+if(NOT WIN32)
+  set(pc_epoll_libs "")
+elseif(type STREQUAL "SHARED_LIBRARY")
+  set(pc_epoll_libs "-L\${libdir} -lreactor_epoll")
+else()
+  set(pc_epoll_libs "-L\${libdir} -lreactor_epoll -lreactor -lws2_32 -lstdc++")
+endif()
 configure_file(${PROJECT_SOURCE_DIR}/cmake/reactor.pc.in ${PROJECT_BINARY_DIR}/reactor.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/reactor.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+configure_file(${PROJECT_SOURCE_DIR}/cmake/reactor-epoll.pc.in ${PROJECT_BINARY_DIR}/reactor-epoll.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/reactor.pc ${PROJECT_BINARY_DIR}/reactor-epoll.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/licenses/reactor)

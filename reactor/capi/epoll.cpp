@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT
+//
+// reactor/epoll.h on Windows: what is asked goes to the port's backend, what fails comes back as errno and
+// GetLastError.
+#define WIN32_NO_STATUS  // the names are constants in nt/types.hpp
+#ifndef NOMINMAX
+#define NOMINMAX
+#endif
+#ifndef WIN32_LEAN_AND_MEAN
+#define WIN32_LEAN_AND_MEAN
+#endif
+#include <winsock2.h>
+// winsock2.h before windows.h
+#include <windows.h>
+
+#include <cerrno>
+#include <chrono>
+#include <climits>
+#include <cstddef>
+#include <cstring>
+#include <new>
+#include <optional>
+#include <span>
+#include <type_traits>
+
+#include <reactor/epoll.h>
+#include <reactor/afd/epoll_bits.hpp>
+#include <reactor/capi/port.hpp>
+#include <reactor/event.hpp>
+
+namespace reactor {
+
+struct EventValue {
+  static std::uint32_t of(const Event& event) noexcept { return static_cast<std::uint32_t>(event.error_value_); }
+};
+
+namespace capi {
+
+namespace {
+
+using afd::Epoll;
+
+static_assert(Epoll::in == EPOLLIN && Epoll::pri == EPOLLPRI && Epoll::out == EPOLLOUT && Epoll::err == EPOLLERR);
+static_assert(Epoll::hup == EPOLLHUP && Epoll::rdnorm == EPOLLRDNORM && Epoll::rdband == EPOLLRDBAND);
+static_assert(Epoll::wrnorm == EPOLLWRNORM && Epoll::wrband == EPOLLWRBAND && Epoll::rdhup == EPOLLRDHUP);
+static_assert(Epoll::oneshot == EPOLLONESHOT && Epoll::et == REACTOR_EPOLLET);
+
+// As wepoll 1.5.8 lays them out.
+static_assert(sizeof(epoll_data_t) == 8 && sizeof(epoll_event) == 16 && offsetof(epoll_event, data) == 8);
+
+struct Meaning {
+  std::errc condition;
+  int error;
+  DWORD system;
+};
+
+constexpr Meaning meanings[] = {
+    {std::errc::bad_file_descriptor, EBADF, ERROR_INVALID_HANDLE},
+    {std::errc::invalid_argument, EINVAL, ERROR_INVALID_PARAMETER},
+    {std::errc::file_exists, EEXIST, ERROR_ALREADY_EXISTS},
+    {std::errc::no_such_file_or_directory, ENOENT, ERROR_NOT_FOUND},
+    {std::errc::not_a_socket, ENOTSOCK, WSAENOTSOCK},
+    {std::errc::bad_address, EFAULT, ERROR_NOACCESS},
+    {std::errc::not_enough_memory, ENOMEM, ERROR_NOT_ENOUGH_MEMORY},
+    {std::errc::too_many_files_open, EMFILE, ERROR_TOO_MANY_OPEN_FILES},
+    {std::errc::permission_denied, EACCES, ERROR_ACCESS_DENIED},
+    {std::errc::not_supported, ENOTSUP, ERROR_NOT_SUPPORTED},
+    {std::errc::function_not_supported, ENOSYS, ERROR_CALL_NOT_IMPLEMENTED},
+};
+
+void set_error(std::error_code why) noexcept {
+  constexpr Meaning unknown{std::errc::io_error, EIO, ERROR_GEN_FAILURE};
+  const Meaning* found = &unknown;
+  for (const Meaning& meaning : meanings) {
+    if (why == meaning.condition) found = &meaning;
+  }
+  SetLastError(found->system);
+  errno = found->error;
+}
+
+int fail(std::error_code why) noexcept {
+  set_error(why);
+  return -1;
+}
+int fail(std::errc why) noexcept { return fail(std::make_error_code(why)); }
+
+HANDLE create() noexcept try {
+  const auto port = open_port();
+  if (port) return *port;
+  set_error(port.error());
+  return nullptr;
+} catch (const std::bad_alloc&) {
+  set_error(std::make_error_code(std::errc::not_enough_memory));
+  return nullptr;
+}
+
+// On Windows no kernel call is made for an open socket.
+Result<> check_socket(SOCKET socket) noexcept {
+  int type = 0, length = sizeof type;
+  if (socket == INVALID_SOCKET) return failure(std::errc::bad_file_descriptor);
+  if (getsockopt(socket, SOL_SOCKET, SO_TYPE, reinterpret_cast<char*>(&type), &length) == 0) return {};
+  DWORD flags = 0;
+  const bool is_open = GetHandleInformation(reinterpret_cast<HANDLE>(socket), &flags) != FALSE;
+  return failure(is_open ? std::errc::not_a_socket : std::errc::bad_file_descriptor);
+}
+
+afd::Watch watch_of(const epoll_event& event) noexcept { return afd::epoll_watch(event.events, event.data.u64); }
+
+// The order is Linux's: both numbers are looked at before anything else is. EPOLLET cannot be kept: AFD does not tell
+// of new data while older is unread, and nobody says here that it was read.
+Result<> control(HANDLE handle, int op, SOCKET socket, const epoll_event* event) noexcept {
+  const bool has_event = op != EPOLL_CTL_DEL;
+  if (has_event && event == nullptr) return failure(std::errc::bad_address);
+  const auto port = find_port(handle);
+  if (!port && port.error() == std::errc::bad_file_descriptor) return failure(port.error());
+  const bool is_valid =
+      port && op >= EPOLL_CTL_ADD && op <= EPOLL_CTL_DEL && !(has_event && (event->events & Epoll::et) != 0);
+  if (is_valid && op == EPOLL_CTL_ADD) {  // looks at the socket by itself
+    const auto added = (*port)->add(socket, watch_of(*event));
+    return added ? Result<>() : failure(added.error());
+  }
+  if (const auto checked = check_socket(socket); !checked) return checked;
+  if (!is_valid) return failure(std::errc::invalid_argument);
+  return op == EPOLL_CTL_MOD ? (*port)->modify(socket, watch_of(*event)) : (*port)->remove(socket);
+}
+
+// The backend has filled the caller's own memory with Events, each of which becomes an epoll_event in its place.
+static_assert(sizeof(Event) == sizeof(epoll_event) && alignof(Event) == alignof(epoll_event));
+static_assert(std::is_trivially_copyable_v<Event> && std::is_trivially_copyable_v<epoll_event>);
+
+void convert(epoll_event* events, std::size_t count) noexcept {
+  for (std::size_t i = 0; i < count; i++) {
+    Event event;
+    std::memcpy(static_cast<void*>(&event), events + i, sizeof event);
+    epoll_event told{};
+    told.events = EventValue::of(event);
+    told.data.u64 = static_cast<std::uint64_t>(event.token());
+    std::memcpy(events + i, &told, sizeof told);
+  }
+}
+
+}  // namespace
+
+}  // namespace capi
+
+}  // namespace reactor
+
+using namespace reactor;
+using namespace reactor::capi;
+
+HANDLE epoll_create(int size) {
+  if (size > 0) return create();
+  set_error(std::make_error_code(std::errc::invalid_argument));
+  return nullptr;
+}
+
+HANDLE epoll_create1(int flags) {
+  if (flags == 0) return create();
+  set_error(std::make_error_code(std::errc::invalid_argument));
+  return nullptr;
+}
+
+int epoll_close(HANDLE ephnd) {
+  const auto port = take_port(ephnd);
+  if (!port) return fail(port.error());
+  (*port)->retire();
+  return 0;
+}
+
+int epoll_ctl(HANDLE ephnd, int op, SOCKET sock, epoll_event* event) {
+  const auto done = control(ephnd, op, sock, event);
+  return done ? 0 : fail(done.error());
+}
+
+int epoll_wait(HANDLE ephnd, epoll_event* events, int maxevents, int timeout) {
+  if (maxevents <= 0 || maxevents > INT_MAX / static_cast<int>(sizeof(epoll_event))) {
+    return fail(std::errc::invalid_argument);
+  }
+  const auto port = find_port(ephnd);
+  if (!port) return fail(port.error());
+  if (events == nullptr) return fail(std::errc::bad_address);
+  std::optional<std::chrono::nanoseconds> limit;
+  if (timeout >= 0) limit = std::chrono::milliseconds(timeout);
+  const std::span room(reinterpret_cast<Event*>(events), static_cast<std::size_t>(maxevents));
+  const auto count = (*port)->wait(room, limit);
+  if (!count) return fail(count.error());
+  convert(events, *count);
+  return static_cast<int>(*count);
+}

@@ -21,12 +21,13 @@ std::size_t AfdBackend::arm_group(std::size_t count, Room& room) {
   const std::size_t members_max = std::min({policy_.members_max(room.left()), count, std::size_t{Group::capacity}});
   Group* group = members_max < GroupPolicy::members_min ? nullptr : arming_.empty_group();
   if (group == nullptr) return 0;
-  if (group == nullptr) return 0;
   for (std::uint32_t index = queue_head_; count > 0 && group->size < members_max; count--) {
     Slot& slot = *arena_.at(index);
     index = slot.next;
     const ULONG wanted = slot.wanted_mask();
-    if (slot.state == PollState::idle && wanted != 0 && GroupPolicy::is_hot(slot.heat)) {
+    // Who is only watched for its end is likely to be changed soon: alone, it cancels nobody else's poll then.
+    const bool asks = wanted != 0 && !slot.is_silent();
+    if (slot.state == PollState::idle && asks && GroupPolicy::is_hot(slot.heat)) {
       group->add(slot, wanted);
     } else if (!has_room_for_all) {
       break;

@@ -13,8 +13,8 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORK = ROOT / "build/mutations"
-TESTS = ["tests/afd_rules_test.cpp", "tests/afd_parts_test.cpp", "tests/allocation_count.cpp", "tests/main.cpp",
-         "tests/process_handles.cpp"]
+TESTS = ["tests/afd_rules_test.cpp", "tests/afd_parts_test.cpp", "tests/afd_epoll_test.cpp",
+         "tests/allocation_count.cpp", "tests/main.cpp", "tests/process_handles.cpp"]
 LIBRARY = sorted(str(path.relative_to(ROOT)) for folder in (".", "afd", "nt", "epoll")
                  for path in (ROOT / "reactor" / folder).glob("*.cpp")
                  if path.name != "system_backend.cpp" and path.name != "system_kernel.cpp"
@@ -109,6 +109,30 @@ MUTATIONS = [
     ("level not re-armed", "afd_state.cpp",
      "  if (slot.wanted_mask() != 0) enqueue(slot);",
      ""),
+    ("epoll bits not asked for are told", "afd_state.cpp",
+     "epoll_bits(events) & slot.filter",
+     "epoll_bits(events)"),
+    ("epoll failed poll told by its status", "afd_state.cpp",
+     "  if (slot.filter != 0) status = static_cast<NTSTATUS>(epoll_bits(AFD_POLL_CONNECT_FAIL) & slot.filter);\n",
+     ""),
+    ("epoll end watched in a group", "afd_groups.cpp",
+     "wanted != 0 && !slot.is_silent()",
+     "wanted != 0"),
+    ("epoll MOD not armed", "by_number.cpp",
+     "  enqueue(*slot);\n",
+     ""),
+    ("epoll DEL forgets to", "by_number.cpp",
+     "  remove(*slot);\n",
+     ""),
+    ("epoll retire refuses nothing", "by_number.cpp",
+     "  closed_ = true;\n",
+     ""),
+    ("epoll ended ones are found", "by_number.cpp",
+     "slot != nullptr && slot->is_live() ? slot : nullptr",
+     "slot"),
+    ("epoll closed before it gave back", "afd_backend.cpp",
+     "if (std::exchange(given_back_, true)) return;",
+     "if (std::exchange(given_back_, true) || true) return;"),
 ]
 
 

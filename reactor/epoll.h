@@ -78,6 +78,7 @@ typedef void* HANDLE;
 typedef uintptr_t SOCKET;
 #endif
 
+/* NOLINTNEXTLINE(modernize-use-using): this is C */
 typedef union epoll_data {
   void* ptr;
   int fd;

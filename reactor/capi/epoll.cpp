@@ -113,8 +113,9 @@ Result<> control(HANDLE handle, int op, SOCKET socket, const epoll_event* event)
   if (has_event && event == nullptr) return failure(std::errc::bad_address);
   const auto port = find_port(handle);
   if (!port && port.error() == std::errc::bad_file_descriptor) return failure(port.error());
-  const bool is_valid =
-      port && op >= EPOLL_CTL_ADD && op <= EPOLL_CTL_DEL && !(has_event && (event->events & Epoll::et) != 0);
+  const bool is_known = op == EPOLL_CTL_ADD || op == EPOLL_CTL_MOD || op == EPOLL_CTL_DEL;
+  const bool is_refused = has_event && (event->events & Epoll::et) != 0;
+  const bool is_valid = port && is_known && !is_refused;
   if (is_valid && op == EPOLL_CTL_ADD) {  // looks at the socket by itself
     const auto added = (*port)->add(socket, watch_of(*event));
     return added ? Result<>() : failure(added.error());

@@ -165,7 +165,8 @@ void expect(port_t port, sock_t sock, uint32_t mask) {
     struct epoll_event events[8];
     const int count = epoll_wait(port, events, COUNT_OF(events), mask == 0 ? QUIET_MS : PATIENCE_MS);
     if (count == 0 && mask == 0) return;
-    if (count != 1) check_fail(at_file, at_line, "%d events, not %s (errno %d)", count, mask_text(mask), errno);
+    if (count != 1 || mask == 0)
+      check_fail(at_file, at_line, "%d events, not %s (errno %d)", count, mask_text(mask), errno);
     if (events[0].data.u64 != (uint64_t)sock) check_fail(at_file, at_line, "the event is another socket's");
     if (events[0].events == mask) return;
     if ((events[0].events & ~mask) != 0 || now_ms() > end) check_mask(at_file, at_line, events[0].events, mask);

@@ -3,12 +3,21 @@
 #include "check.h"
 
 #ifdef _WIN32
-#include <psapi.h>
+/* What is allocated in all heaps: the figures of the process are no measure under Wine. */
 static double memory_mb(void) {
-  PROCESS_MEMORY_COUNTERS_EX counters;
-  memset(&counters, 0, sizeof counters);
-  if (!GetProcessMemoryInfo(GetCurrentProcess(), (PROCESS_MEMORY_COUNTERS*)&counters, sizeof counters)) return 0;
-  return (double)counters.PrivateUsage / 1048576.0;
+  HANDLE heaps[64];
+  const DWORD count = GetProcessHeaps(64, heaps);
+  double bytes = 0;
+  DWORD i;
+  CHECK(count > 0 && count <= 64);
+  for (i = 0; i < count; i++) {
+    PROCESS_HEAP_ENTRY entry;
+    entry.lpData = NULL;
+    while (HeapWalk(heaps[i], &entry)) {
+      if (entry.wFlags & PROCESS_HEAP_ENTRY_BUSY) bytes += (double)entry.cbData;
+    }
+  }
+  return bytes / 1048576.0;
 }
 #else
 #include <unistd.h>

@@ -128,6 +128,24 @@ static void rdhup_alone(void) {
   close_sock(pair[1]);
 }
 
+/* An interest that became narrower while nothing was there: what comes then is not told, and is no empty event. */
+static void narrower_interest(void) {
+  struct epoll_event event;
+  sock_t pair[2];
+  new_pair(pair);
+  const port_t port = new_port();
+  add(port, pair[1], EPOLLIN | EPOLLRDHUP);
+  CHECK_INT(epoll_wait(port, &event, 1, 0), 0);
+  modify(port, pair[1], EPOLLRDHUP);
+  send_bytes(pair[0], 1);
+  EXPECT(port, pair[1], 0);
+  modify(port, pair[1], EPOLLIN);
+  EXPECT(port, pair[1], EPOLLIN);
+  close_port(port);
+  close_sock(pair[0]);
+  close_sock(pair[1]);
+}
+
 /* The program's own 64 bits come back as they were, and MOD changes them. */
 static void data(void) {
   static const uint64_t values[] = {0, 1, UINT64_MAX, 0x8000000000000000U, 0x123456789ABCDEF0U, 0xFFFFFFFF00000000U};
@@ -267,8 +285,16 @@ static void changes_reach_a_waiting_thread(void) {
 }
 
 static const struct test tests[] = {
-    T(level),    T(oneshot), T(oneshot_then_closed_and_reused), T(closed_and_reused), T(rdhup_alone), T(data),
-    T(timeouts), T(room),    T(changes_reach_a_waiting_thread),
+    T(level),
+    T(oneshot),
+    T(oneshot_then_closed_and_reused),
+    T(closed_and_reused),
+    T(rdhup_alone),
+    T(narrower_interest),
+    T(data),
+    T(timeouts),
+    T(room),
+    T(changes_reach_a_waiting_thread),
 };
 
 int main(int argc, char** argv) { return run_tests(tests, COUNT_OF(tests), argc, argv); }

@@ -11,10 +11,14 @@
 #include <windows.h>
 #include <winternl.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <new>
+#include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 // The NTSTATUS names are macros in windows.h; in nt/types.hpp they are constants.
 #undef STATUS_TIMEOUT
@@ -66,6 +70,50 @@ constexpr ::ULONG ioctl_afd_poll = 0x00012024;  // METHOD_BUFFERED: the same buf
 
 std::error_code system_error() noexcept { return {static_cast<int>(GetLastError()), std::system_category()}; }
 
+/// The helper handles of this process. A socket that was closed unseen may have left its number to one of them, and a
+/// poll that lists a handle of \Device\Afd that is no socket is more than some kernels can take: Wine 8's dies of it
+/// (kernel test bad.helper). So none is opened, or closed, while a poll is on its way into the kernel, and none is
+/// ever polled.
+class HelperHandles {
+ public:
+  template <class Open>
+  Result<HANDLE> open(Open&& open) {
+    AcquireSRWLockExclusive(&lock_);
+    Result<HANDLE> opened = failure(std::errc::not_enough_memory);
+    try {
+      handles_.reserve(handles_.size() + 1);
+      opened = open();
+      if (opened) handles_.insert(std::ranges::upper_bound(handles_, *opened), *opened);
+    } catch (const std::bad_alloc&) {
+    }
+    ReleaseSRWLockExclusive(&lock_);
+    return opened;
+  }
+
+  void close(HANDLE handle) noexcept {
+    AcquireSRWLockExclusive(&lock_);
+    const auto found = std::ranges::lower_bound(handles_, handle);
+    if (found != handles_.end() && *found == handle) handles_.erase(found);
+    CloseHandle(handle);
+    ReleaseSRWLockExclusive(&lock_);
+  }
+
+  /// What `poll` says, unless it lists one of them.
+  template <class Poll>
+  NTSTATUS poll(std::span<const AFD_POLL_HANDLE_INFO> entries, Poll&& poll) noexcept {
+    AcquireSRWLockShared(&lock_);
+    const bool lists_one = std::ranges::any_of(
+        entries, [this](const auto& entry) { return std::ranges::binary_search(handles_, entry.Handle); });
+    const NTSTATUS status = lists_one ? STATUS_OBJECT_TYPE_MISMATCH : poll();
+    ReleaseSRWLockShared(&lock_);
+    return status;
+  }
+
+ private:
+  SRWLOCK lock_ = SRWLOCK_INIT;
+  std::vector<HANDLE> handles_;  // sorted
+};
+
 class SystemKernel final : public Kernel {
  public:
   [[nodiscard]] Result<> resolve_functions() {
@@ -115,9 +163,13 @@ class SystemKernel final : public Kernel {
     IO_STATUS_BLOCK iosb{};
     ::HANDLE opened = nullptr;
     constexpr ::ULONG share = FILE_SHARE_READ | FILE_SHARE_WRITE;
-    const NTSTATUS status =
-        create_file_(&opened, SYNCHRONIZE, &attributes, &iosb, nullptr, 0, share, 1 /* FILE_OPEN */, 0, nullptr, 0);
-    if (!NT_SUCCESS(status)) return failure(make_error(status));
+    const auto made = helpers_.open([&]() -> Result<HANDLE> {
+      const NTSTATUS status =
+          create_file_(&opened, SYNCHRONIZE, &attributes, &iosb, nullptr, 0, share, 1 /* FILE_OPEN */, 0, nullptr, 0);
+      if (!NT_SUCCESS(status)) return failure(make_error(status));
+      return opened;
+    });
+    if (!made) return failure(made.error());
     Handle helper(*this, opened);
     if (CreateIoCompletionPort(opened, port, key, 0) == nullptr) return failure(system_error());
     return helper.release();
@@ -125,8 +177,12 @@ class SystemKernel final : public Kernel {
 
   [[nodiscard]] NTSTATUS poll(HANDLE helper, IO_STATUS_BLOCK& iosb, AFD_POLL_INFO& poll, ULONG size_bytes,
                               void* context) override {
-    return device_io_control_(helper, nullptr, nullptr, context, &iosb, ioctl_afd_poll, &poll, size_bytes, &poll,
-                              size_bytes);
+    const std::size_t count = (size_bytes - sizeof poll) / sizeof(AFD_POLL_HANDLE_INFO);
+    const std::span entries(reinterpret_cast<const AFD_POLL_HANDLE_INFO*>(&poll + 1), count);
+    return helpers_.poll(entries, [&] {
+      return device_io_control_(helper, nullptr, nullptr, context, &iosb, ioctl_afd_poll, &poll, size_bytes, &poll,
+                                size_bytes);
+    });
   }
 
   NTSTATUS cancel(HANDLE helper, IO_STATUS_BLOCK* request) override {
@@ -134,7 +190,7 @@ class SystemKernel final : public Kernel {
     return cancel_io_file_(helper, request, &iosb);
   }
 
-  void close(HANDLE handle) noexcept override { CloseHandle(handle); }
+  void close(HANDLE handle) noexcept override { helpers_.close(handle); }
 
   [[nodiscard]] Result<HANDLE> base_socket(SocketNumber socket) override {
     // Wine 8 answers SIO_BASE_HANDLE for any number; SO_TYPE is asked of sockets alone, and on Windows costs no kernel
@@ -179,6 +235,7 @@ class SystemKernel final : public Kernel {
                                                                     : std::errc::bad_file_descriptor;
   }
 
+  HelperHandles helpers_;
   NtCreateIoCompletionFn* create_io_completion_ = nullptr;
   NtRemoveIoCompletionExFn* remove_io_completion_ = nullptr;
   NtSetIoCompletionFn* set_io_completion_ = nullptr;
@@ -190,7 +247,7 @@ class SystemKernel final : public Kernel {
 }  // namespace
 
 Result<Kernel*> system_kernel() {
-  static SystemKernel kernel;
+  static SystemKernel& kernel = *new SystemKernel;  // never destroyed: a Poller may outlive what is static
   static const Result<> resolved = kernel.resolve_functions();
   if (!resolved) return failure(resolved.error());
   return &kernel;

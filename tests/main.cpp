@@ -30,6 +30,27 @@ bool warm_up() {
   return registration && stream && poller->wait(room, std::chrono::seconds(10)).has_value();
 }
 
+// A name that the test runner has mangled selects no test, and to run none is no success.
+class CountsTests final : public doctest::IReporter {
+ public:
+  static inline unsigned ran = 0;
+
+  explicit CountsTests(const doctest::ContextOptions&) {}
+  void test_run_end(const doctest::TestRunStats& stats) override { ran = stats.numTestCasesPassingFilters; }
+  void report_query(const doctest::QueryData&) override {}
+  void test_run_start() override {}
+  void test_case_start(const doctest::TestCaseData&) override {}
+  void test_case_reenter(const doctest::TestCaseData&) override {}
+  void test_case_end(const doctest::CurrentTestCaseStats&) override {}
+  void test_case_exception(const doctest::TestCaseException&) override {}
+  void subcase_start(const doctest::SubcaseSignature&) override {}
+  void subcase_end() override {}
+  void log_assert(const doctest::AssertData&) override {}
+  void log_message(const doctest::MessageData&) override {}
+  void test_case_skipped(const doctest::TestCaseData&) override {}
+};
+REGISTER_LISTENER("counts", 1, CountsTests);
+
 }  // namespace
 
 // Every test program checks at its end that it has no handle more than at its start.
@@ -46,5 +67,6 @@ int main(int argc, char** argv) {
   const int failed = context.run();
   const int leaked = open_handles() - before;
   if (leaked != 0) std::printf("FAIL: %d handles more at the end than at the start (%d)\n", leaked, before);
-  return failed != 0 ? failed : static_cast<int>(leaked != 0);
+  if (CountsTests::ran == 0) std::puts("FAIL: no test has the name that was asked for");
+  return failed != 0 ? failed : static_cast<int>(leaked != 0 || CountsTests::ran == 0);
 }

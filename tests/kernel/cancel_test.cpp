@@ -72,7 +72,7 @@ TEST_CASE_TEMPLATE("cancel.twice: the second finds nothing, and one packet comes
   CHECK(b.is_quiet());
 }
 
-TEST_CASE_TEMPLATE("cancel.closed: after closesocket it finds nothing; the close is told", World, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("cancel.closed: after closesocket it finds nothing, and the close is told", World, ALL_KERNELS) {
   Bench<World> b;
   const Socket listener = b.world.listener();
   Request& request = b.request({{listener, AFD_POLL_ACCEPT}});
@@ -144,7 +144,7 @@ TEST_CASE_TEMPLATE("close.pending: LOCAL_CLOSE, whatever the mask", World, ALL_K
   }
 }
 
-TEST_CASE_TEMPLATE("close.duplicate: told at the last close only; until then events are", World, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("close.duplicate: told at the last close only, until then events are", World, ALL_KERNELS) {
   Bench<World> b;
   const auto [x, y] = b.world.tcp_pair();
   const Socket twin = b.world.duplicate(x);

@@ -29,7 +29,8 @@ TEST_CASE_TEMPLATE("refused.packet, refused.mask, refused.status: while pending,
   CHECK(b.ask({{socket, all_but_connect}}) == told);
 }
 
-TEST_CASE_TEMPLATE("connected.mask, connected.again: CONNECT and SEND; CONNECT never goes away", World, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("connected.mask, connected.again: CONNECT and SEND, and CONNECT never goes away", World,
+                   ALL_KERNELS) {
   Bench<World> b;
   const Socket listener = b.world.listener(), client = b.world.tcp();
   Request& request = b.request({{client, AFD_POLL_SEND | AFD_POLL_CONNECT}});

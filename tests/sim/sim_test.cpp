@@ -255,7 +255,7 @@ TEST_CASE("sim: a layered socket has a base, a hidden one has none, and the numb
   CHECK(poll.entries[0].Events == AFD_POLL_LOCAL_CLOSE);
 }
 
-TEST_CASE("sim: two polls on one socket are a violation; Windows swaps their results or never finishes one") {
+TEST_CASE("sim: two polls on one socket are a violation, and Windows swaps their results or never finishes one") {
   bool swapped = false, lost = false;
   for (std::uint64_t seed = 1; seed <= 20; seed++) {
     Poll first, second;  // outlive the fixture, which takes back what is pending

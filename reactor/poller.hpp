@@ -136,8 +136,9 @@ class REACTOR_API Poller {
 
   /// Registers a socket. Errors: file_exists when it is registered here already, bad_file_descriptor when it is not
   /// open, not_a_socket when it is something that cannot be polled, not_enough_memory, or the system's own. On Windows
-  /// a socket that has been told of and not been waited for since cannot be told from a new one that got its number:
-  /// added again then, the new registration replaces the old one (docs/architecture.md says why).
+  /// a socket that has been told of, or whose poll was taken back for a wider interest, and that has not been waited
+  /// for since cannot be told from a new one that got its number: added again then, the new registration replaces the
+  /// old one (docs/architecture.md says why).
   [[nodiscard]] Result<Registration> add(NativeSocket socket, Token token, Interest interest, Mode mode = Mode::level);
 
   /// Waits until something is ready, a wake, or the end of `timeout` (none: no end), and tells of as many registrations

@@ -163,14 +163,14 @@ void AfdBackend::trouble(Slot& slot, NTSTATUS status, Room& room) {
 
 // Whether the socket that this live slot was added for has been closed, now that its number is added again. While a
 // poll is pending, its socket is open: closing completes it (kernel fact close.pending). When it has completed and was
-// not armed again, there is no telling; then who adds it now is believed.
+// not armed again, or is being cancelled, a close goes unseen and there is no telling; then who adds it now is
+// believed.
 bool AfdBackend::is_over(Slot& slot) {
-  switch (slot.state) {
-    case PollState::idle: return slot.was_armed;
-    case PollState::cancelling: return false;
-    case PollState::pending: break;
-  }
-  return cancel(slot) == STATUS_NOT_FOUND;  // a live one is armed again after its packet
+  if (!slot.was_armed) return false;
+  if (slot.state != PollState::pending) return true;
+  const bool is_closed = cancel(slot) == STATUS_NOT_FOUND;
+  slot.was_armed = is_closed;  // a live one is armed again after its packet, and is known to be open until then
+  return is_closed;
 }
 
 // Cancels the poll that the slot is out with. With a group, the others come back too and are armed again.

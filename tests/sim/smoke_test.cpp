@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "sim/faulty_kernel.hpp"
+#include "sim/backend_fixture.hpp"
 #include "sim/sim_kernel.hpp"
 
 using namespace reactor;
@@ -21,34 +21,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-struct Fixture {
-  sim::SimKernel kernel;
-  std::optional<Poller> poller;
-  std::array<Event, 64> room;
-
-  explicit Fixture(const sim::Options& options = {}) : kernel(options) {
-    poller.emplace(*afd::AfdBackend::create(kernel, {}));
-  }
-  ~Fixture() {
-    poller.reset();
-    CHECK(kernel.complaint() == "");
-    CHECK(kernel.open_handles() == 0);
-    CHECK(kernel.held_requests() == 0);
-  }
-  Fixture(const Fixture&) = delete;
-  Fixture& operator=(const Fixture&) = delete;
-
-  Registration add(SocketNumber socket, Interest interest, Mode mode = Mode::level) {
-    auto added = poller->add(static_cast<NativeSocket>(socket), Token{socket}, interest, mode);
-    REQUIRE(added.has_value());
-    return std::move(*added);
-  }
-  std::vector<Event> wait(std::chrono::nanoseconds timeout) {
-    const auto told = poller->wait(room, timeout);
-    REQUIRE(told.has_value());
-    return {told->begin(), told->end()};
-  }
-};
+using Fixture = sim::BackendFixture;
 
 }  // namespace
 

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <reactor/afd/afd_backend.hpp>
+
+#include <doctest/doctest.h>
+
+#include <array>
+#include <chrono>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "sim/sim_kernel.hpp"
+
+namespace sim {
+
+/// A Poller of the AFD backend over a simulated kernel. At its end the kernel must have seen nothing wrong and hold
+/// nothing.
+struct BackendFixture {
+  SimKernel kernel;
+  std::optional<reactor::Poller> poller;
+  std::array<reactor::Event, 64> room;
+
+  explicit BackendFixture(const Options& options = {}) : kernel(options) {
+    poller.emplace(*reactor::afd::AfdBackend::create(kernel, {}));
+  }
+  ~BackendFixture() {
+    poller.reset();
+    CHECK(kernel.complaint() == "");
+    CHECK(kernel.open_handles() == 0);
+    CHECK(kernel.held_requests() == 0);
+  }
+  BackendFixture(const BackendFixture&) = delete;
+  BackendFixture& operator=(const BackendFixture&) = delete;
+
+  reactor::Registration add(SocketNumber socket, reactor::Interest interest,
+                            reactor::Mode mode = reactor::Mode::level) {
+    auto added = poller->add(static_cast<reactor::NativeSocket>(socket), reactor::Token{socket}, interest, mode);
+    REQUIRE(added.has_value());
+    return std::move(*added);
+  }
+  std::vector<reactor::Event> wait(std::chrono::nanoseconds timeout) {
+    const auto told = poller->wait(room, timeout);
+    REQUIRE(told.has_value());
+    return {told->begin(), told->end()};
+  }
+};
+
+}  // namespace sim

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+//
+// Rule 5: closing a socket without removing it, and adding a new one with its number, in the moments in which AFD
+// cannot say whether the number is still the same socket's.
+#include <doctest/doctest.h>
+
+#include <chrono>
+
+#include "sim/backend_fixture.hpp"
+
+using namespace reactor;
+using namespace std::chrono_literals;
+using Fixture = sim::BackendFixture;
+using sim::SocketNumber;
+
+namespace {
+
+// The number of a socket that is closed now means a new one, which is added and told of.
+void check_reuse(Fixture& f, SocketNumber number) {
+  auto& net = f.kernel.net();
+  REQUIRE(net.close(number));
+  const auto [fresh, peer] = net.tcp_pair();
+  REQUIRE(fresh == number);
+  const auto added = f.poller->add(static_cast<NativeSocket>(fresh), Token{1}, Interest::readable);
+  REQUIRE(added.has_value());
+  CHECK(f.wait(1s).empty());
+  REQUIRE(net.send(peer, 1) == 1u);
+  const auto events = f.wait(1s);
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].token() == Token{1});
+}
+
+}  // namespace
+
+TEST_CASE("rule 5: reused while its poll is being cancelled for a wider interest") {
+  Fixture f;
+  const SocketNumber a = f.kernel.net().tcp_pair().first;
+  auto old = f.add(a, Interest::readable);
+  CHECK(f.wait(0ns).empty());
+  f.kernel.set_delays({}, {}, {5ms, 5ms});
+  REQUIRE(old.modify(Interest::readable | Interest::priority));
+  CHECK(f.wait(0ns).empty());  // cancelled; its packet is on its way
+  CHECK(f.kernel.counts()[std::to_underlying(sim::Call::cancel)] == 1);
+  check_reuse(f, a);
+}
+
+TEST_CASE("rule 5: reused while its group is being cancelled for another member") {
+  Fixture f;
+  auto& net = f.kernel.net();
+  const auto [a, a_peer] = net.tcp_pair();
+  const auto [b, b_peer] = net.tcp_pair();
+  auto first = f.add(a, Interest::readable);
+  auto second = f.add(b, Interest::readable);
+  for (int i = 0; i < 10; i++) {  // until they are polled together
+    REQUIRE(net.send(a_peer, 1) == 1u);
+    REQUIRE(net.send(b_peer, 1) == 1u);
+    CHECK(f.wait(1s).size() == 2);
+    REQUIRE(net.recv(a, 1) == 1u);
+    REQUIRE(net.recv(b, 1) == 1u);
+  }
+  CHECK(f.wait(0ns).empty());
+  REQUIRE(f.kernel.pending_polls() == 1);
+  REQUIRE(f.kernel.pending_on(a) == 1);
+  REQUIRE(f.kernel.pending_on(b) == 1);
+  f.kernel.set_delays({}, {}, {5ms, 5ms});
+  REQUIRE(second.modify(Interest::readable | Interest::priority));
+  CHECK(f.wait(0ns).empty());
+  REQUIRE(f.kernel.pending_polls() == 0);
+  check_reuse(f, a);
+}
+
+TEST_CASE("rule 5: reused while an unasked cancel has left it unarmed") {
+  Fixture f;
+  auto& net = f.kernel.net();
+  const auto [a, a_peer] = net.tcp_pair();
+  const auto [b, b_peer] = net.tcp_pair();
+  auto first = f.add(a, Interest::readable);
+  auto second = f.add(b, Interest::readable, Mode::oneshot);
+  CHECK(f.wait(0ns).empty());
+  REQUIRE(net.send(b_peer, 1) == 1u);
+  REQUIRE(f.kernel.end_poll(a, nt::STATUS_CANCELLED));
+  CHECK(f.wait(0ns).size() == 1);  // both packets were taken: a is to be armed by the next wait
+  REQUIRE(f.kernel.pending_polls() == 0);
+  check_reuse(f, a);
+}
+
+TEST_CASE("rule 5: a live one is refused however often it is added, until it comes to be armed again") {
+  Fixture f;
+  const auto [a, peer] = f.kernel.net().tcp_pair();
+  const auto add_again = [&, number = a] {
+    return f.poller->add(static_cast<NativeSocket>(number), Token{}, Interest::readable).error();
+  };
+  auto registration = f.add(a, Interest::readable);
+  CHECK(add_again() == std::errc::file_exists);
+  CHECK(f.wait(0ns).empty());
+  for (int i = 0; i < 3; i++) CHECK(add_again() == std::errc::file_exists);
+  CHECK(f.wait(0ns).empty());
+  for (int i = 0; i < 3; i++) CHECK(add_again() == std::errc::file_exists);
+  CHECK(f.wait(0ns).empty());
+  REQUIRE(f.kernel.net().send(peer, 1) == 1u);
+  CHECK(f.wait(1s).size() == 1);
+}
+
+TEST_CASE("rule 5: one that was added in the place of a closed one is refused a second time") {
+  Fixture f;
+  const SocketNumber a = f.kernel.net().tcp_pair().first;
+  auto old = f.add(a, Interest::readable);
+  CHECK(f.wait(0ns).empty());
+  REQUIRE(f.kernel.net().close(a));
+  REQUIRE(f.kernel.net().udp() == a);
+  auto fresh = f.add(a, Interest::readable);  // the old one's last packet is in the port
+  CHECK(f.poller->add(static_cast<NativeSocket>(a), Token{}, Interest::readable).error() == std::errc::file_exists);
+}

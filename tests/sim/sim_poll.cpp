@@ -208,8 +208,11 @@ void SimKernel::event(const RequestPtr& request, Endpoint& endpoint, ULONG event
     entry.status = SimNet::status_of(endpoint, heard);
     if ((heard & AFD_POLL_ABORT) != 0) endpoint.reset_is_told = true;
   }
-  if (!is_asked_for || request->state == State::completing) return;
+  const bool is_close = (events & AFD_POLL_LOCAL_CLOSE) != 0;
+  if (!is_asked_for || (request->state == State::completing && !is_close)) return;
   request->state = State::completing;
+  // A close completes its polls before it returns (fact cancel.closed): a cancel after it comes too late.
+  if (is_close) return complete(swapped(request), STATUS_SUCCESS);
   core_.after(core_.draw(core_.options.completion), [this, request] {
     if (request->state != State::completing) return;
     // What has become ready since: Wine's poll is over with its first event.

@@ -359,3 +359,18 @@ TEST_CASE("sim: packets overtake each other when they are shuffled, and none is 
   REQUIRE(seen.size() == 50);
   for (std::uintptr_t i = 0; i < 50; i++) CHECK(seen[i] == i);
 }
+
+TEST_CASE("sim: a close completes its polls at once, whatever delays there are, and a cancel after it finds nothing") {
+  Polls<2> poll;
+  Fixture f({.completion = {5ms, 5ms}, .packet = {5ms, 5ms}});
+  const auto [a, b] = f.net.tcp_pair();
+  const auto c = f.net.udp();
+  REQUIRE(f.submit<2>(poll, {std::pair(a, AFD_POLL_RECEIVE), std::pair(c, AFD_POLL_RECEIVE)}) == STATUS_PENDING);
+  REQUIRE(f.net.send(b, 1) == 1u);  // this one's completion is on its way
+  REQUIRE(f.net.close(c));
+  CHECK(f.kernel.cancel(f.helper, &poll.iosb) == STATUS_NOT_FOUND);
+  REQUIRE(f.take(1h).has_value());
+  CHECK(poll.info.NumberOfHandles == 2);
+  CHECK(poll.entries[0].Events == AFD_POLL_RECEIVE);
+  CHECK(poll.entries[1].Events == AFD_POLL_LOCAL_CLOSE);
+}

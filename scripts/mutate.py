@@ -4,7 +4,7 @@
 usage: mutate.py [WORD...]      only the mutations whose name contains one of the words
 
 Each mutation is a small deliberate defect: a file, what stands there once, and what it becomes. The tests are those over
-the fake kernel (tests/afd_*.cpp), built with AddressSanitizer, so memory that is given back too early counts as caught.
+the fake and the simulated kernel (tests/afd_*.cpp, tests/sim), built with AddressSanitizer, so memory that is given back too early counts as caught.
 Works on a copy in build/mutations; the tree is not touched.
 """
 import pathlib
@@ -13,8 +13,11 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORK = ROOT / "build/mutations"
-TESTS = ["tests/afd_rules_test.cpp", "tests/afd_parts_test.cpp", "tests/afd_epoll_test.cpp",
-         "tests/allocation_count.cpp", "tests/main.cpp", "tests/process_handles.cpp"]
+TESTS = ["tests/afd_rules_test.cpp", "tests/afd_groups_test.cpp", "tests/afd_parts_test.cpp",
+         "tests/afd_epoll_test.cpp",
+         "tests/allocation_count.cpp", "tests/main.cpp", "tests/process_handles.cpp",
+         *(f"tests/sim/{name}.cpp" for name in ("sim_core", "sim_kernel", "sim_net", "sim_poll", "sim_wire",
+                                                "reuse_test", "smoke_test"))]
 LIBRARY = sorted(str(path.relative_to(ROOT)) for folder in (".", "afd", "nt", "epoll")
                  for path in (ROOT / "reactor" / folder).glob("*.cpp")
                  if path.name != "system_backend.cpp" and path.name != "system_kernel.cpp"
@@ -23,7 +26,7 @@ COMPILE = ["clang++-19", "-std=c++23", "-O0", "-g1", "-fsanitize=address,undefin
 
 MUTATIONS = [
     ("rule 1 submit without waiting for cancel", "afd_state.cpp",
-     "      slot.state = PollState::cancelling;\n      return;\n    case PollState::cancelling:",
+     "      cancel(slot);\n      return;\n    case PollState::cancelling:",
      "      slot.state = PollState::idle; held_--; return step(slot, room);\n    case PollState::cancelling:"),
     ("rule 1 stale answer believed", "afd_backend.cpp",
      "slot->stale = slot->is_held_by_kernel();",
@@ -38,7 +41,7 @@ MUTATIONS = [
      "  drain();\n",
      "  held_ = 0;\n"),
     ("rule 2 free what was not given back", "afd_backend.cpp",
-     "if (held_ > 0) arena_.abandon();",
+     "    arena_.abandon();\n",
      ""),
     ("rule 2 empty blocks kept", "arena.cpp",
      "    drop_block(block);",
@@ -68,8 +71,14 @@ MUTATIONS = [
      "if (!is_over(*slot)) return failure(std::errc::file_exists);",
      ""),
     ("rule 5 reuse refused", "afd_state.cpp",
-     "return status == STATUS_NOT_FOUND;",
-     "return false;"),
+     "  return is_closed;\n",
+     "  return false;\n"),
+    ("rule 5 reuse refused while cancelling", "afd_state.cpp",
+     "if (slot.state != PollState::pending) return true;",
+     "if (slot.state != PollState::pending) return slot.state == PollState::idle;"),
+    ("rule 5 twice accepted while cancelling", "afd_state.cpp",
+     "  slot.was_armed = is_closed;",
+     "  // slot.was_armed = is_closed;"),
     ("rule 6 each wake a packet", "afd_backend.cpp",
      "if (wake_is_queued_.exchange(true, std::memory_order_acq_rel)) return;",
      "wake_is_queued_ = true; "),
@@ -86,8 +95,8 @@ MUTATIONS = [
      "if (room != nullptr) return trouble(slot, status, *room);",
      "if (room != nullptr) return;"),
     ("rule 8 invalid handle told", "afd_state.cpp",
-     "  if (status == STATUS_INVALID_HANDLE || status == STATUS_OBJECT_TYPE_MISMATCH) return end(slot);\n  tell(",
-     "  tell("),
+     "  if (status == STATUS_INVALID_HANDLE || status == STATUS_OBJECT_TYPE_MISMATCH) return end(slot);\n  if (slot.filter",
+     "  if (slot.filter"),
     ("rule 9 cancelled not armed", "afd_state.cpp",
      "if (status == STATUS_CANCELLED) return enqueue(slot);",
      "if (status == STATUS_CANCELLED) return;"),
@@ -142,7 +151,7 @@ def object_of(source):
 
 def compile_source(source, text, target):
     """Compiles this text in the place of the file, so that its includes are found."""
-    command = [*COMPILE, f"-I{ROOT}", f"-I{(ROOT / source).parent}", "-x", "c++", "-c", "-", "-o", str(target)]
+    command = [*COMPILE, f"-I{ROOT}", f"-I{ROOT / 'tests'}", f"-I{(ROOT / source).parent}", "-x", "c++", "-c", "-", "-o", str(target)]
     return subprocess.run(command, input=text, capture_output=True, text=True, check=False)
 
 

@@ -4,8 +4,18 @@
 usage: report.py RESULTS.json          print all tables
        report.py RESULTS.json --doc    write tables and charts into docs/performance.md, between its markers
 """
+import json
+import pathlib
+import re
+import sys
+
+import charts
 import summary
-from scenarios import KINDS, SCENARIOS, by_name
+from processes import Problem
+from scenarios import KINDS, SCENARIOS
+
+DOCS = pathlib.Path(__file__).resolve().parent.parent / "docs"
+PAGE = DOCS / "performance.md"
 
 
 def machine_text(machine):
@@ -85,5 +95,68 @@ def targets_text(results):
     return "Targets\n" + aligned([("target", "bound", "measured", "met"), *target_rows(results)])
 
 
-def draw_charts(results, folder):
-    return []
+def present(results):
+    """(scenario, system) of all there is, in order."""
+    keys = {(r["scenario"], r["system"]) for r in results["runs"]}
+    return [(s, system) for system in ("wine", "linux") for s in SCENARIOS if (s.name, system) in keys]
+
+
+def markdown(rows):
+    header, *body = rows
+    lines = ["| " + " | ".join(header) + " |", "| --- |" + " ---: |" * (len(header) - 1)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in body])
+
+
+def doc_parts(results, drawn):
+    """What stands between the markers of the page, by their names."""
+    tables = []
+    for scenario, system in present(results):
+        table = summary.summarise(results["runs"], scenario.name, system)
+        tables.append(f"**{scenario.name}, {place(system)}**: {scenario.title}\n\n" +
+                      markdown(list(scenario_rows(scenario, table))))
+    return {
+        "machine": f"Made by `{results['command'].strip()}` (medians of {results['repeat']} runs of {results['window_ms']} ms) "
+                   f"on: {machine_text(results['machine'])}.",
+        "targets": markdown([("target", "bound", "measured", "met"), *target_rows(results)]),
+        "charts": "\n\n".join(f"![{name}](performance/{name}.svg)" for name in drawn),
+        "tables": "\n\n".join(tables),
+    }
+
+
+def write_doc(results):
+    folder = DOCS / "performance"
+    folder.mkdir(exist_ok=True)
+    drawn = charts.draw(results, folder)
+    for picture in folder.glob("*.png"):
+        picture.unlink()  # the page shows the SVG
+    text = PAGE.read_text(encoding="utf-8")
+    for name, part in doc_parts(results, drawn).items():
+        text, count = re.subn(rf"(<!-- bench {name} -->\n).*?(<!-- end -->)", lambda m, p=part: f"{m[1]}{p}\n{m[2]}", text,
+                              flags=re.DOTALL)
+        if count != 1:
+            sys.exit(f"FAIL report: {PAGE.name} has {count} places for '{name}', expected 1")
+    PAGE.write_text(text, encoding="utf-8")
+
+
+def main():
+    arguments = sys.argv[1:]
+    if not arguments or arguments[1:] not in ([], ["--doc"]):
+        sys.exit(__doc__)
+    try:
+        results = json.loads(pathlib.Path(arguments[0]).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        sys.exit(f"FAIL report: cannot read {arguments[0]}: {error}")
+    if arguments[1:]:
+        try:
+            write_doc(results)
+        except Problem as problem:
+            sys.exit(f"FAIL report: {problem}")
+        return
+    print(machine_text(results["machine"]))
+    for scenario, system in present(results):
+        print(f"\n{scenario_text(scenario, system, results['runs'])}")
+    print(f"\n{targets_text(results)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -4,4 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 scripts/setup.sh bench
-exec python3 bench/run.py "$@"
+# Debian's matplotlib is for Debian's own Python, which need not be the first on the PATH.
+python=python3
+"$python" -c 'import matplotlib' 2>/dev/null || python=/usr/bin/python3
+exec "$python" bench/run.py "$@"

@@ -4,12 +4,13 @@
 #   scripts/wine.sh --start                     boot it now and keep it warm
 #   scripts/wine.sh --stop                      shut it down
 #   scripts/wine.sh --is-up                     exit 0 if it runs
+# REACTOR_WINEPREFIX names another prefix, with a wineserver of its own.
 # Every kernel call of a Windows program is a round trip to wineserver; on one core that is about 25 times cheaper than
 # across two, so both are pinned to the first core this process may use.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-prefix=$root/build/wineprefix
+prefix=${REACTOR_WINEPREFIX:-$root/build/wineprefix}
 export WINEPREFIX=$prefix WINEARCH=win64 WINEDEBUG=-all
 export WINEDLLOVERRIDES="mscoree,mshtml,winemenubuilder.exe="  # no offers to download .NET or a browser
 
@@ -42,7 +43,7 @@ start() {
 }
 
 case ${1:-} in
-  "" | --help) sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" ;;
+  "" | --help) sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" ;;
   --start) start ;;
   --is-up) is_up ;;
   --stop) if is_up; then "$server" -k && "$server" -w; fi ;;

@@ -12,7 +12,6 @@
 #include <reactor/poller.hpp>
 
 #include "../common/value_or_fail.hpp"
-#include "../servers/make_poller.hpp"
 #include "null_kernel.hpp"
 
 namespace {
@@ -26,7 +25,7 @@ struct Setting {
   Setting(std::int64_t sockets, NullKernel::Answers answers, bool has_groups, Mode mode = Mode::level) {
     kernel.answers = answers;
     reactor::PollerOptions options;
-    bench::set_groups(options, has_groups);
+    options.hot_groups = has_groups;
     poller =
         std::make_unique<reactor::Poller>(value_or_fail(reactor::afd::AfdBackend::create(kernel, options), "create"));
     for (std::int64_t i = 0; i < sockets; i++) {

@@ -26,6 +26,7 @@ void describe(const reactor::Stats& stats, Json& json) {
   held.add("helper_handles", stats.helper_handles).add("arena_blocks", stats.arena_blocks);
   held.add("memory_bytes", stats.memory_bytes);
   json.add("events", stats.events).add("inline_completions", stats.inline_completions);
+  json.add("group_arms", stats.group_arms).add("group_members", stats.group_members);
   json.add("packets", stats.packets).add("spurious", stats.spurious).add("wakes", stats.wakes);
   json.add("calls", calls).add("held", held);
 }
@@ -52,11 +53,7 @@ void serve_poller(Service& service) {
   Poller poller = value_or_fail(make_poller(service.settings().kind), "Poller::create");
   const auto door = value_or_fail(poller.add(service.listener().native(), Token{0}, Interest::readable), "add");
   const auto waker = poller.waker();
-  service.open([&](Json& json) {
-    const bool groups = has_groups<reactor::PollerOptions> && service.settings().kind != "ours-ungrouped";
-    json.add("groups", int{groups});
-    describe(poller.stats(), json);
-  });
+  service.open([&poller](Json& json) { describe(poller.stats(), json); });
   const auto join = [&](Echo echo) {
     auto member = std::make_unique<Member>(std::move(echo));
     const Token token{reinterpret_cast<std::uintptr_t>(member.get())};

@@ -13,6 +13,8 @@ sources() { git ls-files --cached --others --exclude-standard '*.cpp' '*.hpp' '*
 # What is compiled for Windows alone. The consumer projects are compiled against an install tree, by their own tests.
 windows_sources='^(poc/.*|reactor/nt/sys.*|reactor/afd/system_backend|reactor/capi/.*|bench/servers/(nt_calls|select_server))\.cpp$'
 
+bench_sources='^bench/(common|load|servers|inside|micro)/.*\.cpp$'
+
 # The part's own words go to its log; what it counted to $counted.
 run_format() {
   sources | xargs clang-format-19 --dry-run --Werror
@@ -21,16 +23,20 @@ run_format() {
 
 run_lint() {
   shellcheck scripts/*.sh .ci/run
-  python3 -m compileall -q scripts
+  python3 -m compileall -q scripts bench
   scripts/check_house.py
   scripts/check_readme.py
   cmake --preset linux
   cmake --preset wine
+  cmake --preset bench-linux
+  cmake --preset bench-wine
   # The tests are left out of clang-tidy: its analyzer spends minutes on doctest's macros.
   sources | grep -E '^(reactor|examples)/.*\.cpp$' | grep -vE "$windows_sources" |
     xargs -P "$(nproc)" -n 1 clang-tidy-19 --quiet -p build/linux
+  sources | grep -E "$bench_sources" | grep -vE "$windows_sources" |
+    xargs -P "$(nproc)" -n 1 clang-tidy-19 --quiet -p build/bench-linux
   sources | grep -E "$windows_sources" | xargs -P "$(nproc)" -n 1 scripts/tidy_windows.sh
-  counted="$(sources | grep -cE '^(reactor|examples|poc)/.*\.cpp$') files"
+  counted="$(sources | grep -cE "^(reactor|examples|poc)/.*\.cpp$|$bench_sources") files"
 }
 
 run_preset() {  # PRESET
@@ -54,7 +60,7 @@ run_mutations() {
 needs() {  # PART: what scripts/setup.sh installs for it
   case $1 in
     format) echo lint ;;
-    lint) echo lint linux wine ;;
+    lint) echo lint linux wine bench ;;
     mutations) echo clang ;;
     linux) echo linux ;;
     linux-clang-*) echo clang ;;

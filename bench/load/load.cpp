@@ -61,7 +61,7 @@ std::string Load::run() {
       for (std::size_t k = 0; k < options_.depth; k++) start_message(connection, start_ns);
       flush(connection);
     }
-    next_turn_ = starters % options_.active;
+    next_turn_ = starters == options_.active ? 0 : starters;
   }
   until(start_ns + (options_.warm_ms * 1'000'000));
   const Reading begin = take_reading(control_, options_.pids, options_.core);
@@ -171,6 +171,7 @@ std::string Load::result(const Reading& begin, const Reading& end) const {
     return text + "]";
   };
   std::vector<std::uint64_t> cpu;
+  cpu.reserve(end.cpu_ns.size());
   for (std::size_t i = 0; i < end.cpu_ns.size(); i++) cpu.push_back(end.cpu_ns[i] - begin.cpu_ns[i]);
   const auto [least, most] =
       std::ranges::minmax(std::span(connections_).first(options_.active), {}, &Connection::answered_in_window);

@@ -53,7 +53,7 @@ void per_event(benchmark::State& state, std::uint64_t events) {
 void add_remove(benchmark::State& state) {
   Setting setting(state.range(0), NullKernel::Answers::never, true);
   setting.wait();
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     auto made = setting.poller->add(4, Token{4}, Interest::readable);
     benchmark::DoNotOptimize(made);
   }
@@ -63,7 +63,7 @@ void add_remove(benchmark::State& state) {
 void add_arm_remove(benchmark::State& state) {
   Setting setting(state.range(0), NullKernel::Answers::never, true);
   setting.wait();
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     auto made = value_or_fail(setting.poller->add(4, Token{4}, Interest::readable), "add");
     setting.wait();
     value_or_fail(made.remove(), "remove");
@@ -75,7 +75,7 @@ void add_arm_remove(benchmark::State& state) {
 void modify_covered(benchmark::State& state) {
   Setting setting(64, NullKernel::Answers::never, true);
   setting.wait();
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     value_or_fail(setting.registrations.front().modify(Interest::readable), "modify");
     setting.wait();
   }
@@ -86,14 +86,14 @@ void modify_covered(benchmark::State& state) {
 void event_inline(benchmark::State& state) {
   Setting setting(state.range(0), NullKernel::Answers::in_the_call, state.range(1) != 0);
   std::uint64_t events = 0;
-  for (auto _ : state) events += setting.wait();
+  while (state.KeepRunning()) events += setting.wait();
   per_event(state, events);
 }
 
 void event_by_packet(benchmark::State& state) {
   Setting setting(state.range(0), NullKernel::Answers::by_packet, state.range(1) != 0);
   std::uint64_t events = 0;
-  for (auto _ : state) events += setting.wait();
+  while (state.KeepRunning()) events += setting.wait();
   per_event(state, events);
 }
 
@@ -101,13 +101,13 @@ void event_by_packet(benchmark::State& state) {
 void idle_wait(benchmark::State& state) {
   Setting setting(state.range(0), NullKernel::Answers::never, true);
   setting.wait();
-  for (auto _ : state) benchmark::DoNotOptimize(setting.wait());
+  while (state.KeepRunning()) benchmark::DoNotOptimize(setting.wait());
 }
 
 // Kernel bits to what a registration is told.
 void translate(benchmark::State& state) {
   std::uint32_t bits = 0;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     bits = (bits + 0x35) & 0x1FF;
     const auto told = reactor::afd::told(reactor::afd::to_readiness(bits), Interest::readable | Interest::writable);
     benchmark::DoNotOptimize(told);

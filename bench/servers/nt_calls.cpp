@@ -111,7 +111,7 @@ class Assembler {
     return *this;
   }
   Assembler& address(const void* target) {
-    std::memcpy(at_, &target, sizeof target);
+    std::memcpy(at_, static_cast<const void*>(&target), sizeof target);
     at_ += sizeof target;
     return *this;
   }

@@ -51,7 +51,8 @@ void toggle(Member& member) {
 
 void serve_poller(Service& service) {
   Poller poller = value_or_fail(make_poller(service.settings().kind), "Poller::create");
-  const auto door = value_or_fail(poller.add(service.listener().native(), Token{0}, Interest::readable), "add");
+  [[maybe_unused]] const auto door =
+      value_or_fail(poller.add(service.listener().native(), Token{0}, Interest::readable), "add");
   const auto waker = poller.waker();
   service.open([&poller](Json& json) { describe(poller.stats(), json); });
   const auto join = [&](Echo echo) {

@@ -60,9 +60,7 @@ std::unique_ptr<Registrar> make_registrar(std::string_view kind) {
 #ifndef _WIN32
   if (kind == "libevent") return make_libevent_registrar();
 #endif
-#ifdef BENCH_HAS_EPOLL
   if (kind == "epoll") return make_epoll_registrar();
-#endif
   return nullptr;
 }
 

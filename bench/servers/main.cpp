@@ -28,9 +28,7 @@ constexpr std::array kinds{
 #else
     Kind{"uv", bench::serve_uv},           Kind{"libevent", bench::serve_libevent},
 #endif
-#ifdef BENCH_HAS_EPOLL
     Kind{"epoll", bench::serve_epoll},
-#endif
 };
 
 void (*find(const std::string& name))(bench::Service&) {

@@ -164,11 +164,11 @@ Result<std::size_t> AfdBackend::wait(std::span<Event> events, Timeout timeout) {
     // What is marked again already must be armed before anyone sleeps.
     if (room.count() > 0 || queued_ > 0) left = at_once;
     status = collect(lock, room, left, woken);
-    // By our own clock: the kernel's may be a tick early (kernel fact port.timeout_50). A poll that was only cancelled,
-    // for a wider interest, is looked after once more even then: what is ready now has to be told by a wait that begins
-    // now.
+    // By our own clock: the kernel's may be a tick early (kernel fact port.timeout_50). Even then what is ready now has
+    // to be told by a wait that begins now: behind packets that told of nothing there may be others, and a poll that
+    // was only cancelled, for a wider interest, is looked after once more.
     const bool is_time = timeout && (!deadline || kernel_.now() >= *deadline);
-    if (is_time && (queued_ == 0 || ++late_looks > 4)) break;
+    if (is_time && !port_has_more_ && (queued_ == 0 || ++late_looks > 4)) break;
   }
   if (closed_) {  // by retire, meanwhile: so whoever sleeps still has to be told
     if (waiting_threads_ > 0) wake();
@@ -195,6 +195,7 @@ NTSTATUS AfdBackend::collect(Lock& lock, Room& room, Timeout timeout, bool& woke
     lock.lock();
     waiting_threads_--;
   }
+  port_has_more_ = status == STATUS_SUCCESS && removed >= count;
   if (status != STATUS_SUCCESS) return status;  // with STATUS_TIMEOUT, `removed` says nothing
   for (const auto& packet : std::span(packets).first(std::min<std::size_t>(removed, count))) {
     take_packet(packet, room, woken);
@@ -205,7 +206,7 @@ NTSTATUS AfdBackend::collect(Lock& lock, Room& room, Timeout timeout, bool& woke
 void AfdBackend::wake() noexcept {
   if (wake_is_queued_.exchange(true, std::memory_order_acq_rel)) return;  // one packet is enough for all (rule 6)
   // The kernel refuses only when it is out of memory. A wake must not be lost: ask again, for a while.
-  for (int attempt = 0; attempt < 1000; attempt++) {
+  for (int attempt = 0; attempt < Arming::attempts; attempt++) {
     wake_posts_.fetch_add(1, std::memory_order_relaxed);
     if (NT_SUCCESS(kernel_.post(port_.get(), std::to_underlying(PacketKey::wake), nullptr))) return;
     std::this_thread::yield();

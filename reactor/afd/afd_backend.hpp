@@ -89,6 +89,7 @@ class AfdBackend final : public Backend {
   void arm_queued(Room& room);
   void arm_queued_for_others();
   void step(Slot& slot, Room* room);
+  void post_answer(Slot& slot);
   void take_packet(const nt::FILE_IO_COMPLETION_INFORMATION& packet, Room& room, bool& woken);
   void complete(Slot& slot, nt::NTSTATUS status, Room& room);
   void answered(Slot& slot, nt::ULONG events, nt::NTSTATUS why, Room& room);
@@ -122,9 +123,10 @@ class AfdBackend final : public Backend {
   std::size_t live_ = 0;  // registrations
   std::size_t held_ = 0;  // slots whose poll is out: the kernel's
   int waiting_threads_ = 0;
-  bool port_is_due_ = false;  // the last wait filled its room without looking at the port
-  bool closed_ = false;       // nothing is done any more
-  bool given_back_ = false;   // nothing is held any more
+  bool port_is_due_ = false;    // the last wait filled its room without looking at the port
+  bool port_has_more_ = false;  // the last look at the port took as many packets as it could
+  bool closed_ = false;         // nothing is done any more
+  bool given_back_ = false;     // nothing is held any more
   std::atomic<bool> wake_is_queued_ = false;
   std::atomic<std::uint64_t> wake_posts_ = 0;
 

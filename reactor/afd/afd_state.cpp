@@ -62,20 +62,12 @@ void AfdBackend::step(Slot& slot, Room* room) {
       if (answer == Arming::Answer::refused) {
         if (room != nullptr) return trouble(slot, status, *room);
         if (status == STATUS_INVALID_HANDLE || status == STATUS_OBJECT_TYPE_MISMATCH) return end(slot);
-        return enqueue(slot);  // the next wait asks again, and has room to tell of it
+        slot.poll.info.NumberOfHandles = 0;  // a waiting thread finds nothing, asks again, and has room to tell of it
       }
       if (answer == Arming::Answer::ready && room != nullptr) return complete(slot, STATUS_SUCCESS, *room);
       slot.state = PollState::pending;
       held_++;
-      if (answer == Arming::Answer::ready) {
-        // Nobody here has room for the answer: it goes to a waiting thread as if the kernel had sent it.
-        stats_.post_calls++;
-        if (!NT_SUCCESS(kernel_.post(port_.get(), std::to_underlying(PacketKey::poll), &slot))) {
-          slot.state = PollState::idle;
-          held_--;
-          enqueue(slot);
-        }
-      }
+      if (answer != Arming::Answer::pending) post_answer(slot);
       return;
     }
     case PollState::pending:
@@ -86,6 +78,19 @@ void AfdBackend::step(Slot& slot, Room* room) {
       return;
     case PollState::cancelling: return;  // its packet is on the way and brings it here again
   }
+}
+
+// Nobody here has room for the answer: it goes to a waiting thread as if the kernel had sent it. Posting fails only
+// when the kernel is out of memory; then it is asked again, for a while.
+void AfdBackend::post_answer(Slot& slot) {
+  for (int attempt = 0; attempt < Arming::attempts; attempt++) {
+    stats_.post_calls++;
+    if (NT_SUCCESS(kernel_.post(port_.get(), std::to_underlying(PacketKey::poll), &slot))) return;
+    std::this_thread::yield();
+  }
+  slot.state = PollState::idle;
+  held_--;
+  enqueue(slot);
 }
 
 void AfdBackend::take_packet(const FILE_IO_COMPLETION_INFORMATION& packet, Room& room, bool& woken) {
@@ -137,6 +142,7 @@ void AfdBackend::answered(Slot& slot, ULONG events, NTSTATUS why, Room& room) {
   }
   const bool failed = (readiness & Readiness::failed) != Readiness::none;
   policy_.fired(slot.heat);
+  if (room.is_full()) return enqueue_first(slot);  // packets are asked for by the room, and a group's has many events
   if (slot.filter != 0) return tell(slot, readiness, static_cast<NTSTATUS>(epoll_bits(events) & slot.filter), room);
   tell(slot, readiness, failed ? why : STATUS_SUCCESS, room);
 }
@@ -157,6 +163,7 @@ void AfdBackend::tell(Slot& slot, Readiness readiness, NTSTATUS why, Room& room)
 void AfdBackend::trouble(Slot& slot, NTSTATUS status, Room& room) {
   // Closed without being removed while it was not armed.
   if (status == STATUS_INVALID_HANDLE || status == STATUS_OBJECT_TYPE_MISMATCH) return end(slot);
+  if (room.is_full()) return enqueue_first(slot);
   if (slot.filter != 0) status = static_cast<NTSTATUS>(epoll_bits(AFD_POLL_CONNECT_FAIL) & slot.filter);
   tell(slot, Readiness::readable | Readiness::writable | Readiness::failed, status, room);
 }

@@ -5,6 +5,7 @@
 #include <array>
 #include <chrono>
 #include <new>
+#include <thread>
 #include <utility>
 
 namespace reactor::afd {
@@ -89,16 +90,27 @@ bool Arming::probe_inline(HANDLE base) {
   const NTSTATUS status =
       kernel_.poll(helper.get(), request->iosb, request->poll.info, sizeof request->poll, request.get());
   std::array<FILE_IO_COMPLETION_INFORMATION, 1> packet{};
-  ULONG removed = 0;
   if (status == STATUS_PENDING) {
-    kernel_.cancel(helper.get(), nullptr);
-    if (kernel_.remove(port.get(), packet, removed, std::chrono::seconds(10)) != STATUS_SUCCESS) {
+    cancel(helper.get(), nullptr);
+    if (look(port.get(), packet, std::chrono::seconds(10)) != STATUS_SUCCESS) {
       static_cast<void>(request.release());  // never given back: better lost than written to (rule 2)
     }
     return false;
   }
-  return status == STATUS_SUCCESS &&
-         kernel_.remove(port.get(), packet, removed, std::chrono::nanoseconds(0)) == STATUS_TIMEOUT;
+  return status == STATUS_SUCCESS && look(port.get(), packet, std::chrono::nanoseconds(0)) == STATUS_TIMEOUT;
+}
+
+// Like all that must not fail for want of memory: asked again, for a while.
+NTSTATUS Arming::look(HANDLE port, std::span<FILE_IO_COMPLETION_INFORMATION> packets,
+                      std::chrono::nanoseconds timeout) {
+  ULONG removed = 0;
+  NTSTATUS status = STATUS_SUCCESS;
+  for (int attempt = 0; attempt < attempts; attempt++) {
+    status = kernel_.remove(port, packets, removed, timeout);
+    if (NT_SUCCESS(status)) break;
+    std::this_thread::yield();
+  }
+  return status;
 }
 
 Arming::Armed Arming::arm(Slot& slot, ULONG mask) {
@@ -159,25 +171,25 @@ Group* Arming::group_at_address(const void* address) noexcept {
   return found == groups_.end() || (*found)->state == PollState::idle ? nullptr : found->get();
 }
 
-NTSTATUS Arming::cancel(Slot& slot) {
-  stats_.cancel_calls++;
-  return kernel_.cancel(slot.helper->handle.get(), &slot.iosb);
-}
-
-NTSTATUS Arming::cancel(Group& group) {
-  stats_.cancel_calls++;
-  return kernel_.cancel(group_helper_.handle.get(), &group.iosb);
-}
+NTSTATUS Arming::cancel(Slot& slot) { return cancel(slot.helper->handle.get(), &slot.iosb); }
+NTSTATUS Arming::cancel(Group& group) { return cancel(group_helper_.handle.get(), &group.iosb); }
 
 void Arming::cancel_all() {
-  if (group_helper_.handle) {
+  if (group_helper_.handle) cancel(group_helper_.handle.get(), nullptr);
+  for (const auto& helper : helpers_) cancel(helper->handle.get(), nullptr);
+}
+
+// Whoever cancels counts on the packet that follows. The kernel refuses only when it is out of memory: ask again, for a
+// while.
+NTSTATUS Arming::cancel(HANDLE helper, IO_STATUS_BLOCK* request) {
+  NTSTATUS status = STATUS_SUCCESS;
+  for (int attempt = 0; attempt < attempts; attempt++) {
     stats_.cancel_calls++;
-    kernel_.cancel(group_helper_.handle.get(), nullptr);
+    status = kernel_.cancel(helper, request);
+    if (NT_SUCCESS(status) || status == STATUS_NOT_FOUND) break;
+    std::this_thread::yield();
   }
-  for (const auto& helper : helpers_) {
-    stats_.cancel_calls++;
-    kernel_.cancel(helper->handle.get(), nullptr);
-  }
+  return status;
 }
 
 void Arming::close_all() noexcept {

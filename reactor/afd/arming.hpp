@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include <reactor/afd/group.hpp>
@@ -37,6 +39,7 @@ struct HelperHandle {
 class Arming {
  public:
   static constexpr std::uint32_t sockets_per_helper = 32;
+  static constexpr int attempts = 1000;         ///< at what must not fail, while the kernel is out of memory
   static constexpr std::size_t groups_max = 8;  ///< out at a time; whoever is hot beyond that is armed alone
 
   enum class Answer : std::uint8_t {
@@ -91,6 +94,9 @@ class Arming {
   [[nodiscard]] Result<HelperHandle> open_helper(PacketKey key);
   [[nodiscard]] Armed submit(const HelperHandle& helper, nt::IO_STATUS_BLOCK& iosb, nt::AFD_POLL_INFO& poll,
                              std::size_t size_bytes, void* context);
+  nt::NTSTATUS cancel(nt::HANDLE helper, nt::IO_STATUS_BLOCK* request);
+  [[nodiscard]] nt::NTSTATUS look(nt::HANDLE port, std::span<nt::FILE_IO_COMPLETION_INFORMATION> packets,
+                                  std::chrono::nanoseconds timeout);
   [[nodiscard]] bool probe_inline(nt::HANDLE base);
 
   nt::Kernel& kernel_;

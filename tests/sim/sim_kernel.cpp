@@ -314,6 +314,13 @@ std::size_t SimKernel::held_requests() {
   return held_.size();
 }
 
+std::size_t SimKernel::held_entries() {
+  const Core::Lock lock(core_.mutex);
+  std::size_t count = 0;
+  for (const auto& [address, request] : held_) count += request->entries.size();
+  return count;
+}
+
 std::size_t SimKernel::queued_packets() {
   const Core::Lock lock(core_.mutex);
   core_.run_due();

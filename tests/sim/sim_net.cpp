@@ -297,6 +297,13 @@ std::uint64_t SimNet::identity(SocketNumber socket) {
   });
 }
 
+SocketNumber SimNet::base_of(SocketNumber socket) {
+  return locked([&] {
+    const auto* layered = std::get_if<Layered>(&core_.handles.at(socket));
+    return layered == nullptr ? socket : layered->base;
+  });
+}
+
 std::size_t SimNet::in_flight(SocketNumber socket) {
   return locked([&] {
     const auto endpoint = find(socket);

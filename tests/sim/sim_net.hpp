@@ -36,6 +36,7 @@ struct Endpoint {
   std::uint16_t port = 0;
   std::weak_ptr<Endpoint> peer;
   std::vector<std::uint64_t> polls;  // requests that wait for it
+  reactor::nt::ULONG history = 0;    // all that was so since a reference model last asked
 
   // What has come.
   std::size_t unread = 0, urgent = 0;
@@ -113,6 +114,11 @@ class SimNet {
   [[nodiscard]] std::uint64_t identity(SocketNumber socket);     ///< of the socket; 0 when not open. Never used twice
   [[nodiscard]] std::size_t in_flight(SocketNumber socket);      ///< bytes it has sent that have not arrived
   [[nodiscard]] std::size_t open_sockets();
+
+  /// The number AFD knows it by: another one when a provider is layered on top.
+  [[nodiscard]] SocketNumber base_of(SocketNumber socket);
+  /// The socket itself, for a reference model: one thread, which must change nothing but its history.
+  [[nodiscard]] std::shared_ptr<Endpoint> endpoint(SocketNumber socket) { return find(socket); }
 
   // For SimKernel, which holds the lock.
   [[nodiscard]] reactor::nt::ULONG events_of(const Endpoint& endpoint) const;

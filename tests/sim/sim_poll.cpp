@@ -177,6 +177,7 @@ bool SimKernel::look(Request& request) {
 }
 
 void SimKernel::socket_changed(Endpoint& endpoint) {
+  endpoint.history |= net_.events_of(endpoint);
   if (endpoint.polls.empty() || endpoint.closed) return;
   const ULONG events = net_.events_of(endpoint);
   for (const std::uint64_t id : std::vector(endpoint.polls)) {

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: MIT
+//
+// The rules that are checked as a whole, and how a program ends.
+#include <algorithm>
+#include <utility>
+
+#include <reactor/poller.hpp>
+
+#include "model_world.hpp"
+
+namespace sim::model {
+
+using namespace reactor;
+using namespace std::chrono_literals;
+
+World::World(const Program& program, const Log* log)
+    : program_(program), log_(log), sim_(program.options), kernel_(sim_), net_(sim_.net()) {
+  const auto backend = afd::AfdBackend::create(
+      kernel_, {.inline_completions = program.inline_completions, .hot_groups = program.hot_groups});
+  require(backend.has_value(), "the backend could not be created");
+  backend_ = *backend;
+  sim_.set_when_asleep([this] { return !asleep_.empty() && while_asleep(); });
+}
+
+World::~World() { sim_.set_when_asleep(nullptr); }
+
+void World::run() {
+  while (next_step_ < program_.steps.size()) run_step();
+  note("the end");
+  kernel_.allow(100'000 + 1000 * sockets_.size());
+  finish();
+}
+
+void World::fail(std::string_view rule) const { throw Broken(std::string(rule)); }
+
+Registered* World::find_open(SocketNumber number, std::uint32_t* token) {
+  for (const std::uint32_t at : open_) {
+    if (registered_[at].number != number) continue;
+    if (token != nullptr) *token = at;
+    return &registered_[at];
+  }
+  return nullptr;
+}
+
+void World::mark_over(std::uint32_t token) {
+  Registered& reg = registered_[token];
+  (reg.state == State::live ? live_ : closed_)--;
+  reg.state = State::over;
+  reg.endpoint.reset();
+  std::erase(open_, token);
+}
+
+// Statistics, the model, and what the kernel says agree.
+void World::check_books() {
+  const Stats stats = backend_->stats();
+  require(stats.registrations >= live_ && stats.registrations <= live_ + closed_, "stats: registrations");
+  require(stats.pending_polls == sim_.held_entries() + kernel_.posted_answers(), "stats: pending_polls");
+  require(stats.unknown_packets <= junk_, "a packet of ours was taken for somebody else's (rule 3)");
+  const auto violations = sim_.violations();
+  if (!violations.empty()) fail("the kernel saw: " + violations.front());
+}
+
+// No more faults and no more delays, and all that was under way has arrived.
+void World::calm() {
+  sim_.set_faults({});
+  sim_.set_delays({}, {}, {});
+  sim_.settle();
+}
+
+// Whoever is ready and armed is told within as many waits as it takes by turns, with whatever room there is.
+void World::checkpoint(std::size_t room_size) {
+  calm();
+  std::vector<std::uint32_t> waiting;
+  for (const std::uint32_t token : open_) {
+    const Registered& reg = registered_[token];
+    if (reg.state == State::live && owed(reg, net_.events_of(*reg.endpoint)) != Readiness::none)
+      waiting.push_back(token);
+  }
+  // Every other wait may be spent on those that only the port tells of, however few; and packets that tell of nothing
+  // any more may come one at a time.
+  const std::size_t turns = 2 * ((waiting.size() + room_size - 1) / room_size) + sim_.held_entries() + 2;
+  const std::uint64_t begin = waits_;
+  std::array<Event, 64> room;
+  for (std::size_t turn = 0; turn < turns && !waiting.empty();) {
+    const std::uint64_t wakes = backend_->stats().wakes;
+    const std::size_t count = wait_once(std::span(room).first(room_size), 0ns);
+    if (count > 0 || backend_->stats().wakes == wakes) turn++;
+    std::erase_if(waiting, [&](std::uint32_t token) { return registered_[token].told_in > begin; });
+  }
+  if (!waiting.empty()) {
+    fail("readiness was lost: " + std::to_string(waiting.front()) + " was not told within " + std::to_string(turns) +
+         " waits with a room of " + std::to_string(room_size));
+  }
+  sim_.set_faults(program_.options.faults);
+  sim_.set_delays(program_.options.flight, program_.options.completion, program_.options.packet);
+}
+
+// Rule 7: when all has been told once, a wait of an hour costs next to nothing, whatever was told before.
+void World::check_idle() {
+  for (const std::uint32_t token : std::vector(open_)) {
+    modify(registered_[token], registered_[token].interest, Mode::oneshot);
+  }
+  std::array<Event, 64> room;
+  for (std::size_t waits = 0;; waits++) {
+    require(waits <= 3 + open_.size(), "told again and again though silent");
+    const std::uint64_t wakes = backend_->stats().wakes;
+    if (wait_once(room, 0ns) == 0 && backend_->stats().wakes == wakes) break;
+  }
+  const nanoseconds begin = sim_.now();
+  const std::uint64_t calls = kernel_.calls();
+  require(wait_once(room, 1h) == 0, "told though silent");
+  require(sim_.now() - begin == 1h, "a wait of an hour that takes less or more");
+  require(kernel_.calls() - calls <= 2, "an idle wait that makes kernel calls (rule 7)");
+}
+
+// Everything is given back: slots, blocks, requests.
+void World::be_over() {
+  std::array<Event, 64> room;
+  sim_.settle();
+  for (int i = 0; i < 4; i++) require(wait_once(room, 0ns) == 0, "told though everything is over");
+  // A group's poll is out until one of its members fires or is closed; those that were removed are only struck.
+  const Stats stats = backend_->stats();
+  require(stats.registrations == 0, "a registration is left");
+  if (stats.pending_polls > 0) return;
+  require(sim_.held_requests() == 0, "the kernel holds what nobody counts");
+  require(stats.arena_blocks <= 1, "arena blocks are left (rule 2)");
+}
+
+void World::finish() {
+  checkpoint(1 + program_.seed % 8);
+  calm();
+  check_idle();
+  // Of those whose socket was closed, an answer from before may have been told. Asked for again, it is noticed.
+  for (const std::uint32_t token : std::vector(open_)) {
+    if (registered_[token].state == State::closed) modify(registered_[token], Interest::readable, Mode::oneshot);
+  }
+  std::array<Event, 64> room;
+  for (int i = 0; i < 2; i++) static_cast<void>(wait_once(room, 0ns));
+  for (const std::uint32_t token : std::vector(open_)) {
+    const Registered& reg = registered_[token];
+    if (reg.state != State::closed || net_.is_open(reg.number) || net_.is_open(reg.polled) || !reg.endpoint->closed) {
+      continue;
+    }
+    require(!backend_->modify(reg.place, Interest::none, {}).has_value(),
+            "it was not noticed that a socket was closed");
+    mark_over(token);
+  }
+  switch (program_.ending) {
+    case Ending::remove_all:
+      while (!open_.empty()) remove(open_.back());
+      be_over();
+      break;
+    case Ending::close_unseen: {
+      for (const std::uint32_t token : std::vector(open_)) {
+        modify(registered_[token], registered_[token].interest, Mode::level);
+      }
+      static_cast<void>(wait_once(room, 0ns));
+      while (!sockets_.empty()) close(sockets_.size() - 1, false, false);
+      for (std::size_t i = 0; i < 8 + open_.size(); i++) static_cast<void>(wait_once(room, 0ns));
+      for (const std::uint32_t token : std::vector(open_)) mark_over(token);
+      be_over();
+      require(backend_->stats().pending_polls == 0, "a poll is pending though every socket is closed");
+      break;
+    }
+    case Ending::close_pending: break;
+  }
+  sim_.set_when_asleep(nullptr);
+  sim_.set_faults({});
+  last_stats_ = backend_->stats();
+  backend_->close();
+  require(!backend_->wait(room, 0ns).has_value(), "a wait after the end");
+  backend_->wake();
+  backend_.reset();
+  require(sim_.open_handles() == 0, "a handle is left open");
+  require(sim_.held_requests() == 0, "the kernel still holds a request after the end (rule 2)");
+  const auto violations = sim_.violations();
+  if (!violations.empty()) fail("the kernel saw: " + violations.front());
+}
+
+void World::add_to(Totals& totals) const {
+  totals += {.runs = 1,
+             .steps = next_step_,
+             .waits = waits_,
+             .events = last_stats_.events,
+             .wakes = last_stats_.wakes,
+             .kernel_calls = kernel_.calls(),
+             .packets = last_stats_.packets,
+             .group_arms = last_stats_.group_arms,
+             .group_members = last_stats_.group_members,
+             .group_members_max = kernel_.sockets_max()};
+}
+
+Totals& Totals::operator+=(const Totals& other) noexcept {
+  runs += other.runs;
+  steps += other.steps;
+  waits += other.waits;
+  events += other.events;
+  wakes += other.wakes;
+  kernel_calls += other.kernel_calls;
+  packets += other.packets;
+  group_arms += other.group_arms;
+  group_members += other.group_members;
+  group_members_max = std::max(group_members_max, other.group_members_max);
+  return *this;
+}
+
+std::string describe(const Totals& totals) {
+  const auto text = [](std::uint64_t number, const char* of) { return std::to_string(number) + of; };
+  return text(totals.steps, " steps, ") + text(totals.waits, " waits, ") + text(totals.events, " events, ") +
+         text(totals.wakes, " wakes, ") + text(totals.kernel_calls, " kernel calls, ") +
+         text(totals.packets, " packets, ") + text(totals.group_arms, " groups of ") +
+         text(totals.group_members, " sockets in all and ") + text(totals.group_members_max, " at most");
+}
+
+std::optional<std::string> run(const Program& program, const World::Log* log, Totals* totals) try {
+  World world(program, log);
+  world.run();
+  if (totals != nullptr) world.add_to(*totals);
+  return std::nullopt;
+} catch (const std::exception& error) {
+  return error.what();
+}
+
+}  // namespace sim::model

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: MIT
+#include "model_program.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "sim_random.hpp"
+
+namespace sim::model {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+// How often each step is drawn, in the order of Op, while the program is in a phase of that kind.
+using Weights = std::array<int, op_names.size()>;
+//                          op ad mo dr rm cl se re sh ur co ac wk wait pa st ep bu pk ch
+constexpr Weights building{30, 40, 4, 1, 1, 1, 5, 1, 0, 1, 6, 2, 1, 6, 1, 1, 0, 1, 0, 0};
+constexpr Weights mixed{6, 8, 9, 5, 6, 6, 12, 6, 2, 3, 4, 3, 4, 22, 4, 2, 2, 3, 1, 1};
+constexpr Weights hot{1, 2, 3, 1, 1, 1, 5, 1, 0, 1, 1, 1, 2, 40, 1, 0, 1, 38, 0, 0};
+constexpr Weights churn{18, 22, 3, 1, 8, 20, 5, 1, 1, 0, 4, 3, 2, 14, 1, 4, 1, 3, 1, 0};
+
+Op draw(Random& random, const Weights& weights) {
+  int total = 0;
+  for (const int weight : weights) total += weight;
+  auto at = static_cast<int>(random.below(static_cast<std::size_t>(total)));
+  std::size_t op = 0;
+  while (at >= weights[op]) at -= weights[op++];
+  return static_cast<Op>(op);
+}
+
+std::uint8_t byte(Random& random) { return static_cast<std::uint8_t>(random.next()); }
+
+void add_phase(Program& program, Random& random, const Weights& weights, std::size_t count) {
+  // In a hot phase it is always the same sockets that fire, and the same room.
+  const std::uint8_t first = byte(random), size = byte(random), room = byte(random);
+  for (; count > 0; count--) {
+    Step step{draw(random, weights), byte(random), byte(random), byte(random), false};
+    if (&weights == &hot && step.op == Op::burst) {
+      step.a = first;
+      step.b = size;
+    }
+    if (&weights == &hot && step.op == Op::wait) {
+      step.a = random.chance(850) ? room : step.a;
+      step.c |= 3;  // what is told is served
+    }
+    if (step.op == Op::add && random.chance(750)) step.b = 1;  // readable, level
+    step.during = step.op != Op::checkpoint && random.chance(150);
+    program.steps.push_back(step);
+  }
+}
+
+Faults draw_faults(Random& random) {
+  Faults faults;
+  const auto maybe = [&](int& fault, int most) {
+    if (random.chance(400)) fault = 1 + static_cast<int>(random.below(static_cast<std::size_t>(most)));
+  };
+  maybe(faults.spurious, 300);
+  maybe(faults.unasked_cancel, 300);
+  maybe(faults.cancel_late, 500);
+  maybe(faults.cancel_refused, 200);
+  maybe(faults.poll_refused, 100);
+  maybe(faults.post_refused, 200);
+  maybe(faults.helper_refused, 200);
+  maybe(faults.base_refused, 100);
+  maybe(faults.skip_refused, 500);
+  maybe(faults.remove_refused, 50);
+  maybe(faults.early_time_out, 700);
+  maybe(faults.shuffled_packet, 500);
+  return faults;
+}
+
+void draw_circumstances(Program& program, Random& random) {
+  Options& options = program.options;
+  options.seed = random.next();
+  options.flavour = random.chance(500) ? Flavour::windows : Flavour::wine;
+  const auto delay = [&]() -> Delay {
+    switch (random.below(3)) {
+      case 0: return {};
+      case 1: return {0ns, 200us};
+      default: return {0ns, 20ms};
+    }
+  };
+  if (random.chance(600)) {
+    options.flight = delay();
+    options.completion = delay();
+    options.packet = delay();
+    options.refusal = delay();
+  }
+  if (random.chance(600)) options.faults = draw_faults(random);
+  options.skips = random.chance(850);
+  if (random.chance(300)) options.send_capacity = 1000;
+  if (random.chance(300)) options.receive_capacity = 1000;
+  program.inline_completions = random.chance(850);
+  program.hot_groups = random.chance(850);
+  program.ending = static_cast<Ending>(random.below(3));
+}
+
+}  // namespace
+
+bool Program::is_strict() const noexcept {
+  const auto is_zero = [](const Delay& delay) { return delay.high == 0ns; };
+  return is_zero(options.flight) && is_zero(options.completion) && is_zero(options.packet);
+}
+
+Program make_program(std::uint64_t seed) {
+  Program program;
+  program.seed = seed;
+  // Neighbouring seeds of one generator are one sequence, shifted: mixed first.
+  Random random(Random(seed).next() ^ 0x6D6F64656C);
+  draw_circumstances(program, random);
+  if (seed % 500 == 499) {  // more hot sockets than a group has room for
+    program.sockets_max = 700;
+    program.hot_groups = program.inline_completions = program.options.skips = true;
+    program.options.faults.skip_refused = program.options.faults.helper_refused = 0;
+    for (int i = 0; i < 320; i++) {
+      program.steps.push_back({Op::open, 0, 0, 0, false});
+      program.steps.push_back({Op::add, static_cast<std::uint8_t>(i), 1, 255, false});
+    }
+    for (int i = 0; i < 12; i++) {
+      program.steps.push_back({Op::burst, 0, 255, 0, false});
+      for (int j = 0; j < 6; j++) program.steps.push_back({Op::wait, 63, 1, 3, false});
+    }
+    add_phase(program, random, hot, 40);
+    return program;
+  }
+  add_phase(program, random, building, 10 + random.below(30));
+  if (random.chance(250)) {  // many, all readable, so that groups get large
+    for (std::size_t i = 8 + random.below(16); i > 0; i--) {
+      program.steps.push_back({Op::open, 0, 0, 0, false});
+      program.steps.push_back({Op::add, 0, 1, 255, false});
+    }
+  }
+  for (std::size_t phases = 1 + random.below(3); phases > 0; phases--) {
+    const std::array kinds{&mixed, &hot, &hot, &churn};
+    add_phase(program, random, *kinds[random.below(kinds.size())], 15 + random.below(50));
+  }
+  return program;
+}
+
+Program decode_program(std::span<const std::uint8_t> bytes) {
+  Program program;
+  std::array<std::uint8_t, 8> head{};
+  std::ranges::copy(bytes.first(std::min(bytes.size(), head.size())), head.begin());
+  bytes = bytes.subspan(std::min(bytes.size(), head.size()));
+  Options& options = program.options;
+  options.seed = head[0];
+  options.flavour = (head[1] & 1) != 0 ? Flavour::wine : Flavour::windows;
+  options.skips = (head[1] & 2) == 0;
+  program.inline_completions = (head[1] & 4) == 0;
+  program.hot_groups = (head[1] & 8) == 0;
+  program.ending = static_cast<Ending>((head[1] >> 4) % 3);
+  const auto delay = [](int bits) -> Delay { return {0ns, std::array{0us, 0us, 200us, 20000us}[bits & 3]}; };
+  options.flight = delay(head[2]);
+  options.completion = delay(head[2] >> 2);
+  options.packet = delay(head[2] >> 4);
+  options.refusal = delay(head[2] >> 6);
+  if ((head[3] & 1) != 0) options.send_capacity = options.receive_capacity = 1000;
+  const auto fault = [&](int& chance, std::size_t bit, int value) {
+    if (((head[4 + bit / 8] >> (bit % 8)) & 1) != 0) chance = value;
+  };
+  Faults& faults = options.faults;
+  fault(faults.spurious, 0, 200);
+  fault(faults.unasked_cancel, 1, 200);
+  fault(faults.cancel_late, 2, 300);
+  fault(faults.cancel_refused, 3, 150);
+  fault(faults.poll_refused, 4, 80);
+  fault(faults.post_refused, 5, 200);
+  fault(faults.helper_refused, 6, 200);
+  fault(faults.base_refused, 7, 100);
+  fault(faults.skip_refused, 8, 500);
+  fault(faults.remove_refused, 9, 50);
+  fault(faults.early_time_out, 10, 500);
+  fault(faults.shuffled_packet, 11, 500);
+  constexpr std::size_t steps_max = 400;
+  for (; bytes.size() >= 4 && program.steps.size() < steps_max; bytes = bytes.subspan(4)) {
+    const auto op = static_cast<Op>((bytes[0] & 0x7F) % op_names.size());
+    program.steps.push_back({op, bytes[1], bytes[2], bytes[3], (bytes[0] & 0x80) != 0 && op != Op::checkpoint});
+  }
+  return program;
+}
+
+std::string describe(const Step& step) {
+  return std::string(step.during ? "  during the wait: " : "") + std::string(op_names[std::to_underlying(step.op)]) +
+         " " + std::to_string(step.a) + " " + std::to_string(step.b) + " " + std::to_string(step.c);
+}
+
+std::string describe(const Program& program) {
+  const Options& o = program.options;
+  const Faults& f = o.faults;
+  const auto us = [](const Delay& delay) { return std::to_string(delay.high.count() / 1000); };
+  std::string text = o.flavour == Flavour::windows ? "windows" : "wine";
+  text += ", flight/completion/packet/refusal up to " + us(o.flight) + "/" + us(o.completion) + "/" + us(o.packet) +
+          "/" + us(o.refusal) + " us";
+  if (!o.skips) text += ", skip has no effect";
+  if (!program.inline_completions) text += ", no inline completions";
+  if (!program.hot_groups) text += ", no hot groups";
+  const auto fault = [&](const char* name, int per_mille) {
+    if (per_mille > 0) text += std::string(", ") + name + " " + std::to_string(per_mille) + "/1000";
+  };
+  fault("spurious", f.spurious);
+  fault("unasked cancel", f.unasked_cancel);
+  fault("cancel late", f.cancel_late);
+  fault("cancel refused", f.cancel_refused);
+  fault("poll refused", f.poll_refused);
+  fault("post refused", f.post_refused);
+  fault("helper refused", f.helper_refused);
+  fault("base refused", f.base_refused);
+  fault("skip refused", f.skip_refused);
+  fault("remove refused", f.remove_refused);
+  fault("early time-out", f.early_time_out);
+  fault("shuffled packet", f.shuffled_packet);
+  constexpr std::array endings{"remove all", "close with polls pending", "close the sockets unseen"};
+  return text + "; ends: " + endings[static_cast<std::size_t>(program.ending)];
+}
+
+}  // namespace sim::model

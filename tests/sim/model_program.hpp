@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sim_faults.hpp"
+
+// A random program for the model check: what several threads do with sockets and a Poller, from one seed or from the
+// bytes of a fuzzer. Every step means something in every situation, so any of them can be left out.
+
+namespace sim::model {
+
+enum class Op : std::uint8_t {
+  open,        ///< a: what kind of socket; b: the one to duplicate, to put a layer on, or to connect to
+  add,         ///< a: socket, b: interest and mode
+  modify,      ///< a: registration, b: interest and mode
+  drained,     ///< a: registration, b: directions
+  remove,      ///< a: registration
+  close,       ///< a: socket, b: how
+  send,        ///< a: socket, b: how much
+  recv,        ///< a: socket, b: how much
+  shutdown,    ///< a: socket
+  urgent,      ///< a: socket, b: send or receive it
+  connect,     ///< a: socket, b: listener or nobody
+  accept,      ///< a: listener
+  wake,        ///<
+  wait,        ///< a: room, b: time-out, c: what is done about its events
+  pass,        ///< a: time that passes; in a wait: until the next thing that is due
+  stale,       ///< a: a registration that is over, b: what is asked of it
+  end_poll,    ///< a: socket; its poll ends for no reason, b: how
+  burst,       ///< a: first socket, b: how many get something to read
+  packet,      ///< a: a packet that is nobody's
+  checkpoint,  ///< a: room; whoever is ready must be told
+};
+inline constexpr std::array<std::string_view, 20> op_names{
+    "open",    "add",    "modify", "drained", "remove", "close", "send",     "recv",  "shutdown", "urgent",
+    "connect", "accept", "wake",   "wait",    "pass",   "stale", "end_poll", "burst", "packet",   "checkpoint"};
+
+struct Step {
+  Op op = Op::wait;
+  std::uint8_t a = 0, b = 0, c = 0;
+  bool during = false;  ///< by another thread, while the wait before it is asleep
+
+  bool operator==(const Step&) const = default;
+};
+
+/// What a program does at its end.
+enum class Ending : std::uint8_t { remove_all, close_pending, close_unseen };
+
+struct Program {
+  std::uint64_t seed = 0;
+  Options options;  ///< of the kernel
+  bool inline_completions = true, hot_groups = true;
+  std::size_t sockets_max = 48;
+  Ending ending = Ending::remove_all;
+  std::vector<Step> steps;
+
+  /// Nothing takes time: then a wait must tell at once what is so, whatever goes wrong.
+  [[nodiscard]] bool is_strict() const noexcept;
+};
+
+/// The program that belongs to a seed: always the same.
+[[nodiscard]] Program make_program(std::uint64_t seed);
+
+/// Bytes as a program: eight for the circumstances, then four a step.
+[[nodiscard]] Program decode_program(std::span<const std::uint8_t> bytes);
+
+[[nodiscard]] std::string describe(const Step& step);
+[[nodiscard]] std::string describe(const Program& program);  ///< its circumstances, in a line
+
+}  // namespace sim::model

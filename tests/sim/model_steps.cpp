@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: MIT
+//
+// What the program's threads do, but for waiting.
+#include <algorithm>
+#include <bit>
+#include <system_error>
+#include <utility>
+
+#include <reactor/nt/status.hpp>
+
+#include "model_world.hpp"
+
+namespace sim::model {
+
+using namespace reactor;
+using namespace reactor::nt;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::size_t waits_within_waits = 3;
+
+Mode mode_of(std::uint8_t b) {
+  constexpr std::array modes{Mode::level, Mode::oneshot, Mode::edge, Mode::level};
+  return modes[(b >> 3) & 3];
+}
+Interest interest_of(std::uint8_t b) { return static_cast<Interest>(b & 7); }
+
+}  // namespace
+
+// One step; with it, those that other threads do meanwhile.
+void World::run_step() {
+  const Step& step = program_.steps[next_step_++];
+  if (log_ != nullptr) note("step ", std::to_string(next_step_ - 1), " ", describe(step));
+  kernel_.allow(20'000 + 100 * sockets_.size());
+  perform(step);
+}
+
+void World::perform(const Step& step) {
+  switch (step.op) {
+    case Op::open: return open(step);
+    case Op::wake: return wake();
+    case Op::wait:
+      if (asleep_.size() < waits_within_waits) wait(step);
+      return;
+    case Op::pass: return sim_.run_for(step.a * 50us);
+    case Op::stale: return stale(step);
+    case Op::packet: return post_junk(step);
+    case Op::checkpoint: return asleep_.empty() ? checkpoint(1 + step.a % 64) : void();
+    case Op::modify: return modify(step);
+    case Op::drained:
+      if (!open_.empty()) drained(registered_[open_[step.a % open_.size()]], interest_of(step.b));
+      return;
+    case Op::remove: return open_.empty() ? void() : remove(open_[step.a % open_.size()]);
+    default: break;
+  }
+  if (sockets_.empty()) return;
+  const std::size_t at = step.a % sockets_.size();
+  const SocketNumber number = sockets_[at].number;
+  switch (step.op) {
+    case Op::add: return add(step);
+    case Op::close: return step.b % 4 == 3 ? close_and_reuse(at) : close(at, step.b % 4 == 2, step.b % 4 == 0);
+    case Op::send: return static_cast<void>(net_.send(number, std::size_t{1} << (step.b % 14)));
+    case Op::recv: return recv(sockets_[at], std::size_t{1} << (step.b % 18));
+    case Op::shutdown: return static_cast<void>(net_.shutdown(number));
+    case Op::urgent:
+      return step.b % 2 == 0 ? static_cast<void>(net_.send_urgent(number))
+                             : static_cast<void>(net_.recv_urgent(number));
+    case Op::connect: return connect(step);
+    case Op::accept: return accept(number);
+    case Op::end_poll:
+      return static_cast<void>(sim_.end_poll(sockets_[at].polled, step.b % 2 == 0 ? STATUS_CANCELLED : STATUS_SUCCESS));
+    case Op::burst: return burst(at, step.b == 255 ? sockets_.size() : 1 + step.b % 48);
+    default: return;
+  }
+}
+
+void World::open(const Step& step) {
+  if (sockets_.size() + 2 > program_.sockets_max) return;
+  const Socket* other = sockets_.empty() ? nullptr : &sockets_[step.b % sockets_.size()];
+  switch (step.a % 16) {
+    case 8: return keep(net_.listener(1 + step.b % 4));
+    case 9: return keep(net_.tcp());
+    case 10:
+    case 11: return keep(net_.udp());
+    case 12: return other == nullptr ? void() : duplicate(*other);
+    case 13: {
+      const auto [a, b] = net_.tcp_pair();
+      keep(net_.layered(a));
+      return keep(b);
+    }
+    case 14: {
+      const SocketNumber hidden = net_.hidden();
+      const auto added =
+          backend_->add(static_cast<NativeSocket>(hidden), Token{~0ULL}, Interest::readable, Mode::level);
+      require(!added && added.error() == std::errc::not_supported, "a hidden base socket is not_supported");
+      return static_cast<void>(net_.close(hidden));
+    }
+    default: {
+      const auto [a, b] = net_.tcp_pair();
+      keep(a);
+      return keep(b);
+    }
+  }
+}
+
+void World::keep(SocketNumber number) {
+  if (number == 0) return;
+  sockets_.push_back({number, net_.base_of(number), net_.endpoint(number)});
+  for (const std::uint32_t token : open_) {
+    Registered& reg = registered_[token];
+    if (reg.state == State::closed && reg.polled == sockets_.back().polled) reg.is_reused = true;
+  }
+}
+
+// Its number may be one that a registration still goes by whose socket was closed: then that one would poll this socket
+// too, and there is nothing a backend could do about it.
+void World::duplicate(const Socket& socket) {
+  const SocketNumber number = net_.duplicate(socket.number);
+  if (std::ranges::any_of(open_, [&](std::uint32_t token) { return registered_[token].polled == number; })) {
+    return static_cast<void>(net_.close(number));
+  }
+  keep(number);
+}
+
+// Another number of ours stands for the same socket: two polls of it would be the program's fault.
+bool World::conflicts(const Socket& socket) {
+  for (const std::uint32_t token : open_) {
+    const Registered& reg = registered_[token];
+    if (reg.number == socket.number) continue;
+    if (reg.endpoint == socket.endpoint) return true;
+    if (reg.state == State::closed && net_.endpoint(reg.polled) == socket.endpoint) return true;
+  }
+  return !socket.endpoint->polls.empty() && sim_.pending_on(socket.polled) == 0;
+}
+
+void World::add(const Step& step) {
+  const Socket& socket = step.c == 255 ? sockets_.back() : sockets_[step.a % sockets_.size()];
+  if (!conflicts(socket)) add(Socket(socket), interest_of(step.b), mode_of(step.b));
+}
+
+void World::add(const Socket& socket, Interest interest, Mode mode) {
+  const auto token = static_cast<std::uint32_t>(registered_.size());
+  std::uint32_t before = 0;
+  Registered* existing = find_open(socket.number, &before);
+  // A poll that waits for it, or no poll ever: it is alive for sure.
+  const bool must_be_refused =
+      existing != nullptr && existing->state == State::live &&
+      (!existing->was_waited_for || (!socket.endpoint->polls.empty() && program_.options.faults.cancel_late == 0));
+  const auto added = backend_->add(static_cast<NativeSocket>(socket.number), Token{token}, interest, mode);
+  if (!added) {
+    const auto why = added.error();
+    if (why == std::errc::file_exists) {
+      require(existing != nullptr, "a number was file_exists that is not registered");
+      if (existing->state == State::live) return;
+      remove(before);  // it has not been noticed that its socket was closed
+      return add(socket, interest, mode);
+    }
+    const Faults& faults = program_.options.faults;
+    if (why == make_error(STATUS_INSUFFICIENT_RESOURCES)) return require(faults.helper_refused > 0, "add failed");
+    return require(why == std::errc::not_supported && faults.base_refused > 0, "add failed");
+  }
+  if (existing != nullptr) {
+    require(!must_be_refused, "a live socket was added twice (rule 5)");
+    mark_over(before);
+  }
+  note("  registered ", std::to_string(token), " for ", hex(socket.number));
+  socket.endpoint->history = net_.events_of(*socket.endpoint);
+  registered_.push_back({.place = *added,
+                         .number = socket.number,
+                         .polled = socket.polled,
+                         .endpoint = socket.endpoint,
+                         .interest = interest,
+                         .mode = mode,
+                         .was_waited_for = !asleep_.empty()});
+  open_.push_back(token);
+  live_++;
+}
+
+void World::modify(const Step& step) {
+  if (open_.empty()) return;
+  Registered& reg = registered_[open_[step.a % open_.size()]];
+  modify(reg, interest_of(step.b), step.b >= 128 ? std::nullopt : std::optional(mode_of(step.b)));
+}
+
+void World::modify(Registered& reg, Interest interest, std::optional<Mode> mode) {
+  const auto modified = backend_->modify(reg.place, interest, mode);
+  if (!modified) {
+    require(modified.error() == std::errc::bad_file_descriptor && reg.state == State::closed, "modify failed");
+    return mark_over(static_cast<std::uint32_t>(&reg - registered_.data()));
+  }
+  reg.interest = interest;
+  reg.mode = mode.value_or(reg.mode);
+  reg.silent = 0;
+  reg.was_waited_for = reg.was_waited_for || !asleep_.empty();
+}
+
+void World::drained(Registered& reg, Interest directions) {
+  const auto done = backend_->drained(reg.place, directions);
+  if (!done) {
+    require(done.error() == std::errc::bad_file_descriptor && reg.state == State::closed, "drained failed");
+    return mark_over(static_cast<std::uint32_t>(&reg - registered_.data()));
+  }
+  if (reg.mode == Mode::edge) reg.silent &= static_cast<std::uint8_t>(~std::to_underlying(directions));
+}
+
+void World::remove(std::uint32_t token) {
+  require(backend_->remove(registered_[token].place).has_value(), "remove failed");
+  mark_over(token);
+}
+
+void World::close(std::size_t socket, bool is_reset, bool removes) {
+  const Socket gone = sockets_[socket];
+  sockets_[socket] = sockets_.back();
+  sockets_.pop_back();
+  std::uint32_t token = 0;
+  if (Registered* reg = find_open(gone.number, &token)) {
+    if (removes) {
+      remove(token);
+    } else if (reg->state == State::live) {
+      reg->state = State::closed;
+      live_--;
+      closed_++;
+    }
+  }
+  require((is_reset ? net_.reset(gone.number) : net_.close(gone.number)).has_value(), "the simulated close failed");
+}
+
+// Rule 5: the number means another socket at once.
+void World::close_and_reuse(std::size_t socket) {
+  const SocketNumber number = sockets_[socket].number;
+  close(socket, false, false);
+  keep(net_.udp());
+  if (sockets_.back().number == number && !conflicts(sockets_.back())) {
+    add(Socket(sockets_.back()), Interest::readable, Mode::level);
+  }
+}
+
+void World::connect(const Step& step) {
+  const SocketNumber client = net_.tcp();
+  keep(client);
+  const auto listener =
+      std::ranges::find(sockets_, SocketState::listening, [](const Socket& s) { return s.endpoint->state; });
+  const bool is_answered = listener != sockets_.end() && step.b % 4 != 0;
+  const std::uint16_t nobody = step.b % 8 == 0 ? SimNet::unanswered_port : std::uint16_t{1};
+  static_cast<void>(net_.connect(client, is_answered ? net_.port_of(listener->number) : nobody));
+  if (step.c % 2 == 0 && !conflicts(sockets_.back())) {
+    add(Socket(sockets_.back()), Interest::writable, mode_of(step.c));
+  }
+  if (sockets_.size() > program_.sockets_max) close(sockets_.size() - 1, false, true);
+}
+
+void World::accept(SocketNumber listener) {
+  const auto accepted = net_.accept(listener);
+  if (!accepted) return;
+  if (sockets_.size() >= program_.sockets_max) return static_cast<void>(net_.close(*accepted));
+  keep(*accepted);
+}
+
+void World::recv(const Socket& socket, std::size_t bytes) { static_cast<void>(net_.recv(socket.number, bytes)); }
+
+void World::burst(std::size_t first, std::size_t count) {
+  for (std::size_t i = 0; i < std::min(count, sockets_.size()); i++) {
+    const Socket& socket = sockets_[(first + i) % sockets_.size()];
+    if (socket.endpoint->state == SocketState::datagram) {
+      static_cast<void>(net_.send_to(socket.number, socket.endpoint->port, i % 3));
+    } else {
+      static_cast<void>(net_.send(socket.number, 1));
+    }
+  }
+}
+
+// Rule 4: what is over stays over, whoever has got its slot.
+void World::stale(const Step& step) {
+  if (registered_.empty()) return;
+  const Registered& reg = registered_[step.a % registered_.size()];
+  if (reg.state != State::over) return;
+  switch (step.b % 3) {
+    case 0:
+      return require(backend_->modify(reg.place, Interest::writable, {}).error() == std::errc::bad_file_descriptor,
+                     "modify of one that is over is bad_file_descriptor");
+    case 1:
+      return require(backend_->drained(reg.place, Interest::readable).error() == std::errc::bad_file_descriptor,
+                     "drained of one that is over is bad_file_descriptor");
+    default: return require(backend_->remove(reg.place).has_value(), "remove of one that is over succeeds");
+  }
+}
+
+// Rule 3: somebody else posts to the port.
+void World::post_junk(const Step& step) {
+  static constexpr std::array keys{afd::PacketKey::poll, afd::PacketKey::group, afd::PacketKey{0}, afd::PacketKey{7}};
+  auto* const address = step.b % 2 == 0 ? this : reinterpret_cast<void*>(std::uintptr_t{step.b} << (step.c % 50));
+  const auto key = std::to_underlying(keys[step.a % keys.size()]);
+  if (NT_SUCCESS(sim_.post(kernel_.port(), key, address))) junk_++;
+}
+
+}  // namespace sim::model

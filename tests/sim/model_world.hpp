@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <reactor/afd/afd_backend.hpp>
+#include <reactor/event.hpp>
+
+#include "model_program.hpp"
+#include "sim_kernel.hpp"
+#include "watched_kernel.hpp"
+
+namespace sim::model {
+
+/// A rule was broken; says which.
+class Broken : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// What was done in all runs: a check of nothing passes too.
+struct Totals {
+  std::uint64_t runs = 0, steps = 0, waits = 0, events = 0, wakes = 0, kernel_calls = 0, packets = 0;
+  std::uint64_t group_arms = 0, group_members = 0, group_members_max = 0;
+
+  Totals& operator+=(const Totals& other) noexcept;
+};
+[[nodiscard]] std::string describe(const Totals& totals);
+
+/// A socket that the program has open.
+struct Socket {
+  SocketNumber number = 0;
+  SocketNumber polled = 0;  ///< its base
+  std::shared_ptr<Endpoint> endpoint;
+};
+
+/// What the reference model knows of a registration. Its token is its place in the list of all there ever were.
+struct Registered {
+  enum class State : std::uint8_t {
+    live,
+    closed,  ///< its number was closed without remove: it is over as soon as that is noticed
+    over,
+  };
+  reactor::Backend::Place place{};
+  SocketNumber number = 0, polled = 0;
+  std::shared_ptr<Endpoint> endpoint;
+  reactor::Interest interest = reactor::Interest::none;
+  reactor::Mode mode = reactor::Mode::level;
+  std::uint8_t silent = 0;  ///< bits of Interest, and `ending`, that have told and tell no more
+  State state = State::live;
+  bool is_reused = false;       ///< closed, and its number means another socket: it may speak of that one
+  bool was_waited_for = false;  ///< so that it may have been armed
+  std::uint64_t told_in = 0;    ///< the wait
+};
+
+inline constexpr std::uint8_t ending_bit = 8;  ///< the direction of resets and failures, beside those of Interest
+
+/// What an answer of AFD means, in the words of docs/semantics.md: the model's own, so that it can disagree.
+[[nodiscard]] reactor::Readiness meaning(reactor::nt::ULONG events);
+/// What of it a registration hears.
+[[nodiscard]] reactor::Readiness heard(const Registered& reg, reactor::nt::ULONG events);
+
+/// The same without what may be left out: after Mode::edge has told of a failure, there is no I/O that could say
+/// would-block, so nobody may say drained and wait for more.
+[[nodiscard]] reactor::Readiness owed(const Registered& reg, reactor::nt::ULONG events);
+
+/// A backend over a simulated kernel, the program's sockets, and the reference model. Does one step after the other and
+/// checks the rules after each; throws Broken.
+///
+/// While a wait is asleep, the kernel asks what other threads do: the steps that follow and are marked `during`, which
+/// may be waits in their turn.
+class World {
+ public:
+  using Log = std::function<void(std::string_view)>;
+
+  World(const Program& program, const Log* log);
+  ~World();
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+
+  void run();
+  void add_to(Totals& totals) const;
+
+ private:
+  using Interest = reactor::Interest;
+  using Mode = reactor::Mode;
+  using Event = reactor::Event;
+  using nanoseconds = std::chrono::nanoseconds;
+  using State = Registered::State;
+  struct Wait;
+
+  // model_steps.cpp
+  void run_step();
+  void perform(const Step& step);
+  void open(const Step& step);
+  void keep(SocketNumber number);
+  void duplicate(const Socket& socket);
+  void add(const Step& step);
+  void add(const Socket& socket, Interest interest, Mode mode);
+  void modify(const Step& step);
+  void modify(Registered& reg, Interest interest, std::optional<Mode> mode);
+  void drained(Registered& reg, Interest directions);
+  void remove(std::uint32_t token);
+  void close(std::size_t socket, bool is_reset, bool removes);
+  void close_and_reuse(std::size_t socket);
+  void connect(const Step& step);
+  void accept(SocketNumber listener);
+  void recv(const Socket& socket, std::size_t bytes);
+  void burst(std::size_t first, std::size_t count);
+  void stale(const Step& step);
+  void post_junk(const Step& step);
+  [[nodiscard]] bool conflicts(const Socket& socket);
+
+  // model_wait.cpp
+  void wake();
+  void wait(const Step& step);
+  [[nodiscard]] std::size_t wait_once(std::span<Event> room, std::optional<nanoseconds> timeout);
+  [[nodiscard]] bool while_asleep();
+  void judge(Wait& wait, std::span<const Event> events);
+  void judge_event(const Wait& wait, const Event& event);
+  void judge_wakes(Wait& wait, bool is_empty);
+  void judge_silence(std::string_view where);
+  void serve(std::span<const Event> events, std::uint8_t how);
+  void serve(const Event& event, std::uint8_t how);
+
+  // model_check.cpp
+  void check_books();
+  void checkpoint(std::size_t room);
+  void finish();
+  void check_idle();
+  void be_over();
+  void calm();
+
+  [[nodiscard]] Registered* find_open(SocketNumber number, std::uint32_t* token = nullptr);
+  [[nodiscard]] Socket* find_socket(const std::shared_ptr<Endpoint>& endpoint);
+  void mark_over(std::uint32_t token);
+  void require(bool is_so, std::string_view rule) const {
+    if (!is_so) fail(rule);
+  }
+  [[noreturn]] void fail(std::string_view rule) const;
+  template <class... Parts>
+  void note(const Parts&... parts) const {
+    if (log_ == nullptr) return;
+    std::string text;
+    (text.append(parts), ...);
+    (*log_)(text);
+  }
+
+  const Program& program_;
+  const Log* log_;
+  SimKernel sim_;
+  WatchedKernel kernel_;
+  SimNet& net_;
+  std::shared_ptr<reactor::Backend> backend_;
+  std::vector<Socket> sockets_;
+  std::vector<Registered> registered_;
+  std::vector<std::uint32_t> open_;  // tokens of those that are not over
+  std::size_t live_ = 0, closed_ = 0;
+
+  std::size_t next_step_ = 0;
+  std::uint64_t waits_ = 0, troubles_ = 0, junk_ = 0;
+  std::vector<Wait*> asleep_;  // the waits under way, the innermost last
+  bool is_wake_owed_ = false;
+  nanoseconds woken_at_{0};
+  std::uint64_t waits_since_wake_ = 0, wakes_seen_ = 0;
+  reactor::Stats last_stats_;
+};
+
+/// Runs it; the rule that was broken, if one was. `log` gets a line for each step and event.
+[[nodiscard]] std::optional<std::string> run(const Program& program, const World::Log* log = nullptr,
+                                             Totals* totals = nullptr);
+
+}  // namespace sim::model

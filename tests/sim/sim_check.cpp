@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+//
+// The long run of the model check:
+//   sim_check --seeds FROM COUNT [--threads N]
+// Each of the N is a process of its own, so that a crash, a sanitizer's report or a hang names its seed too. The first
+// failure is printed with as few steps as it takes, and how to replay it.
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <vector>
+
+#include "model_shrink.hpp"
+#include "model_world.hpp"
+
+namespace {
+
+using namespace sim::model;
+
+constexpr unsigned seconds_per_seed = 60;
+
+struct Arguments {
+  std::uint64_t from = 0, count = 1000;
+  unsigned threads = 1;
+};
+
+/// What a worker tells its parent, in memory that both have.
+struct Shared {
+  std::atomic<std::uint64_t> seed{0};
+  Totals totals{};
+};
+
+bool parse(int argc, char** argv, Arguments& arguments) {
+  for (int i = 1; i < argc; i++) {
+    if (std::strcmp(argv[i], "--seeds") == 0 && i + 2 < argc) {
+      arguments.from = std::strtoull(argv[++i], nullptr, 10);
+      arguments.count = std::strtoull(argv[++i], nullptr, 10);
+    } else if (std::strcmp(argv[i], "--threads") == 0 && i + 1 < argc) {
+      arguments.threads = static_cast<unsigned>(std::strtoul(argv[++i], nullptr, 10));
+    } else {
+      return false;
+    }
+  }
+  return arguments.threads > 0 && arguments.threads <= 64 && arguments.count > 0;
+}
+
+[[noreturn]] void work(const Arguments& arguments, unsigned number, Shared& shared) {
+  const std::uint64_t end = arguments.from + arguments.count;
+  for (std::uint64_t seed = arguments.from + number; seed < end; seed += arguments.threads) {
+    shared.seed = seed;
+    ::alarm(seconds_per_seed);
+    if (run(make_program(seed), nullptr, &shared.totals)) ::_exit(1);
+    if (seed % 50'000 == 0 && seed != arguments.from) {
+      std::printf("at seed %llu\n", static_cast<unsigned long long>(seed));
+      std::fflush(stdout);
+    }
+  }
+  ::_exit(0);
+}
+
+void print_failure(std::uint64_t seed) {
+  const Program program = make_program(seed);
+  const auto number = static_cast<unsigned long long>(seed);
+  if (!fails(program, seconds_per_seed)) {
+    std::printf("FAIL model check: seed %llu failed and passes when run again\n", number);
+    return;
+  }
+  const auto kept = shrink(program);
+  std::printf("FAIL model check: seed %llu; %zu of its %zu steps are enough\n%s\n", number, kept.size(),
+              program.steps.size(), describe(program).c_str());
+  for (const std::size_t at : kept) std::printf("%5zu %s\n", at, describe(program.steps[at]).c_str());
+  std::printf("sim_replay %llu\nsim_replay %llu --steps %s\n", number, number, to_text(kept).c_str());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Arguments arguments;
+  if (!parse(argc, argv, arguments)) {
+    std::puts("usage: sim_check --seeds FROM COUNT [--threads N]");
+    return 2;
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  void* const memory =
+      ::mmap(nullptr, arguments.threads * sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return 2;
+  auto* const shared = static_cast<Shared*>(memory);
+  std::vector<pid_t> workers;
+  for (unsigned i = 0; i < arguments.threads; i++) {
+    new (&shared[i]) Shared;
+    const pid_t child = ::fork();
+    if (child < 0) return 2;
+    if (child == 0) work(arguments, i, shared[i]);
+    workers.push_back(child);
+  }
+  int failed = 0;
+  Totals totals;
+  for (unsigned i = 0; i < arguments.threads; i++) {
+    int status = 0;
+    ::waitpid(workers[i], &status, 0);
+    totals += shared[i].totals;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) continue;
+    if (failed++ == 0) print_failure(shared[i].seed);
+  }
+  const double s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  std::printf("%s model check: %llu seeds from %llu in %.1f s (%.0f a second): %s\n", failed == 0 ? "PASS" : "FAIL",
+              static_cast<unsigned long long>(arguments.count), static_cast<unsigned long long>(arguments.from), s,
+              static_cast<double>(arguments.count) / s, describe(totals).c_str());
+  return failed == 0 ? 0 : 1;
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+#include <reactor/afd/arming.hpp>
+#include <reactor/nt/kernel.hpp>
+
+#include "sim_kernel.hpp"
+
+namespace sim::model {
+
+/// Thrown when a single step makes so many kernel calls that it will never end.
+class Spins : public std::runtime_error {
+ public:
+  Spins() : std::runtime_error("it spins: thousands of kernel calls in one step") {}
+};
+
+/// Stands between the backend and a simulated kernel and keeps the books the model check needs. One thread.
+class WatchedKernel final : public reactor::nt::Kernel {
+ public:
+  using HANDLE = reactor::nt::HANDLE;
+  using NTSTATUS = reactor::nt::NTSTATUS;
+  template <class T>
+  using Result = reactor::Result<T>;
+
+  explicit WatchedKernel(SimKernel& below) noexcept : below_(below) {}
+
+  /// A step begins: it may make so many calls and no more.
+  void allow(std::uint64_t calls) noexcept { last_call_ = calls_ + calls; }
+
+  [[nodiscard]] std::uint64_t calls() const noexcept { return calls_; }
+  [[nodiscard]] std::uint64_t sockets_max() const noexcept { return sockets_max_; }  ///< in one poll
+  [[nodiscard]] HANDLE port() const noexcept { return port_; }
+  /// Sockets in polls that were refused for lack of resources: as many may be told of as failed, and no more.
+  [[nodiscard]] std::uint64_t refused_sockets() const noexcept { return refused_sockets_; }
+  /// Answers that the backend has posted and not taken from the port yet.
+  [[nodiscard]] std::size_t posted_answers() const noexcept { return posted_.size(); }
+
+  Result<HANDLE> create_port() override {
+    count();
+    const auto port = below_.create_port();
+    if (port && port_ == nullptr) port_ = *port;
+    return port;
+  }
+  NTSTATUS remove(HANDLE port, std::span<reactor::nt::FILE_IO_COMPLETION_INFORMATION> packets,
+                  reactor::nt::ULONG& removed, std::optional<std::chrono::nanoseconds> timeout) override {
+    count();
+    const NTSTATUS status = below_.remove(port, packets, removed, timeout);
+    if (status != reactor::nt::STATUS_SUCCESS) return status;
+    for (const auto& packet : packets.first(removed)) {
+      if (const auto found = std::ranges::find(posted_, packet.ApcContext); found != posted_.end())
+        posted_.erase(found);
+    }
+    return status;
+  }
+  NTSTATUS post(HANDLE port, reactor::nt::ULONG_PTR key, void* context) override {
+    count();
+    const NTSTATUS status = below_.post(port, key, context);
+    const bool is_answer = key == std::to_underlying(reactor::afd::PacketKey::poll);
+    if (status == reactor::nt::STATUS_SUCCESS && is_answer) posted_.push_back(context);
+    return status;
+  }
+  Result<HANDLE> open_helper(HANDLE port, reactor::nt::ULONG_PTR key) override {
+    count();
+    return below_.open_helper(port, key);
+  }
+  NTSTATUS poll(HANDLE helper, reactor::nt::IO_STATUS_BLOCK& iosb, reactor::nt::AFD_POLL_INFO& poll,
+                reactor::nt::ULONG size_bytes, void* context) override {
+    count();
+    sockets_max_ = std::max<std::uint64_t>(sockets_max_, poll.NumberOfHandles);
+    const std::uint64_t sockets = poll.NumberOfHandles;
+    const NTSTATUS status = below_.poll(helper, iosb, poll, size_bytes, context);
+    if (status == reactor::nt::STATUS_INSUFFICIENT_RESOURCES) refused_sockets_ += sockets;
+    return status;
+  }
+  NTSTATUS cancel(HANDLE helper, reactor::nt::IO_STATUS_BLOCK* request) override {
+    count();
+    return below_.cancel(helper, request);
+  }
+  void close(HANDLE handle) noexcept override { below_.close(handle); }
+  Result<HANDLE> base_socket(reactor::nt::SocketNumber socket) override {
+    count();
+    return below_.base_socket(socket);
+  }
+  bool skip_packet_on_success(HANDLE helper) override {
+    count();
+    return below_.skip_packet_on_success(helper);
+  }
+  std::chrono::nanoseconds now() override { return below_.now(); }
+
+ private:
+  void count() {
+    if (++calls_ > last_call_) throw Spins();
+  }
+
+  SimKernel& below_;
+  HANDLE port_ = nullptr;
+  std::uint64_t calls_ = 0, last_call_ = 1000, refused_sockets_ = 0, sockets_max_ = 0;
+  std::vector<void*> posted_;
+};
+
+}  // namespace sim::model

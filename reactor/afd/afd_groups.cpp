@@ -60,7 +60,7 @@ std::size_t AfdBackend::arm_group(std::size_t count, Room& room) {
   return taken;
 }
 
-// One handle that is no socket any more is enough to refuse them all (kernel fact poll.list_with_closed). It is most
+// One handle that is no socket any more is enough to refuse them all (kernel fact many.closed). It is most
 // likely one that has just been told of: those are asked alone, where each has its own trouble (rule 8), and the others
 // together once more. When nobody is more likely than the others, each is asked alone.
 void AfdBackend::group_refused(Group& group, NTSTATUS status, Room& room) {

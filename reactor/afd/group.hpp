@@ -44,7 +44,7 @@ struct Group {
     const std::uint32_t count = status == nt::STATUS_SUCCESS ? poll.NumberOfHandles : 0;
     std::uint32_t at = 0;
     for (const auto& entry : std::span(entries).first(count < size ? count : size)) {
-      // They come in the order asked (kernel fact poll.three_order), so this is a single pass; but nothing hangs on it.
+      // They come in the order asked (kernel fact many.packed), so this is a single pass; but nothing hangs on it.
       for (std::uint32_t tried = 0; tried < size && room[at].base != entry.Handle; tried++) at = (at + 1) % size;
       if (room[at].base != entry.Handle) continue;
       room[at].events = entry.Events;

@@ -71,6 +71,7 @@ bool SimKernel::skip_packet_on_success(HANDLE helper) {
     return false;
   }
   found->skips = core_.options.skips;
+  if (core_.is_traced()) core_.trace("skip_packet on " + hex(number(helper)));
   return true;
 }
 
@@ -79,6 +80,7 @@ SimKernel::Result<HANDLE> SimKernel::base_socket(SocketNumber socket) {
   const NTSTATUS status = begin(Call::base_socket, 0);
   if (status != STATUS_SUCCESS) return failure(base_socket_error(status));
   if (core_.random.chance(core_.options.faults.base_refused)) return failure(std::errc::not_supported);
+  if (core_.is_traced()) core_.trace("base of " + hex(socket));
   const Object& object = core_.handles.at(socket);
   if (const auto* layered = std::get_if<Layered>(&object)) {
     if (layered->base == 0) return failure(std::errc::not_supported);
@@ -132,13 +134,20 @@ NTSTATUS SimKernel::remove(HANDLE port, std::span<Packet> packets, ULONG& remove
   if (deadline && core_.random.chance(core_.options.faults.early_time_out)) {
     *deadline -= core_.random.between(0ns, std::min<nanoseconds>(15ms, *timeout / 2));
   }
+  if (core_.is_traced()) {
+    core_.trace("remove, room for " + std::to_string(packets.size()) +
+                (timeout ? ", until " + std::to_string(timeout->count()) + " ns from now" : ", without a time-out"));
+  }
   for (;;) {
     core_.run_due();
     if (const std::size_t count = take(*found, packets); count > 0) {
       removed = static_cast<ULONG>(count);
       return STATUS_SUCCESS;
     }
-    if (deadline && core_.now() >= *deadline) return STATUS_TIMEOUT;
+    if (deadline && core_.now() >= *deadline) {
+      if (core_.is_traced()) core_.trace("remove -> STATUS_TIMEOUT");
+      return STATUS_TIMEOUT;
+    }
     sleep(lock, deadline);
     if (!found->is_open) {
       core_.violate("remove: the port was closed while a thread waited at it");

@@ -32,7 +32,7 @@ def number(value, form):
 
 # Column, figure, format; a share is shown in percent, a half spread with its sign.
 ECHO = (("msg/s", "rate", ",.0f"), ("CPU us/msg", "cpu_us", ".1f"), ("spread", "spread", "spread"),
-        ("x ours", "times_ours", ".2f"), ("above floor", "above_floor", ".1f"), ("calls/msg, no I/O", "calls", ".3f"),
+        ("server's own", "server_us", ".1f"), ("x ours", "times_ours", ".2f"), ("above floor", "above_floor", ".1f"), ("calls/msg, no I/O", "calls", ".3f"),
         ("all calls/msg", "all_calls", ".3f"), ("own calls/event", "calls_per_event", ".3f"), ("p50 us", "p50_us", ",.0f"),
         ("p99 us", "p99_us", ",.0f"), ("B/conn.", "memory_bytes", ",.0f"), ("fairness", "fairness", ".2f"),
         ("others' CPU", "foreign", ".0%"))

@@ -47,7 +47,7 @@ def parse_arguments():
     if given.smoke and given.full:
         parser.error("--smoke and --full do not go together")
     given.repeat = given.repeat or (7 if given.full else 1 if given.smoke else 3)
-    given.window_ms = given.window_ms or (3000 if given.full else 300 if given.smoke else 600)
+    given.window_ms = given.window_ms or (3000 if given.full else 300 if given.smoke else 450)
     given.systems = [given.system] if given.system else ["wine", "linux"]
     return given
 
@@ -101,12 +101,13 @@ def measure_inside(scenario, entries, system, given):
 
 def measure(scenario, entries, system, given):
     """All runs of a scenario: interleaved ones for times, then one each that counts calls."""
-    warm_ms = max(100, given.window_ms // 3)
+    window_ms = max(given.window_ms, scenario.window_ms_min)
+    warm_ms = max(100, window_ms // 3)
 
     def run(entry, server, repetition, counts_calls):
         load = scenario.load_of(entry)
         label = f"{scenario.name}, {system}, {entry.name}, {'calls' if counts_calls else repetition + 1}"
-        result = processes.run_load(server, label, load, warm_ms, given.window_ms)
+        result = processes.run_load(server, label, load, warm_ms, window_ms)
         return {"scenario": scenario.name, "system": system, "server": entry.name, "kind": entry.kind,
                 "connections": load["connections"], "repetition": repetition, "counts_calls": counts_calls,
                 "result": result}

@@ -45,6 +45,7 @@ class Scenario:
     floor: tuple = ()  # of bench_server for the floor, beside the numbers of connections
     quick: bool = True  # part of the quick form
     smoke: bool = False  # part of the smoke test
+    window_ms_min: int = 0  # where messages are few
     inside: tuple = ()  # arguments of bench_inside instead: no load, the program measures itself
 
     def entries(self, system):
@@ -93,7 +94,7 @@ SCENARIOS = [
     echo(256, 256, wine=WINE, linux=LINUX),
     idle(1000),
     # Under Wine its wineserver alone takes minutes to see ten thousand connections come and go.
-    idle(10000, quick=False),
+    idle(10000, quick=False, window_ms_min=4000),
     Scenario("open-loop", "64 connections, 2,000 messages a second in all, latency from when each was due",
              wine=WINE, linux=LINUX, load={"connections": 64, "depth": 8, "rate": 2000}, quick=False),
     Scenario("churn", "8 clients, each again and again: connect, one message, close", wine=WINE, linux=LINUX,

@@ -25,9 +25,12 @@ constexpr nanoseconds longest_wait = std::chrono::hours(24 * 365 * 100);
 }  // namespace
 
 Result<std::shared_ptr<Backend>> AfdBackend::create(Kernel& kernel, const PollerOptions& options) {
-  const auto port = kernel.create_port();
-  if (!port) return failure(port.error());
-  return std::make_shared<AfdBackend>(kernel, *port, options);
+  const auto opened = kernel.create_port();
+  if (!opened) return failure(opened.error());
+  Handle port(kernel, *opened);
+  auto backend = std::make_shared<AfdBackend>(kernel, *opened, options);
+  static_cast<void>(port.release());  // the backend's now
+  return backend;
 }
 
 AfdBackend::AfdBackend(Kernel& kernel, HANDLE port, const PollerOptions& options) noexcept
@@ -249,11 +252,13 @@ void AfdBackend::close() noexcept {
 void AfdBackend::drain() noexcept {
   std::array<FILE_IO_COMPLETION_INFORMATION, packets_per_call> packets;  // NOLINT(*-member-init): the kernel fills it
   const nanoseconds deadline = kernel_.now() + std::chrono::seconds(10);
+  int refusals = 0;
   while (held_ > 0 && kernel_.now() < deadline) {
     ULONG removed = 0;
     stats_.wait_calls++;
     const NTSTATUS status = kernel_.remove(port_.get(), packets, removed, std::chrono::seconds(1));
-    if (!NT_SUCCESS(status)) return;
+    if (!NT_SUCCESS(status) && ++refusals == Arming::attempts) return;
+    if (status == STATUS_TIMEOUT) arming_.cancel_all();  // what it said was not pending may be after all
     if (status != STATUS_SUCCESS) continue;
     for (const auto& packet : std::span(packets).first(std::min<std::size_t>(removed, packets.size()))) {
       const auto key = PacketKey{reinterpret_cast<ULONG_PTR>(packet.KeyContext)};

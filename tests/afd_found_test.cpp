@@ -130,6 +130,32 @@ TEST_CASE("a thread that is asleep is told though the poll, or the post of its a
   }
 }
 
+// A group's poll is still out for one that was removed and added again: when it comes back says nothing of the new one.
+TEST_CASE("a live socket added twice is refused, though a group's poll for the one before has come back") {
+  Fixture f;
+  std::vector<std::pair<SocketNumber, SocketNumber>> pairs;
+  std::vector<Registration> registrations;
+  for (int i = 0; i < 3; i++) {
+    pairs.push_back(f.net.tcp_pair());
+    registrations.push_back(f.add(pairs.back().first));
+  }
+  for (int round = 0; round < 6; round++) {
+    for (const auto& [a, b] : pairs) REQUIRE(f.net.send(b, 1));
+    for (std::size_t told = 0; told < 3;) told += f.wait(1s);
+    for (const auto& [a, b] : pairs) REQUIRE(f.net.recv(a, 9));
+  }
+  CHECK(f.wait(0ms) == 0);
+  REQUIRE(f.kernel.pending_polls() == 1);
+  const SocketNumber again = pairs[0].first;
+  REQUIRE(registrations[0].remove());
+  REQUIRE(f.net.send(pairs[1].second, 1));  // the group's answer is on its way
+  const auto added = f.add(again);
+  CHECK(f.poller->add(static_cast<NativeSocket>(again), Token{1}, Interest::readable).error() ==
+        std::errc::file_exists);
+  REQUIRE(f.net.send(pairs[0].second, 1));
+  CHECK(f.wait(0ms) + f.wait(0ms) >= 2);
+}
+
 // What the probe for inline completions asked must be given back before its memory is freed.
 TEST_CASE("the probe for inline completions bears a kernel that refuses to be looked at") {
   for (std::uint64_t nth = 1; nth <= 10; nth++) {

@@ -138,7 +138,8 @@ void World::finish() {
   for (int i = 0; i < 2; i++) static_cast<void>(wait_once(room, 0ns));
   for (const std::uint32_t token : std::vector(open_)) {
     const Registered& reg = registered_[token];
-    if (reg.state != State::closed || net_.is_open(reg.number) || net_.is_open(reg.polled) || !reg.endpoint->closed) {
+    if (reg.state != State::closed || reg.is_reused || net_.is_open(reg.number) || net_.is_open(reg.polled) ||
+        !reg.endpoint->closed) {
       continue;
     }
     require(!backend_->modify(reg.place, Interest::none, {}).has_value(),

@@ -167,6 +167,7 @@ void SimKernel::schedule_mischief(const RequestPtr& request) {
 bool SimKernel::look(Request& request) {
   for (auto& entry : request.entries) {
     if (entry.endpoint->closed) continue;
+    entry.endpoint->history |= net_.events_of(*entry.endpoint);
     const ULONG events = net_.events_of(*entry.endpoint) & entry.mask;
     if (events == 0) continue;
     entry.events |= events;

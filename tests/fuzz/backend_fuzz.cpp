@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+//
+// The bytes are a program and its circumstances, faults too (sim/model_program.hpp); the rules are the model check's.
+// sim_replay --bytes FILE shows what was found.
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <span>
+
+#include "sim/model_world.hpp"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (const auto broken = sim::model::run(sim::model::decode_program({data, size}))) {
+    std::fprintf(stderr, "FAIL model check: %s\n", broken->c_str());
+    std::abort();
+  }
+  return 0;
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+#include "sweep_play.hpp"
+
+#include <algorithm>
+#include <array>
+#include <new>
+#include <utility>
+
+namespace sweep {
+
+using namespace reactor;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr int patience = 20;  // tries of a call that fails, and waits for what must come
+constexpr auto slice = 500ms;
+
+// Kernels may allocate as they like: only the library's own allocations fail.
+class KernelApart final : public nt::Kernel {
+ public:
+  explicit KernelApart(nt::Kernel& below) noexcept : below_(below) {}
+
+  Result<nt::HANDLE> create_port() override {
+    const sim::FailsNot here;
+    return below_.create_port();
+  }
+  nt::NTSTATUS remove(nt::HANDLE port, std::span<nt::FILE_IO_COMPLETION_INFORMATION> packets, nt::ULONG& removed,
+                      std::optional<std::chrono::nanoseconds> timeout) override {
+    const sim::FailsNot here;
+    return below_.remove(port, packets, removed, timeout);
+  }
+  nt::NTSTATUS post(nt::HANDLE port, nt::ULONG_PTR key, void* context) override {
+    const sim::FailsNot here;
+    return below_.post(port, key, context);
+  }
+  Result<nt::HANDLE> open_helper(nt::HANDLE port, nt::ULONG_PTR key) override {
+    const sim::FailsNot here;
+    return below_.open_helper(port, key);
+  }
+  nt::NTSTATUS poll(nt::HANDLE helper, nt::IO_STATUS_BLOCK& iosb, nt::AFD_POLL_INFO& poll, nt::ULONG size_bytes,
+                    void* context) override {
+    const sim::FailsNot here;
+    return below_.poll(helper, iosb, poll, size_bytes, context);
+  }
+  nt::NTSTATUS cancel(nt::HANDLE helper, nt::IO_STATUS_BLOCK* request) override {
+    const sim::FailsNot here;
+    return below_.cancel(helper, request);
+  }
+  void close(nt::HANDLE handle) noexcept override {
+    const sim::FailsNot here;
+    below_.close(handle);
+  }
+  Result<nt::HANDLE> base_socket(nt::SocketNumber socket) override {
+    const sim::FailsNot here;
+    return below_.base_socket(socket);
+  }
+  bool skip_packet_on_success(nt::HANDLE helper) override {
+    const sim::FailsNot here;
+    return below_.skip_packet_on_success(helper);
+  }
+  std::chrono::nanoseconds now() override {
+    const sim::FailsNot here;
+    return below_.now();
+  }
+
+ private:
+  nt::Kernel& below_;
+};
+
+template <class Function>
+auto in_library(Function&& function) {
+  const sim::FailsHere here;
+  return function();
+}
+
+}  // namespace
+
+Play::Play(conformance::World& the_world, sim::FaultyKernel& faulty)
+    : world(the_world), kernel_(std::make_unique<KernelApart>(faulty)) {
+  for (int i = 0; i < patience && !poller_; i++) {
+    try {
+      auto backend = in_library([this] { return afd::AfdBackend::create(*kernel_, {}); });
+      if (backend) poller_.emplace(std::move(*backend));
+    } catch (const std::bad_alloc&) {  // at construction time it may
+    }
+  }
+  if (!poller_) throw std::runtime_error("no Poller was to be had");
+}
+
+Play::~Play() {
+  watched_.clear();
+  in_library([&] { poller_.reset(); });
+  world.join();
+}
+
+bool Play::try_add(Socket socket, Interest interest, Mode mode) {
+  auto added =
+      in_library([&] { return poller_->add(static_cast<NativeSocket>(socket), Token{socket}, interest, mode); });
+  if (added) watched_.insert_or_assign(socket, Watched{std::move(*added), interest, mode});
+  return added.has_value();
+}
+
+void Play::add(Socket socket, Interest interest, Mode mode) {
+  for (int i = 0; i < patience; i++) {
+    if (try_add(socket, interest, mode)) return;
+  }
+  complaint_ = "a socket could not be added";
+}
+
+void Play::modify(Socket socket, Interest interest) {
+  Watched& watched = watched_.at(socket);
+  watched.interest = interest;
+  // A poll that was refused because its socket seemed closed has ended the registration.
+  if (!in_library([&] { return watched.registration.modify(interest); })) add(socket, interest, watched.mode);
+}
+
+void Play::drained(Socket socket) {
+  Watched& watched = watched_.at(socket);
+  if (!in_library([&] { return watched.registration.drained(Interest::readable); })) {
+    add(socket, watched.interest, watched.mode);
+  }
+}
+
+void Play::remove(Socket socket) {
+  if (!in_library([&] { return watched_.at(socket).registration.remove(); })) complaint_ = "a remove failed";
+  watched_.erase(socket);
+}
+
+void Play::wake() {
+  const auto waker = poller_->waker();
+  in_library([&] { waker.wake(); });
+}
+
+std::size_t Play::wait(std::chrono::nanoseconds timeout, std::size_t room_size) {
+  std::array<Event, 64> room;
+  const auto told = in_library([&] { return poller_->wait(std::span(room).first(room_size), timeout); });
+  if (!told) return 0;
+  for (const Event& event : *told) told_.push_back(static_cast<Socket>(event.token()));
+  return told->size();
+}
+
+void Play::hear(const std::vector<Socket>& sockets, std::size_t room) {
+  told_.clear();
+  const auto is_told = [&](Socket socket) { return std::ranges::find(told_, socket) != told_.end(); };
+  for (int i = 0; i < patience + static_cast<int>(sockets.size()); i++) {
+    wait(slice, room);
+    if (std::ranges::all_of(sockets, is_told)) return;
+    // Who hears nothing looks after it, as a program would.
+    if (i < patience / 2) continue;
+    for (const Socket socket : sockets) {
+      if (!is_told(socket)) modify(socket, watched_.at(socket).interest);
+    }
+  }
+  complaint_ = "what is ready was not told";
+}
+
+void Play::hear_wake() {
+  const auto before = stats().wakes;
+  for (int i = 0; i < patience && stats().wakes == before; i++) wait(slice);
+  if (stats().wakes != before + 1) complaint_ = "a wake was lost, or came twice";
+}
+
+}  // namespace sweep

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <reactor/afd/afd_backend.hpp>
+
+#include "kernel/world.hpp"
+#include "sim/failing_new.hpp"
+#include "sim/faulty_kernel.hpp"
+
+namespace sweep {
+
+using Socket = conformance::Socket;
+using reactor::Interest;
+using reactor::Mode;
+
+/// What a scenario has at hand: a world, a Poller over it, and patience. A call that fails is repeated by whoever has
+/// use for its result, as a program would.
+class Play {
+ public:
+  Play(conformance::World& the_world, sim::FaultyKernel& faulty);
+  ~Play();
+  Play(const Play&) = delete;
+  Play& operator=(const Play&) = delete;
+
+  conformance::World& world;
+
+  /// Registers it; asks again as long as that fails.
+  void add(Socket socket, Interest interest = Interest::readable, Mode mode = Mode::level);
+  void modify(Socket socket, Interest interest);
+  void drained(Socket socket);
+  void remove(Socket socket);
+  void wake();
+
+  /// A wait; its events are noted. A wait that fails is one that tells of nothing.
+  std::size_t wait(std::chrono::nanoseconds timeout, std::size_t room = 16);
+  /// Waits until each has been told of. One whose registration says bad_file_descriptor has been reported, too; that
+  /// is added again first.
+  void hear(const std::vector<Socket>& sockets, std::size_t room = 16);
+  /// Waits until a wake has ended a wait.
+  void hear_wake();
+
+  [[nodiscard]] const std::string& complaint() const noexcept { return complaint_; }
+  [[nodiscard]] reactor::Stats stats() const { return poller_->stats(); }
+
+ private:
+  struct Watched {
+    reactor::Registration registration;
+    Interest interest;
+    Mode mode;
+  };
+  [[nodiscard]] bool try_add(Socket socket, Interest interest, Mode mode);
+
+  std::unique_ptr<reactor::nt::Kernel> kernel_;  // outlives the Poller
+  std::optional<reactor::Poller> poller_;
+  std::map<Socket, Watched> watched_;
+  std::vector<Socket> told_;
+  std::string complaint_;
+};
+
+struct Scenario {
+  std::string_view name;
+  void (*run)(Play& play);
+  bool is_for_real_kernels = true;  ///< short enough for a kernel whose calls cost
+};
+
+[[nodiscard]] std::span<const Scenario> scenarios();
+
+}  // namespace sweep

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+//
+// Each scenario again and again: the first kernel call fails, the second, and so on until none is left to fail, with
+// every plausible status; then the same for allocations. It must end, with all told and nothing left.
+#include <doctest/doctest.h>
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "kernel/sim_world.hpp"
+#include "sim/sweep_play.hpp"
+
+#ifdef _WIN32
+#include "kernel/real_world.hpp"
+#endif
+
+using namespace reactor::nt;
+using namespace std::chrono_literals;
+using sweep::Play;
+using sweep::Scenario;
+
+namespace {
+
+// Not STATUS_NOT_FOUND: of a cancel it is no failure but an answer, which says that the packet is there already.
+constexpr std::array statuses{
+    STATUS_INSUFFICIENT_RESOURCES,     STATUS_INVALID_HANDLE, STATUS_OBJECT_TYPE_MISMATCH, STATUS_CANCELLED,
+    static_cast<NTSTATUS>(0xC0000022),  // STATUS_ACCESS_DENIED
+    static_cast<NTSTATUS>(0xC0000044),  // STATUS_QUOTA_EXCEEDED
+    static_cast<NTSTATUS>(0xC0000017),  // STATUS_NO_MEMORY
+};
+constexpr std::uint64_t calls_max = 2000;
+
+/// The complaint, if there is one.
+std::string play(const Scenario& scenario, conformance::World& world, sim::FaultyKernel& faulty) {
+  std::string complaint;
+  try {
+    Play play(world, faulty);
+    scenario.run(play);
+    complaint = play.complaint();
+  } catch (const std::exception& error) {
+    complaint = error.what();
+  }
+  if (complaint.empty()) complaint = world.complaint();
+  if (const auto* simulated = dynamic_cast<sim::SimKernel*>(&world.kernel());
+      simulated != nullptr && complaint.empty()) {
+    auto& kernel = dynamic_cast<sim::SimKernel&>(world.kernel());
+    if (kernel.held_requests() > 0) complaint = "the kernel holds a request after the end";
+    if (kernel.open_handles() > 0) complaint = "a handle is left open";
+  }
+  return complaint;
+}
+
+/// How many runs it took; the last one was not touched.
+template <class SomeWorld>
+std::uint64_t sweep_calls(const Scenario& scenario, NTSTATUS status) {
+  for (std::uint64_t n = 1; n <= calls_max; n++) {
+    CAPTURE(n);
+    SomeWorld world;
+    sim::FaultyKernel faulty(world.kernel());
+    faulty.fault().set(n, status);
+    CHECK(play(scenario, world, faulty) == "");
+    if (!faulty.fault().has_struck()) return n;
+  }
+  FAIL("it never ends");
+  return 0;
+}
+
+template <class SomeWorld>
+std::uint64_t sweep_allocations(const Scenario& scenario) {
+  for (std::uint64_t n = 1; n <= calls_max; n++) {
+    CAPTURE(n);
+    SomeWorld world;
+    sim::FaultyKernel faulty(world.kernel());
+    sim::FailingNew::set(n);
+    CHECK(play(scenario, world, faulty) == "");
+    const bool has_struck = sim::FailingNew::has_struck();
+    sim::FailingNew::set(0);
+    if (!has_struck) return n;
+  }
+  FAIL("it never ends");
+  return 0;
+}
+
+template <class SomeWorld>
+void sweep_all() {
+  std::uint64_t runs = 0;
+  for (const Scenario& scenario : sweep::scenarios()) {
+    CAPTURE(scenario.name);
+    for (const NTSTATUS status : statuses) {
+      CAPTURE(status);
+      runs += sweep_calls<SomeWorld>(scenario, status);
+    }
+  }
+  MESSAGE(runs, " runs, in each one kernel call failed");
+}
+
+template <class SomeWorld>
+void sweep_all_allocations() {
+  if (!sim::FailingNew::is_possible()) {
+    MESSAGE("left out: the race detector has an operator new of its own");
+    return;
+  }
+  std::uint64_t runs = 0;
+  for (const Scenario& scenario : sweep::scenarios()) {
+    CAPTURE(scenario.name);
+    runs += sweep_allocations<SomeWorld>(scenario);
+  }
+  MESSAGE(runs, " runs, in each one allocation failed");
+}
+
+}  // namespace
+
+TEST_CASE("sweep: every kernel call fails once, simulated Windows") { sweep_all<conformance::SimWindows>(); }
+TEST_CASE("sweep: every kernel call fails once, simulated Wine") { sweep_all<conformance::SimWine>(); }
+TEST_CASE("sweep: every allocation fails once") { sweep_all_allocations<conformance::SimWindows>(); }
+
+#ifdef _WIN32
+TEST_CASE("sweep: every kernel call fails once, the kernel of this system") {
+  for (const Scenario& scenario : sweep::scenarios()) {
+    if (!scenario.is_for_real_kernels) continue;
+    CAPTURE(scenario.name);
+    for (const NTSTATUS status : {STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_HANDLE}) {
+      CAPTURE(status);
+      CHECK(sweep_calls<conformance::RealWorld>(scenario, status) > 1);
+    }
+  }
+}
+#endif

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+//
+// Eight real threads over the simulated kernel: what a race detector looks at. Its verdict does not hang on how they
+// are scheduled: whatever is sent must be received, whoever sleeps must be woken, and nothing may be left.
+#include <reactor/afd/afd_backend.hpp>
+
+#include <doctest/doctest.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "sim/sim_kernel.hpp"
+#include "sim/sim_random.hpp"
+
+using namespace reactor;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::size_t kept_pairs = 12, rounds = 150;
+constexpr auto limit = 60s;
+constexpr Token of_no_interest{1000};
+
+struct Stage {
+  sim::SimKernel kernel;
+  std::optional<Poller> poller;
+  std::vector<std::pair<sim::SocketNumber, sim::SocketNumber>> kept;
+  std::vector<Registration> registrations;
+  std::atomic<std::size_t> sent{0}, received{0}, wakes{0};
+  std::atomic<bool> is_over{false};
+
+  Stage(const sim::Options& options, const PollerOptions& poller_options) : kernel(options) {
+    poller.emplace(*afd::AfdBackend::create(kernel, poller_options));
+    for (std::size_t i = 0; i < kept_pairs; i++) {
+      kept.push_back(kernel.net().tcp_pair());
+      auto added = poller->add(static_cast<NativeSocket>(kept[i].first), Token{i}, Interest::readable);
+      REQUIRE(added.has_value());
+      registrations.push_back(std::move(*added));
+    }
+  }
+
+  // Waits and reads; so do others, so there may be nothing to read any more.
+  // Groups are made by waits while nobody is asleep: whoever is would have to be told at once, by a poll for each.
+  void serve(std::uint64_t seed, std::chrono::nanoseconds timeout) {
+    sim::Random random(seed);
+    std::array<Event, 16> room;
+    while (!is_over) {
+      const auto told = poller->wait(std::span(room).first(2 + random.below(room.size() - 1)), timeout);
+      if (!told) continue;  // refused
+      for (const Event& event : *told) {
+        if (event.token() == of_no_interest) continue;
+        if (const auto got = kernel.net().recv(kept[static_cast<std::size_t>(event.token())].first, 7))
+          received += *got;
+      }
+    }
+  }
+
+  void send(std::size_t offset) {
+    for (std::size_t round = 0; round < rounds; round++) {
+      for (std::size_t i = 0; i < kept_pairs; i++) {
+        if (const auto taken = kernel.net().send(kept[(i + offset) % kept_pairs].second, 1)) sent += *taken;
+      }
+      const auto end = std::chrono::steady_clock::now() + 5ms;  // rather a ping-pong than a flood
+      while (received < sent && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    }
+  }
+
+  // Sockets come, change, go and are closed under the registration; their numbers are used again by others.
+  void churn(std::uint64_t seed) {
+    sim::Random random(seed);
+    auto& net = kernel.net();
+    while (!is_over) {
+      const auto [a, b] = net.tcp_pair();
+      auto added = poller->add(static_cast<NativeSocket>(a), of_no_interest, Interest::readable, Mode::oneshot);
+      static_cast<void>(net.send(b, 1));
+      if (added && random.chance(500)) static_cast<void>(added->modify(Interest::readable | Interest::writable));
+      if (added && random.chance(300)) static_cast<void>(added->modify(Interest::readable, Mode::edge));
+      if (added && random.chance(300)) static_cast<void>(added->drained(Interest::readable));
+      if (added && random.chance(700)) static_cast<void>(added->remove());
+      static_cast<void>(random.chance(300) ? net.reset(a) : net.close(a));
+      static_cast<void>(net.close(b));
+      std::this_thread::yield();
+      static_cast<void>(poller->stats());
+    }
+  }
+
+  // Kept ones change while they are polled, alone and in groups. One thread may use a registration at a time.
+  void wake_and_modify(std::uint64_t seed) {
+    sim::Random random(seed);
+    const Waker waker = poller->waker();
+    while (!is_over) {
+      waker.wake();
+      wakes++;
+      const bool is_wide = random.chance(500);
+      CHECK(registrations[random.below(kept_pairs)].modify(is_wide ? Interest::readable | Interest::priority
+                                                                   : Interest::readable));
+      std::this_thread::yield();
+    }
+  }
+};
+
+void run(const sim::Options& options, const PollerOptions& poller_options, std::chrono::nanoseconds timeout) {
+  Stage stage(options, poller_options);
+  std::deque<std::thread> senders, others;
+  for (std::uint64_t i = 0; i < 3; i++) others.emplace_back([&stage, timeout, i] { stage.serve(i, timeout); });
+  for (std::uint64_t i = 0; i < 2; i++) others.emplace_back([&stage, i] { stage.churn(10 + i); });
+  others.emplace_back([&stage] { stage.wake_and_modify(20); });
+  for (std::size_t i = 0; i < 2; i++) senders.emplace_back([&stage, i] { stage.send(5 * i); });
+  for (auto& thread : senders) thread.join();
+  const auto end = std::chrono::steady_clock::now() + limit;
+  while (stage.received < stage.sent && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+  stage.is_over = true;
+  for (auto& thread : others) thread.join();
+  CHECK(stage.received == stage.sent);
+  CHECK(stage.sent == 2 * rounds * kept_pairs);
+  const Stats stats = stage.poller->stats();
+  CHECK(stats.wakes > 0);
+  CHECK(stats.wakes <= stage.wakes);
+  if (timeout == 0ns) CHECK(stats.group_arms > 0);
+  stage.registrations.clear();
+  stage.poller.reset();
+  CHECK(stage.kernel.complaint() == "");
+  CHECK(stage.kernel.held_requests() == 0);
+  CHECK(stage.kernel.open_handles() == 0);
+}
+
+sim::Options options_of(std::uint64_t seed) {
+  sim::Options options{.seed = seed};
+  options.real_threads = true;
+  options.flavour = seed % 2 == 0 ? sim::Flavour::windows : sim::Flavour::wine;
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("threads: eight of them, groups and all") { run(options_of(1), {}, 0ns); }
+
+TEST_CASE("threads: eight of them, three of which sleep") { run(options_of(5), {}, 20ms); }
+
+TEST_CASE("threads: eight of them, packets for everything") { run(options_of(2), {.inline_completions = false}, 20ms); }
+
+TEST_CASE("threads: eight of them, delays and faults") {
+  sim::Options options = options_of(3);
+  options.flight = options.completion = options.packet = {0us, 200us};
+  options.faults = {.spurious = 50,
+                    .unasked_cancel = 50,
+                    .cancel_late = 100,
+                    .cancel_refused = 50,
+                    .poll_refused = 20,
+                    .post_refused = 50,
+                    .remove_refused = 10,
+                    .early_time_out = 300,
+                    .shuffled_packet = 200};
+  run(options, {}, 20ms);
+}
+
+// Each wake ends a wait: of three that sleep without a time-out, none is left behind.
+TEST_CASE("threads: whoever sleeps is woken") {
+  sim::SimKernel kernel(options_of(4));
+  Poller poller(*afd::AfdBackend::create(kernel, {}));
+  for (int round = 0; round < 50; round++) {
+    std::atomic<int> awake{0};
+    std::deque<std::thread> sleepers;
+    for (int i = 0; i < 3; i++) {
+      sleepers.emplace_back([&] {
+        std::array<Event, 4> room;
+        CHECK(poller.wait(room).has_value());
+        awake++;
+      });
+    }
+    for (int woken = 0; woken < 3; woken++) {
+      poller.waker().wake();
+      while (awake <= woken) std::this_thread::yield();  // another one before that would be the same wake
+    }
+    for (auto& thread : sleepers) thread.join();
+  }
+  CHECK(poller.stats().wakes == 150);
+}

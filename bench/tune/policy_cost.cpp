@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// What the group policy costs, in kernel calls, by how often sockets fire: the AFD backend over a kernel that only plays
-// readiness. Prints a line of JSON for each pattern. bench/tune.py builds it once for each value of a constant.
+// What the group policy costs, in kernel calls, by how often sockets fire: the AFD backend over a kernel that only
+// plays readiness. Prints a line of JSON for each pattern. bench/tune.py builds it once for each value of a constant.
 #include <array>
 #include <chrono>
 #include <cstdint>
@@ -106,9 +106,9 @@ class PatternKernel final : public Kernel {
 
 struct Pattern {
   std::string name;
-  double rate;            // how likely an active socket fires between two waits
-  std::size_t active;     // of the 64
-  int change_every;       // waits, until others are active; 0: never
+  double rate;         // how likely an active socket fires between two waits
+  std::size_t active;  // of the 64
+  int change_every;    // waits, until others are active; 0: never
 };
 
 void measure(const Pattern& pattern, bool hot_groups) {
@@ -137,13 +137,14 @@ void measure(const Pattern& pattern, bool hot_groups) {
     for (const Event& event : *told) kernel.drain(static_cast<std::size_t>(event.token()));
   }
   const Stats after = poller.stats();
-  std::printf("{\"pattern\": \"%s\", \"rate\": %.4f, \"groups\": %s, \"events\": %llu, \"calls\": %llu, \"group_arms\": %llu, "
-              "\"group_members\": %llu}\n",
-              pattern.name.c_str(), pattern.rate, hot_groups ? "true" : "false",
-              static_cast<unsigned long long>(after.events - before.events),
-              static_cast<unsigned long long>(after.kernel_calls() - before.kernel_calls()),
-              static_cast<unsigned long long>(after.group_arms - before.group_arms),
-              static_cast<unsigned long long>(after.group_members - before.group_members));
+  std::printf(
+      "{\"pattern\": \"%s\", \"rate\": %.4f, \"groups\": %s, \"events\": %llu, \"calls\": %llu, \"group_arms\": %llu, "
+      "\"group_members\": %llu}\n",
+      pattern.name.c_str(), pattern.rate, hot_groups ? "true" : "false",
+      static_cast<unsigned long long>(after.events - before.events),
+      static_cast<unsigned long long>(after.kernel_calls() - before.kernel_calls()),
+      static_cast<unsigned long long>(after.group_arms - before.group_arms),
+      static_cast<unsigned long long>(after.group_members - before.group_members));
 }
 
 }  // namespace

@@ -29,7 +29,8 @@ void round_trip(const Address& address, bool is_path) {
   const auto again = Address::from_native(address.native());
   require(again.has_value() && *again == address, "its own bytes are another address");
   const std::string text = address.text();
-  // A Unix socket may have no name, or one that is no path (Linux: it begins with a zero byte): parse takes paths alone.
+  // A Unix socket may have no name, or one that is no path (Linux: it begins with a zero byte): parse takes paths
+  // alone.
   if (address.family() == Address::Family::unix_path && !is_path) return;
   const auto parsed = Address::parse(text);
   require(parsed.has_value(), "its own text is none");

@@ -8,6 +8,7 @@
 #include <array>
 #include <chrono>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -154,6 +155,31 @@ TEST_CASE("a live socket added twice is refused, though a group's poll for the o
         std::errc::file_exists);
   REQUIRE(f.net.send(pairs[0].second, 1));
   CHECK(f.wait(0ms) + f.wait(0ms) >= 2);
+}
+
+// Those for whom the room did not last keep their turn.
+TEST_CASE("who was in a group that was refused is not passed over by those behind it") {
+  for (const bool closes_suspect : {false, true}) {
+    CAPTURE(closes_suspect);
+    Fixture f;
+    std::vector<Registration> registrations;
+    std::vector<SocketNumber> sockets;
+    for (int i = 0; i < 40; i++) {
+      const auto [a, b] = f.net.tcp_pair();
+      registrations.push_back(f.add(a));
+      REQUIRE(f.net.send(b, 1));
+      sockets.push_back(a);
+    }
+    for (int round = 0; round < 4; round++) CHECK(f.wait(0ms) == 40);
+    REQUIRE(f.poller->stats().group_arms > 0);
+    if (!closes_suspect) CHECK(f.wait(0ms, 20) == 20);  // of the others it is forgotten that they were told
+    REQUIRE(f.net.close(sockets[25]));
+    std::set<Token> told;
+    for (int waits = 0; waits < 13; waits++) {
+      for (std::size_t i = f.wait(0ms, 3); i > 0; i--) told.insert(f.room[i - 1].token());
+    }
+    CHECK(told.size() == 39);
+  }
 }
 
 // What the probe for inline completions asked must be given back before its memory is freed.

@@ -68,13 +68,14 @@ void AfdBackend::group_refused(Group& group, NTSTATUS status, Room& room) {
   const auto is_suspect = [](const Group::Member& member) { return member.slot->has_told; };
   const bool has_suspects = (status == STATUS_INVALID_HANDLE || status == STATUS_OBJECT_TYPE_MISMATCH) &&
                             std::ranges::any_of(group.members(), is_suspect);
-  for (const Group::Member& member : group.members()) {
+  for (Group::Member& member : group.members()) {
     member.slot->group = 0;
-    if (room.is_full() || (has_suspects && !is_suspect(member))) {
-      enqueue(*member.slot);
-    } else {
-      step(*member.slot, &room);
-    }
+    if (room.is_full() || (has_suspects && !is_suspect(member))) continue;
+    step(*std::exchange(member.slot, nullptr), &room);
+  }
+  // The others keep their turn.
+  for (const Group::Member& member : group.members() | std::views::reverse) {
+    if (member.slot != nullptr) enqueue_first(*member.slot);
   }
 }
 

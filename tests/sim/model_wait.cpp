@@ -157,6 +157,8 @@ void World::judge_event(const Wait& wait, const Event& event) {
     require(event.error() != std::error_code(), "a trouble without its reason");
   } else if (!reg.is_reused) {
     const Readiness could_be = heard(reg, reg.endpoint->history);
+    const bool is_whole = any(told, Readiness::readable) && any(told, Readiness::writable);
+    require(!any(told, Readiness::failed) || is_whole, "a failure that is not readable and writable");
     if ((told & could_be) != told) {
       fail("told of what never was, or nobody wants to hear: " + text_of(told) + "; it can be " + text_of(could_be));
     }

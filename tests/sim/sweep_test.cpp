@@ -10,6 +10,8 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "kernel/sim_world.hpp"
 #include "sim/sweep_play.hpp"
@@ -117,6 +119,33 @@ void sweep_all_allocations() {
 TEST_CASE("sweep: every kernel call fails once, simulated Windows") { sweep_all<conformance::SimWindows>(); }
 TEST_CASE("sweep: every kernel call fails once, simulated Wine") { sweep_all<conformance::SimWine>(); }
 TEST_CASE("sweep: every allocation fails once") { sweep_all_allocations<conformance::SimWindows>(); }
+
+// Rule 2: a slot that was given out for nothing would never come back.
+TEST_CASE("sweep: an add that fails for want of memory keeps no slot") {
+  if (!sim::FailingNew::is_possible()) return;
+  sim::SimKernel kernel;
+  reactor::Poller poller(*reactor::afd::AfdBackend::create(kernel, {}));
+  const auto add = [&](std::uint64_t nth) {
+    const auto socket = static_cast<reactor::NativeSocket>(kernel.net().tcp());
+    sim::FailingNew::set(nth);
+    const sim::FailsHere here;
+    auto added = poller.add(socket, reactor::Token{}, reactor::Interest::readable);
+    sim::FailingNew::set(0);
+    return added;
+  };
+  // As many as share a helper handle: the next one needs another, and memory for it.
+  std::vector<reactor::Registration> registrations;
+  for (std::uint32_t i = 0; i < reactor::afd::Arming::sockets_per_helper; i++)
+    registrations.push_back(std::move(*add(0)));
+  for (std::uint64_t nth = 1; nth <= 2; nth++) {
+    for (std::uint32_t i = 0; i < 2 * reactor::afd::Arena::slots_per_block; i++) {
+      const auto added = add(nth);
+      REQUIRE_FALSE(added.has_value());
+      CHECK(added.error() == std::errc::not_enough_memory);
+    }
+    CHECK(poller.stats().arena_blocks == 1);
+  }
+}
 
 #ifdef _WIN32
 TEST_CASE("sweep: every kernel call fails once, the kernel of this system") {

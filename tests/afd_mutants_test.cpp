@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+//
+// What no other test noticed when scripts/mutate.py broke it.
+#include <doctest/doctest.h>
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <reactor/afd/afd_backend.hpp>
+#include <reactor/afd/arena.hpp>
+#include <reactor/afd/arming.hpp>
+
+#include "afd_fixture.hpp"
+#include "sim/sim_kernel.hpp"
+
+using namespace afd_fixture;
+
+namespace {
+
+NativeSocket hot(int i) { return NativeSocket{1000} + 4 * i; }
+
+// So many that have fired again and again, out in one poll.
+struct Group : Fixture {
+  std::vector<Registration> members;
+
+  explicit Group(int count) {
+    for (int i = 0; i < count; i++) {
+      members.push_back(add(hot(i)));
+      kernel.ready[base(hot(i))] = AFD_POLL_RECEIVE;
+    }
+    for (int round = 0; round < 4; round++) CHECK(wait().size() == static_cast<std::size_t>(count));
+    kernel.ready.clear();
+    CHECK(wait().empty());
+    REQUIRE(kernel.pending.size() == 1);
+    REQUIRE(kernel.pending[0].asked.size() == static_cast<std::size_t>(count));
+  }
+};
+
+}  // namespace
+
+TEST_CASE("group, rule 8: when its poll fails, each is armed alone, with its own trouble") {
+  Group f(3);
+  f.kernel.complete(base(hot(0)), 0, STATUS_INSUFFICIENT_RESOURCES);
+  CHECK(f.wait().empty());
+  CHECK(f.kernel.pending.size() == 3);
+}
+
+TEST_CASE("group: when it has been cancelled for one of its members, nobody cancels it again") {
+  sim::SimKernel kernel;
+  Poller poller(*afd::AfdBackend::create(kernel, {}));
+  std::array<Event, 16> room;
+  std::vector<Registration> members;
+  std::vector<SocketNumber> sockets;
+  for (int i = 0; i < 4; i++) {
+    const auto [socket, other] = kernel.net().tcp_pair();
+    auto added = poller.add(static_cast<NativeSocket>(socket), Token{}, Interest::readable);
+    REQUIRE(added.has_value());
+    members.push_back(std::move(*added));
+    sockets.push_back(socket);
+    REQUIRE(kernel.net().send(other, 1));
+  }
+  for (int round = 0; round < 4; round++) REQUIRE(poller.wait(room, 0ns)->size() == 4);
+  for (const SocketNumber socket : sockets) REQUIRE(kernel.net().recv(socket, 1));
+  REQUIRE(poller.wait(room, 0ns)->empty());
+  REQUIRE(kernel.pending_polls() == 1);
+  kernel.set_delays({}, {}, {1ms, 1ms});  // the packet of the cancelled poll takes a while
+  for (Registration& member : members) {
+    REQUIRE(member.modify(Interest::readable | Interest::priority));
+    REQUIRE(poller.wait(room, 0ns)->empty());
+  }
+  CHECK(poller.stats().cancel_calls == 1);
+}
+
+TEST_CASE("group, rule 3: a packet for a member alone, or for a group that is not out, is nobody's") {
+  Group f(3);
+  const auto post = [&](afd::PacketKey key, void* context) {
+    REQUIRE(f.kernel.post(*f.kernel.open.begin(), std::to_underlying(key), context) == STATUS_SUCCESS);
+  };
+  void* const group = f.kernel.pending[0].context;
+  // One that is polled alone shows where the slots are.
+  auto alone = f.add(a);
+  CHECK(f.wait().empty());
+  const auto* request = f.kernel.pending_on(base(a));
+  REQUIRE(request != nullptr);
+  auto* const first = static_cast<afd::Slot*>(request->context) - 3;
+  REQUIRE(first->socket == static_cast<SocketNumber>(hot(0)));
+  REQUIRE(first->group != 0);
+  post(afd::PacketKey::poll, first);
+  CHECK(f.wait().empty());
+  CHECK(f.poller->stats().unknown_packets == 1);
+  f.members.clear();
+  f.kernel.complete(base(hot(1)), AFD_POLL_RECEIVE);
+  CHECK(f.wait().empty());
+  post(afd::PacketKey::group, group);
+  CHECK(f.wait().empty());
+  CHECK(f.poller->stats().unknown_packets == 2);
+}
+
+TEST_CASE("arena: what was freed in a full block is used again") {
+  afd::Arena arena;
+  std::vector<afd::Slot*> slots;
+  for (std::uint32_t i = 0; i < afd::Arena::slots_per_block; i++) slots.push_back(&arena.allocate());
+  for (int i = 0; i < 10; i++) {
+    arena.free(*slots[5]);
+    slots[5] = &arena.allocate();
+    CHECK(arena.blocks() == 1);
+  }
+}
+
+TEST_CASE("helper handles that serve nobody are closed, but for one") {
+  Fixture f;
+  std::vector<Registration> registrations;
+  for (int i = 0; i < 200; i++) registrations.push_back(f.add(hot(i)));
+  const auto most = f.poller->stats().helper_handles;
+  CHECK(most == (200 + afd::Arming::sockets_per_helper - 1) / afd::Arming::sockets_per_helper);
+  registrations.clear();
+  CHECK(f.poller->stats().helper_handles == 1);
+}
+
+TEST_CASE("an add that fails for want of a helper handle keeps no slot") {
+  sim::SimKernel kernel(sim::Options{.faults = {.helper_refused = 1000}});
+  Poller poller(*afd::AfdBackend::create(kernel, {}));
+  for (std::uint32_t i = 0; i < 4 * afd::Arena::slots_per_block; i++) {
+    const auto socket = static_cast<NativeSocket>(kernel.net().tcp());
+    CHECK_FALSE(poller.add(socket, Token{1}, Interest::readable).has_value());
+  }
+  CHECK(poller.stats().arena_blocks <= 1);
+}
+
+TEST_CASE("rule 2: the end cancels again what a cancel has not found") {
+  sim::SimKernel kernel;
+  {
+    Poller poller(*afd::AfdBackend::create(kernel, {}));
+    std::array<Event, 4> room;
+    const auto [socket, other] = kernel.net().tcp_pair();
+    const auto registration = poller.add(static_cast<NativeSocket>(socket), Token{1}, Interest::readable);
+    REQUIRE(registration.has_value());
+    REQUIRE(poller.wait(room, 0ns).has_value());
+    REQUIRE(kernel.pending_polls() == 1);
+    kernel.nth_fault().set(1, STATUS_NOT_FOUND);  // the next call: the end's
+  }
+  CHECK(kernel.nth_fault().has_struck());
+  CHECK(kernel.held_requests() == 0);
+  CHECK(kernel.violations() == std::vector<std::string>{});
+}

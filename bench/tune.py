@@ -2,17 +2,19 @@
 # SPDX-License-Identifier: MIT
 """Measures what decides the constants of reactor/afd/group_policy.hpp, and draws it.
 
-usage: bench/tune.py [--costs FILE]
+usage: bench/tune.py [--costs FILE] [--doc]
 
 First what one AFD_POLL costs by how many sockets it lists (bench/tune/poll_cost.cpp, under Wine), or from a file of an
 earlier run. Then, for each value of a constant, what the policy costs by how often sockets fire
 (bench/tune/policy_cost.cpp, over a kernel that only counts), where an entry costs what the first measurement says.
-Writes build/bench/tune.json and, with matplotlib, build/bench/tune-*.svg and .png.
+Writes build/bench/tune.json and, with matplotlib, build/bench/tune-*.svg and .png; with --doc, also what
+docs/performance.md has between its `tune` markers, and its charts.
 """
 import argparse
 import json
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -47,7 +49,7 @@ def poll_costs():
 
 def entries_per_call(costs):
     """How many more sockets in a poll cost as much as a poll: from those where none or one was ready, at 64 listed."""
-    at = {(c["listed"], c["ready"]): c["us"] for c in costs}
+    at = {(c["listed"], c["ready"]): c["us"] for c in costs if "listed" in c}
     slopes = [(at[64, ready] - at[1, ready]) / 63 for ready in (0, 1)]
     return (at[1, 0] + at[1, 1]) / 2 / max(sum(slopes) / 2, 1e-3)
 
@@ -96,6 +98,7 @@ def draw(sweeps, costs, per_call):
         axes[0].legend(fontsize="small")
         save(figure, f"tune-{constant}")
     figure, axis = pyplot.subplots(figsize=(5, 4))
+    costs = [c for c in costs if "listed" in c]
     listed = sorted({c["listed"] for c in costs})
     for name, ready in (("none ready", lambda n: 0), ("one ready", lambda n: 1), ("all ready", lambda n: n)):
         at = {c["listed"]: c["us"] for c in costs if c["ready"] == ready(c["listed"])}
@@ -111,9 +114,42 @@ def save(figure, name):
         figure.savefig(OUT / f"{name}.{kind}")
 
 
+def sweep_rows(values, per_call):
+    for value, points in values.items():
+        pairs = {}
+        for p in points:
+            pairs.setdefault((p["pattern"], p["rate"]), {})[p["groups"]] = cost(p, per_call)
+        ratios = [pair[True] / pair[False] for pair in pairs.values()]
+        yield value, sum(ratios) / len(ratios), max(ratios)
+
+
+def write_doc(costs, per_call, sweeps):
+    page = ROOT / "docs/performance.md"
+    folder = page.parent / "performance"
+    folder.mkdir(exist_ok=True)
+    drawn = sorted(OUT.glob("tune-*.svg"))
+    for picture in drawn:
+        shutil.copy(picture, folder)
+    lines = [f"One AFD_POLL costs as much as {per_call:.0f} more sockets in one, under Wine. "
+             "Made by `bench/tune.py --doc`.", "", "| constant | value | mean cost of an event | worst |", "| --- | ---: | ---: | ---: |"]
+    lines += [f"| {constant} | {value} | {mean:.3f} | {worst:.3f} |"
+              for constant, values in sweeps.items() for value, mean, worst in sweep_rows(values, per_call)]
+    lines += ["", *(f"![{picture.stem}](performance/{picture.name})" for picture in drawn)]
+    idle = ["| sockets that wait | in a request | a poll of another, us |", "| ---: | ---: | ---: |"]
+    idle += [f"| {c['waiting']:,} | {c['in_a_request'] or '-'} | {c['us']:.1f} |" for c in costs if "waiting" in c]
+    text = page.read_text(encoding="utf-8")
+    for name, part in (("policy", lines), ("idle", idle)):
+        text, count = re.subn(rf"(<!-- tune {name} -->\n).*?(<!-- end -->)",
+                              lambda m, p=part: m[1] + "\n".join(p) + "\n" + m[2], text, flags=re.DOTALL)
+        if count != 1:
+            sys.exit(f"FAIL tune: {page.name} has {count} places for '{name}', expected 1")
+    page.write_text(text, encoding="utf-8")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--costs", help="the lines that bench/tune/poll_cost.cpp printed in an earlier run")
+    parser.add_argument("--doc", action="store_true", help="write it into docs/performance.md")
     arguments = parser.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
     costs = lines(pathlib.Path(arguments.costs).read_text(encoding="utf-8")) if arguments.costs else poll_costs()
@@ -123,15 +159,13 @@ def main():
     sweeps = {constant: {value: policy_cost(constant, value) for value in values} for constant, values in SWEEPS.items()}
     for constant, values in sweeps.items():
         print(f"\n{constant:<12} {'mean cost':>10} {'worst':>7}   against groups off, over all patterns and rates")
-        for value, points in values.items():
-            pairs = {}
-            for p in points:
-                pairs.setdefault((p["pattern"], p["rate"]), {})[p["groups"]] = cost(p, per_call)
-            ratios = [pair[True] / pair[False] for pair in pairs.values()]
-            print(f"{value:<12} {sum(ratios) / len(ratios):>10.3f} {max(ratios):>7.3f}")
+        for value, mean, worst in sweep_rows(values, per_call):
+            print(f"{value:<12} {mean:>10.3f} {worst:>7.3f}")
     (OUT / "tune.json").write_text(json.dumps({"poll_costs": costs, "entries_per_call": per_call, "sweeps": sweeps},
                                               indent=1) + "\n", encoding="utf-8")
     draw(sweeps, costs, per_call)
+    if arguments.doc:
+        write_doc(costs, per_call, sweeps)
 
 
 main()

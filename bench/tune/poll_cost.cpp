@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// What one AFD_POLL costs, by how many sockets it lists and how many of them are ready. Prints a line of JSON for each.
+// What one AFD_POLL costs, by how many sockets it lists and how many of them are ready, and by how much is pending
+// beside it. Prints a line of JSON for each.
 // Windows only: it asks the real kernel. Answered in the call, so nothing waits.
 #include <algorithm>
 #include <array>
@@ -59,6 +60,36 @@ double measure(Kernel& kernel, HANDLE helper, Request& request, const std::vecto
   return runs[runs.size() / 2];
 }
 
+// What a poll of one ready socket costs beside so many that wait, so many of them in a request.
+void measure_beside(Kernel& kernel, HANDLE port, HANDLE ready, const std::vector<HANDLE>& waiting, std::size_t each) {
+  std::vector<std::unique_ptr<Request>> requests;
+  std::vector<HANDLE> helpers;
+  for (std::size_t first = 0; each > 0 && first < waiting.size(); first += each) {
+    if (requests.size() % 32 == 0) helpers.push_back(must(kernel.open_helper(port, 1), "a helper handle"));
+    auto request = std::make_unique<Request>();
+    const std::size_t count = std::min(each, waiting.size() - first);
+    request->poll = {poll_never_times_out, static_cast<ULONG>(count), 0};
+    for (std::size_t k = 0; k < count; k++) request->entries[k] = {waiting[first + k], AFD_POLL_RECEIVE, 0};
+    const auto size = static_cast<ULONG>(sizeof request->poll + count * sizeof request->entries[0]);
+    const NTSTATUS status = kernel.poll(helpers.back(), request->iosb, request->poll, size, request.get());
+    if (status != STATUS_PENDING) std::exit(1);
+    requests.push_back(std::move(request));
+  }
+  const HANDLE helper = must(kernel.open_helper(port, 1), "a helper handle");
+  if (!kernel.skip_packet_on_success(helper)) std::exit(1);
+  Request request;
+  const double us = measure(kernel, helper, request, {ready}, 1);
+  std::printf("{\"waiting\": %zu, \"in_a_request\": %zu, \"us\": %.2f}\n", each == 0 ? 0 : waiting.size(), each, us);
+  for (const HANDLE opened : helpers) kernel.cancel(opened, nullptr);
+  std::array<FILE_IO_COMPLETION_INFORMATION, 256> packets;
+  std::size_t back = 0;
+  for (ULONG removed = 0; back < requests.size(); back += removed) {
+    if (kernel.remove(port, packets, removed, std::chrono::seconds(10)) != STATUS_SUCCESS) std::exit(1);
+  }
+  for (const HANDLE opened : helpers) kernel.close(opened);
+  kernel.close(helper);
+}
+
 }  // namespace
 
 int main() {
@@ -85,4 +116,11 @@ int main() {
                   measure(kernel, helper.get(), *request, some, ready));
     }
   }
+  std::vector<UdpSocket> idle;
+  std::vector<HANDLE> waiting;
+  for (int i = 0; i < 4000; i++) {
+    idle.push_back(must(UdpSocket::bind(Address::loopback_ipv4()), "a socket"));
+    waiting.push_back(must(kernel.base_socket(idle.back().native()), "its base socket"));
+  }
+  for (const std::size_t each : {0u, 1u, 16u, 256u}) measure_beside(kernel, port.get(), sockets[0], waiting, each);
 }

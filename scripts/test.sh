@@ -11,9 +11,7 @@ parts=("$@")
 sources() { git ls-files --cached --others --exclude-standard '*.cpp' '*.hpp' '*.c' '*.h'; }
 
 # What is compiled for Windows alone. The consumer projects are compiled against an install tree, by their own tests.
-windows_sources='^(poc/.*|reactor/nt/sys.*|reactor/afd/system_backend|reactor/capi/.*|bench/servers/(nt_calls|select_server))\.cpp$'
-
-bench_sources='^bench/(common|load|servers|inside|micro)/.*\.cpp$'
+windows_sources='^(poc/.*|reactor/nt/sys.*|reactor/afd/system_backend|reactor/capi/.*)\.cpp$'
 
 # The part's own words go to its log; what it counted to $counted.
 run_format() {
@@ -28,15 +26,11 @@ run_lint() {
   scripts/check_readme.py
   cmake --preset linux
   cmake --preset wine
-  cmake --preset bench-linux
-  cmake --preset bench-wine
-  # The tests are left out of clang-tidy: its analyzer spends minutes on doctest's macros.
+  # The tests and the benchmark are left out of clang-tidy: its analyzer spends minutes on doctest's macros and on Asio.
   sources | grep -E '^(reactor|examples)/.*\.cpp$' | grep -vE "$windows_sources" |
     xargs -P "$(nproc)" -n 1 clang-tidy-19 --quiet -p build/linux
-  sources | grep -E "$bench_sources" | grep -vE "$windows_sources" |
-    xargs -P "$(nproc)" -n 1 clang-tidy-19 --quiet -p build/bench-linux
   sources | grep -E "$windows_sources" | xargs -P "$(nproc)" -n 1 scripts/tidy_windows.sh
-  counted="$(sources | grep -cE "^(reactor|examples|poc)/.*\.cpp$|$bench_sources") files"
+  counted="$(sources | grep -cE '^(reactor|examples|poc)/.*\.cpp$') files"
 }
 
 run_preset() {  # PRESET
@@ -60,7 +54,7 @@ run_mutations() {
 needs() {  # PART: what scripts/setup.sh installs for it
   case $1 in
     format) echo lint ;;
-    lint) echo lint linux wine bench ;;
+    lint) echo lint linux wine ;;
     mutations) echo clang ;;
     linux) echo linux ;;
     linux-clang-*) echo clang ;;

@@ -79,12 +79,13 @@ class HelperHandles {
   template <class Open>
   Result<HANDLE> open(Open&& open) {
     AcquireSRWLockExclusive(&lock_);
-    Result<HANDLE> opened = failure(std::errc::not_enough_memory);
+    Result<HANDLE> opened = nullptr;
     try {
       handles_.reserve(handles_.size() + 1);
       opened = open();
       if (opened) handles_.insert(std::ranges::upper_bound(handles_, *opened), *opened);
     } catch (const std::bad_alloc&) {
+      opened = failure(std::errc::not_enough_memory);
     }
     ReleaseSRWLockExclusive(&lock_);
     return opened;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs by package name what is missing for the parts named, and is quiet when nothing is.
-#   scripts/setup.sh [wine|linux|clang|lint|bench]...      (all of them when none is named)
+#   scripts/setup.sh [wine|linux|clang|coverage|lint|bench]...      (all of them when none is named)
 set -euo pipefail
 
 packages_for() {
@@ -8,6 +8,10 @@ packages_for() {
     wine) echo cmake ninja-build python3 g++-mingw-w64-x86-64-posix wine64 doctest-dev netcat-openbsd ;;
     linux) echo cmake ninja-build python3 g++ doctest-dev netcat-openbsd pkgconf ;;
     clang) echo cmake ninja-build python3 g++ clang-19 libclang-rt-19-dev doctest-dev netcat-openbsd pkgconf ;;
+    coverage)
+      packages_for clang
+      echo llvm-19
+      ;;
     bench)
       packages_for linux
       packages_for wine
@@ -15,14 +19,14 @@ packages_for() {
       ;;
     lint) echo python3 clang-format-19 clang-tidy-19 shellcheck ;;
     *)
-      echo "setup.sh: no part '$1': wine, linux, clang, lint or bench" >&2
+      echo "setup.sh: no part '$1': wine, linux, clang, coverage, lint or bench" >&2
       return 1
       ;;
   esac
 }
 
 parts=("$@")
-[ ${#parts[@]} -gt 0 ] || parts=(wine linux clang lint bench)
+[ ${#parts[@]} -gt 0 ] || parts=(wine linux clang coverage lint bench)
 missing=()
 for part in "${parts[@]}"; do
   packages=$(packages_for "$part")

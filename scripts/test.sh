@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Passes all tests: installs what is missing, checks format and lint, builds and tests each preset, ends with a table.
-#   scripts/test.sh [format|lint|linux|linux-clang-asan|linux-clang-tsan|wine|mutations]...   (all of them when none is named)
+#   scripts/test.sh [PART]...      (all of them when none is named; `all` below is the list)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-all=(format lint linux linux-clang-asan linux-clang-tsan wine mutations)
+all=(format lint linux linux-clang-asan linux-clang-tsan linux-clang-fuzz wine mutations)
 parts=("$@")
 [ ${#parts[@]} -gt 0 ] || parts=("${all[@]}")
 
@@ -51,11 +51,17 @@ run_mutations() {
   counted="$(grep -c '^caught' "$log") deliberate defects, each caught"
 }
 
+run_coverage() {
+  scripts/coverage.sh
+  counted=$(sed -n 's/^all  *//p' "$log" | tail -n 1 | tr -s ' ')
+}
+
 needs() {  # PART: what scripts/setup.sh installs for it
   case $1 in
     format) echo lint ;;
     lint) echo lint linux wine ;;
     mutations) echo clang ;;
+    coverage) echo coverage ;;
     linux) echo linux ;;
     linux-clang-*) echo clang ;;
     wine) echo wine ;;
@@ -91,6 +97,7 @@ for part in "${parts[@]}"; do
       format) run_format ;;
       lint) run_lint ;;
       mutations) run_mutations ;;
+      coverage) run_coverage ;;
       *) run_preset "$part" ;;
     esac >"$log" 2>&1
     printf '%s\n%s\n' "$counted" "$passed_tests" >"$counts"

@@ -134,11 +134,12 @@ TEST_CASE("an add that fails for want of a helper handle keeps no slot") {
 
 TEST_CASE("rule 2: the end cancels again what a cancel has not found") {
   sim::SimKernel kernel;
+  Result<Registration> registration = failure(std::errc::bad_file_descriptor);  // outlives the Poller
   {
     Poller poller(*afd::AfdBackend::create(kernel, {}));
     std::array<Event, 4> room;
     const auto [socket, other] = kernel.net().tcp_pair();
-    const auto registration = poller.add(static_cast<NativeSocket>(socket), Token{1}, Interest::readable);
+    registration = poller.add(static_cast<NativeSocket>(socket), Token{1}, Interest::readable);
     REQUIRE(registration.has_value());
     REQUIRE(poller.wait(room, 0ns).has_value());
     REQUIRE(kernel.pending_polls() == 1);

@@ -5,9 +5,11 @@
 // Each of the N is a process of its own, so that a crash, a sanitizer's report or a hang names its seed too. The first
 // failure is printed with as few steps as it takes, and how to replay it.
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -34,6 +36,7 @@ struct Arguments {
 /// What a worker tells its parent, in memory that both have.
 struct Shared {
   std::atomic<std::uint64_t> seed{0};
+  std::array<char, 400> broken{};  // the rule, if one was
   Totals totals{};
 };
 
@@ -51,12 +54,23 @@ bool parse(int argc, char** argv, Arguments& arguments) {
   return arguments.threads > 0 && arguments.threads <= 64 && arguments.count > 0;
 }
 
+// Time of its own, so that a machine that is busy with others fails no seed; and a long time by the clock, in case it
+// waits for itself.
+void limit_time() {
+  const itimerval own{{0, 0}, {seconds_per_seed, 0}};
+  ::setitimer(ITIMER_PROF, &own, nullptr);
+  ::alarm(20 * seconds_per_seed);
+}
+
 [[noreturn]] void work(const Arguments& arguments, unsigned number, Shared& shared) {
   const std::uint64_t end = arguments.from + arguments.count;
   for (std::uint64_t seed = arguments.from + number; seed < end; seed += arguments.threads) {
     shared.seed = seed;
-    ::alarm(seconds_per_seed);
-    if (run(make_program(seed), nullptr, &shared.totals)) ::_exit(1);
+    limit_time();
+    if (const auto broken = run(make_program(seed), nullptr, &shared.totals)) {
+      std::snprintf(shared.broken.data(), shared.broken.size(), "%s", broken->c_str());
+      ::_exit(1);
+    }
     if (seed % 50'000 == 0 && seed != arguments.from) {
       std::printf("at seed %llu\n", static_cast<unsigned long long>(seed));
       std::fflush(stdout);
@@ -65,9 +79,12 @@ bool parse(int argc, char** argv, Arguments& arguments) {
   ::_exit(0);
 }
 
-void print_failure(std::uint64_t seed) {
+void print_failure(const Shared& shared, int status) {
+  const std::uint64_t seed = shared.seed;
   const Program program = make_program(seed);
   const auto number = static_cast<unsigned long long>(seed);
+  const char* const how = WIFSIGNALED(status) ? ::strsignal(WTERMSIG(status)) : "a sanitizer's report";
+  std::printf("seed %llu: %s\n", number, shared.broken[0] != 0 ? shared.broken.data() : how);
   if (!fails(program, seconds_per_seed)) {
     std::printf("FAIL model check: seed %llu failed and passes when run again\n", number);
     return;
@@ -107,7 +124,7 @@ int main(int argc, char** argv) {
     ::waitpid(workers[i], &status, 0);
     totals += shared[i].totals;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) continue;
-    if (failed++ == 0) print_failure(shared[i].seed);
+    if (failed++ == 0) print_failure(shared[i], status);
   }
   const double s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   std::printf("%s model check: %llu seeds from %llu in %.1f s (%.0f a second): %s\n", failed == 0 ? "PASS" : "FAIL",

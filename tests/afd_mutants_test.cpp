@@ -149,3 +149,48 @@ TEST_CASE("rule 2: the end cancels again what a cancel has not found") {
   CHECK(kernel.held_requests() == 0);
   CHECK(kernel.violations() == std::vector<std::string>{});
 }
+
+// The kernel refuses for longer than anybody asks again: what was to be told is told by the next wait.
+TEST_CASE("an answer that could not be posted, and a wake, are not lost when the kernel recovers") {
+  sim::SimKernel kernel;
+  Poller poller(*afd::AfdBackend::create(kernel, {}));
+  std::array<Event, 4> room;
+  Result<Registration> registration = failure(std::errc::bad_file_descriptor);
+  kernel.set_when_asleep([&] {
+    if (registration) return false;
+    kernel.set_faults({.post_refused = 1000});
+    registration = poller.add(static_cast<NativeSocket>(kernel.net().udp()), Token{1}, Interest::writable);
+    poller.waker().wake();
+    return true;
+  });
+  auto told = poller.wait(room, 1ms);
+  REQUIRE(told.has_value());
+  CHECK(told->size() == 1);
+  kernel.set_when_asleep(nullptr);
+  kernel.set_faults({});
+  REQUIRE(registration->modify(Interest::none));
+  poller.waker().wake();
+  CHECK(poller.wait(room)->empty());
+  CHECK(poller.stats().wakes == 1);
+}
+
+// Two are asleep: whoever comes back first has to pass it on.
+TEST_CASE("retire ends the waits of all who are asleep") {
+  sim::SimKernel kernel;
+  const auto created = afd::AfdBackend::create(kernel, {});
+  REQUIRE(created.has_value());
+  auto& backend = dynamic_cast<afd::AfdBackend&>(**created);
+  CHECK(backend.port() != nullptr);
+  std::array<Event, 4> room;
+  int asleep = 0;
+  kernel.set_when_asleep([&] {
+    asleep++;
+    if (asleep == 1) CHECK(backend.wait(room, std::nullopt).error() == std::errc::bad_file_descriptor);
+    if (asleep == 2) backend.retire();
+    return asleep <= 2;
+  });
+  CHECK(backend.wait(room, std::nullopt).error() == std::errc::bad_file_descriptor);
+  CHECK(asleep == 2);
+  kernel.set_when_asleep(nullptr);
+  backend.close();
+}

@@ -146,6 +146,7 @@ TEST_CASE("NTSTATUS is a category of its own with an explicit mapping and a read
   CHECK(unknown.message() == "an NTSTATUS without a name here (0xC0ABCDEF)");
   CHECK(unknown != std::errc::io_error);
   CHECK(unknown.default_error_condition().category() == status_category());
+  CHECK(status_category().name() == std::string_view("nt"));
   CHECK_FALSE(make_error(STATUS_SUCCESS));
   CHECK(Event(Token{1}, Readiness::failed, static_cast<NTSTATUS>(0xC0000236)).error() == std::errc::connection_refused);
   CHECK_FALSE(Event(Token{1}, Readiness::failed).error());
@@ -162,6 +163,7 @@ TEST_CASE("a function that ntdll lacks is an error that names it") {
   REQUIRE_FALSE(some.has_value());
   CHECK(some.error() == std::errc::function_not_supported);
   CHECK(some.error().message() == "ntdll.dll does not export NtCancelIoFileEx");
+  CHECK(some.error().category().name() == std::string_view("ntdll"));
 }
 
 TEST_CASE("a handle closes once, through its kernel, and knows both ways to be none") {

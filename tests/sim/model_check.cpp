@@ -78,8 +78,9 @@ void World::checkpoint(std::size_t room_size) {
   }
   // Every other wait may be spent on those that only the port tells of, however few; and packets that tell of nothing
   // any more may come one at a time.
-  const std::size_t on_the_way = sim_.held_entries() + kernel_.posted_answers();
-  const std::size_t turns = 2 * ((waiting.size() + room_size - 1) / room_size) + on_the_way + 2;
+  const std::size_t on_the_way = sim_.held_entries() + sim_.queued_packets();
+  const std::size_t tellers = waiting.size() + closed_;  // who was closed may speak for another socket of its number
+  const std::size_t turns = 2 * ((tellers + room_size - 1) / room_size) + on_the_way + 2;
   const std::uint64_t begin = waits_;
   std::array<Event, 64> room;
   for (std::size_t turn = 0; turn < turns && !waiting.empty();) {

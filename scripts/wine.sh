@@ -6,7 +6,9 @@
 #   scripts/wine.sh --is-up                     exit 0 if it runs
 # REACTOR_WINEPREFIX names another prefix, with a wineserver of its own.
 # Every kernel call of a Windows program is a round trip to wineserver; on one core that is about 25 times cheaper than
-# across two, so both are pinned to the first core this process may use.
+# across two, so both are pinned to the first core this process may use. There, wineserver weighs less than the programs
+# it serves: with as much weight it pushes a program aside that has just asked it something, and then goes round and round
+# over a poll that it has answered and the program cannot fetch, for milliseconds (docs/performance.md).
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -27,13 +29,27 @@ core=$(taskset -cp $$ | sed 's/.*: //; s/[,-].*//')
 
 is_up() { "$server" -p0 -k0 2>/dev/null; }  # signal 0: is there a server for this prefix?
 
+# In the foreground of a session of its own, so that its weight can be set from outside: Linux may group processes by
+# session (autogroup), and then weighs the groups.
+start_server() {
+  # shellcheck disable=SC2016  # for the new session's shell
+  setsid bash -c '{ echo 19 >/proc/self/autogroup; } 2>/dev/null; exec nice -n 19 taskset -c "$1" "$2" -f -p' \
+    - "$core" "$server" </dev/null >"$prefix.log" 2>&1 9>&- &
+  for _ in {1..200}; do
+    ! is_up || return 0
+    sleep 0.05
+  done
+  echo "wine.sh: wineserver does not start: $(<"$prefix.log")" >&2
+  return 1
+}
+
 start() {
   mkdir -p "$prefix"
   exec 9>"$prefix.lock"
   flock 9
   if ! is_up; then
     # From /dev/null to /dev/null: what it starts stays, and must not hold on to a test runner's pipes.
-    taskset -c "$core" "$server" -p </dev/null >"$prefix.log" 2>&1 9>&-
+    start_server
     taskset -c "$core" "$wine" wineboot -i </dev/null >>"$prefix.log" 2>&1 9>&-
     taskset -c "$core" "$wine" reg add 'HKEY_CURRENT_USER\Software\Wine' /v Version /d win10 /f \
       </dev/null >>"$prefix.log" 2>&1 9>&-

@@ -13,6 +13,10 @@ OUT = ROOT / "build/bench"
 # A wineserver of our own, which nobody else keeps busy.
 WINE_PREFIX = OUT / "wineprefix"
 os.environ["REACTOR_WINEPREFIX"] = str(WINE_PREFIX)
+# On their one core wineserver weighs less than the programs it serves. With as much weight it pushes a program aside that
+# has just asked it something, and then goes round and round over a poll that it has answered and the program could not
+# fetch yet, until its time slice is over: milliseconds, at each message in twenty (docs/performance.md).
+os.environ["REACTOR_WINESERVER_NICE"] = "19"
 PATIENCE_S = 60
 
 
@@ -71,6 +75,15 @@ def wineserver_pid():
     raise Problem("no wineserver runs for this prefix")
 
 
+def weighs_less(pid, other):
+    """Whether the scheduler gives it less: by its nice value, and by its group's where processes are grouped by session."""
+    def weights(process):
+        group = pathlib.Path(f"/proc/{process}/autogroup")
+        own = os.getpriority(os.PRIO_PROCESS, process)
+        return own, int(group.read_text(encoding="ascii").split()[-1]) if group.exists() else own
+    return all(a > b for a, b in zip(weights(pid), weights(other)))
+
+
 class Server:
     """One bench_server. Use as a context: it is told to exit at the end."""
 
@@ -92,6 +105,9 @@ class Server:
             # A wineserver on another core changes every figure two- to threefold.
             if os.sched_getaffinity(pid) != {cores()[0]}:
                 raise Problem(f"process {pid} is not bound to core {cores()[0]}: stop it and start again")
+        if system == "wine" and not weighs_less(self.pids[1], self.process.pid):
+            raise Problem("wineserver weighs as much as the program it serves, so it would be measured spinning: stop it "
+                          "and start it by scripts/wine.sh")
 
     def __enter__(self):
         return self

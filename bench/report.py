@@ -66,6 +66,16 @@ def scenario_rows(scenario, table):
         yield (label_of(name, figures["kind"]), *(cell(figures, figure, form) for _, figure, form in columns))
 
 
+def calls_rows(table):
+    """Which kernel calls they were, for each server that was counted."""
+    yield "server", "kernel calls by kind, each per message (register: per registration)"
+    for name, figures in table.items():
+        if by_name := figures.get("calls_by_name"):
+            often_first = sorted(by_name.items(), key=lambda item: -item[1])
+            yield (label_of(name, figures["kind"]), ", ".join(f"{call.removeprefix('NtDeviceIoControlFile ')} {count:.3f}"
+                                                              for call, count in often_first if count >= 0.0005))
+
+
 def label_of(name, kind):
     return KINDS[kind] + (", none idle" if name.endswith("-none-idle") else "")
 
@@ -82,17 +92,22 @@ def place(system):
 
 def scenario_text(scenario, system, runs):
     table = summary.summarise(runs, scenario.name, system)
-    return f"{scenario.name} {place(system)}: {scenario.title}\n" + aligned(list(scenario_rows(scenario, table)))
+    lines = [f"{scenario.name} {place(system)}: {scenario.title}", aligned(list(scenario_rows(scenario, table)))]
+    lines += [f"  {server}: {calls}" for server, calls in list(calls_rows(table))[1:]]
+    return "\n".join(lines)
+
+
+TARGET_COLUMNS = ("target", "bound", "median", "between", "met")
 
 
 def target_rows(results):
     for row in summary.targets(results):
-        met = "not measured" if row["met"] is None else "yes" if row["met"] else "NO"
-        yield row["what"], f"<= {row['bound']:.2f}", number(row["measured"], ".3f"), met
+        between = "-" if row["interval"] is None else "{:.3f} to {:.3f}".format(*row["interval"])
+        yield (row["what"], f"<= {row['bound']:.2f}", number(row["measured"], ".3f"), between, row["met"] or "not measured")
 
 
 def targets_text(results):
-    return "Targets\n" + aligned([("target", "bound", "measured", "met"), *target_rows(results)])
+    return "Targets\n" + aligned([TARGET_COLUMNS, *target_rows(results)])
 
 
 def present(results):
@@ -109,17 +124,19 @@ def markdown(rows):
 
 def doc_parts(results, drawn):
     """What stands between the markers of the page, by their names."""
-    tables = []
+    tables, calls = [], []
     for scenario, system in present(results):
         table = summary.summarise(results["runs"], scenario.name, system)
         tables.append(f"**{scenario.name}, {place(system)}**: {scenario.title}\n\n" +
                       markdown(list(scenario_rows(scenario, table))))
+        calls.append(f"**{scenario.name}, {place(system)}**\n\n" + markdown(list(calls_rows(table))))
     return {
         "machine": f"Made by `{results['command'].strip()}` (medians of {results['repeat']} runs of {results['window_ms']} ms) "
                    f"on: {machine_text(results['machine'])}.",
-        "targets": markdown([("target", "bound", "measured", "met"), *target_rows(results)]),
+        "targets": markdown([TARGET_COLUMNS, *target_rows(results)]),
         "charts": "\n\n".join(f"![{name}](performance/{name}.svg)" for name in drawn),
         "tables": "\n\n".join(tables),
+        "calls": "\n\n".join(calls),
     }
 
 

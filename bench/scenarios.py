@@ -109,8 +109,10 @@ SCENARIOS = [
               load={"connections": 64, "active": 4}, server=("--toggles-other",), smoke=True),
     adversary("close", "64 busy connections, each closed and made anew after 8 messages",
               load={"connections": 64, "messages-per-connection": 8}, smoke=True),
-    adversary("one-at-a-time", "256 connections of which one fires at a time",
-              load={"connections": 256, "in-flight": 1}, smoke=True),
+    adversary("close-unremoved", "the same, and the server closes without removing",
+              load={"connections": 64, "messages-per-connection": 8}, server=("--leaves-closed",), smoke=True),
+    adversary("one-at-a-time", "256 connections that fire three times together, then one at a time, again and again",
+              load={"connections": 256, "in-flight": 1, "burst": 3}, smoke=True),
     adversary("wake-storm", "64 busy connections, and a wake before every wait", server=("--wakes",), smoke=True),
     adversary("room-1", "64 busy connections, room for one event in a wait", server=("--room", "1"), smoke=True),
     Scenario("register", "idle sockets registered, armed, and taken out again (10,000; in the quick form under Wine 2,000)", inside=("register",),
@@ -118,6 +120,9 @@ SCENARIOS = [
     Scenario("wake", "two loops on one core wake each other in turn: from a wake to the end of the wait", inside=("wake",), wine=("ours", "asio"),
              linux=("ours", "epoll", "uv", "asio"), smoke=True),
 ]
+
+
+ADVERSARIES = [s.name for s in SCENARIOS if s.title.startswith("Adversary")]
 
 
 def by_name(name):

@@ -4,11 +4,9 @@
 #   scripts/wine.sh --start                     boot it now and keep it warm
 #   scripts/wine.sh --stop                      shut it down
 #   scripts/wine.sh --is-up                     exit 0 if it runs
-# REACTOR_WINEPREFIX names another prefix, with a wineserver of its own.
+# REACTOR_WINEPREFIX names another prefix, with a wineserver of its own; REACTOR_WINESERVER_NICE gives that less weight.
 # Every kernel call of a Windows program is a round trip to wineserver; on one core that is about 25 times cheaper than
-# across two, so both are pinned to the first core this process may use. There, wineserver weighs less than the programs
-# it serves: with as much weight it pushes a program aside that has just asked it something, and then goes round and round
-# over a poll that it has answered and the program cannot fetch, for milliseconds (docs/performance.md).
+# across two, so both are pinned to the first core this process may use.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -33,8 +31,8 @@ is_up() { "$server" -p0 -k0 2>/dev/null; }  # signal 0: is there a server for th
 # session (autogroup), and then weighs the groups.
 start_server() {
   # shellcheck disable=SC2016  # for the new session's shell
-  setsid bash -c '{ echo 19 >/proc/self/autogroup; } 2>/dev/null; exec nice -n 19 taskset -c "$1" "$2" -f -p' \
-    - "$core" "$server" </dev/null >"$prefix.log" 2>&1 9>&- &
+  setsid bash -c '{ echo "$1" >/proc/self/autogroup; } 2>/dev/null; exec nice -n "$1" taskset -c "$2" "$3" -f -p' \
+    - "${REACTOR_WINESERVER_NICE:-0}" "$core" "$server" </dev/null >"$prefix.log" 2>&1 9>&- &
   for _ in {1..200}; do
     ! is_up || return 0
     sleep 0.05

@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <span>
 #include <utility>
 
 #include "../common/arguments.hpp"
@@ -109,6 +110,28 @@ void Load::start_due() {
   }
 }
 
+// As many as may be in flight, on one connection after the other. With bursts, once round, and then each has some to
+// itself, all at once; the turns go on when those are answered.
+void Load::take_turns() {
+  const std::uint64_t time_ns = now_ns();
+  while (under_way_ < options_.in_flight) {
+    if (options_.burst > 0 && until_burst_ == 0) {
+      until_burst_ = options_.active;
+      for (Connection& connection : std::span(connections_).first(options_.active)) {
+        connection.burst_left = options_.burst - 1;
+        start_message(connection, time_ns);
+        flush(connection);
+      }
+      return;
+    }
+    if (until_burst_ > 0) until_burst_--;
+    Connection& next = connections_[next_turn_];
+    next_turn_ = (next_turn_ + 1) % options_.active;
+    start_message(next, time_ns);
+    flush(next);
+  }
+}
+
 void Load::flush(Connection& connection) {
   while (connection.sent_bytes < connection.queued_bytes) {
     const auto bytes =
@@ -172,11 +195,11 @@ void Load::on_answer(Connection& connection, std::uint64_t time_ns) {
   } else if (is_churn() && connection.messages >= options_.messages_per_connection) {
     close_connection(connection);
     open(connection);
+  } else if (connection.burst_left > 0) {
+    connection.burst_left--;
+    start_message(connection, time_ns);
   } else if (options_.in_flight > 0) {
-    Connection& next = connections_[next_turn_];
-    next_turn_ = (next_turn_ + 1) % options_.active;
-    start_message(next, time_ns);
-    if (&next != &connection) flush(next);
+    take_turns();
   } else {
     start_message(connection, time_ns);
   }

@@ -54,14 +54,13 @@ std::string Load::run() {
   const std::uint64_t start_ns = now_ns();
   last_answer_ns_ = last_show_ns_ = due_ns_ = start_ns;
   due_exact_ns_ = static_cast<double>(start_ns);
-  if (!is_open_loop()) {
-    const std::size_t starters = options_.in_flight == 0 ? options_.active : options_.in_flight;
-    for (std::size_t i = 0; i < starters; i++) {
-      Connection& connection = connections_[i];
+  if (options_.in_flight > 0) {
+    take_turns();
+  } else if (!is_open_loop()) {
+    for (Connection& connection : std::span(connections_).first(options_.active)) {
       for (std::size_t k = 0; k < options_.depth; k++) start_message(connection, start_ns);
       flush(connection);
     }
-    next_turn_ = starters == options_.active ? 0 : starters;
   }
   until(start_ns + (options_.warm_ms * 1'000'000));
   const Reading begin = take_reading(control_, options_.pids, options_.core);

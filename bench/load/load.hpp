@@ -20,6 +20,7 @@ struct LoadOptions {
   std::size_t size_bytes = 64;                // of a message
   std::size_t depth = 1;                      // messages under way on a connection
   std::size_t in_flight = 0;                  // messages under way in all; 0: no limit but the depth
+  std::size_t burst = 0;                      // with in_flight: now and then so many on each, all connections at once
   std::uint64_t rate = 0;                     // messages a second in all (open loop); 0: the next follows the last
   std::uint64_t messages_per_connection = 0;  // then it is closed and made anew; 0: never
   int receive_buffer_bytes = 0;               // 0: the system's own
@@ -41,6 +42,7 @@ struct Connection {
   std::deque<std::uint64_t> late;       // open loop: due, but the depth is reached
   std::uint64_t connect_began_ns = 0;   // the first message of a connection made anew counts from here
   std::uint64_t messages = 0;           // answered since it was made
+  std::size_t burst_left = 0;           // to be sent in the burst that goes on
   std::uint64_t answered_in_window = 0;
 };
 
@@ -69,6 +71,7 @@ class Load {
 
   void start_message(Connection& connection, std::uint64_t meant_ns);
   void start_due();
+  void take_turns();
   void flush(Connection& connection);
   void on_event(Connection& connection, std::uint32_t events);
   void on_connected(Connection& connection);
@@ -94,9 +97,10 @@ class Load {
   std::uint64_t last_id_ = 0;
   std::uint64_t server_open_before_ = 0;
   std::size_t still_connecting_ = 0;
-  std::size_t under_way_ = 0;  // messages, in all
-  std::size_t next_turn_ = 0;  // whose message is next, where in_flight or rate decides
-  std::uint64_t due_ns_ = 0;   // open loop: when the next message is meant to be sent
+  std::size_t under_way_ = 0;    // messages, in all
+  std::size_t next_turn_ = 0;    // whose message is next, where in_flight or rate decides
+  std::size_t until_burst_ = 0;  // so many messages
+  std::uint64_t due_ns_ = 0;     // open loop: when the next message is meant to be sent
   double due_exact_ns_ = 0;
   std::uint64_t made_ = 0;      // connections made since the start
   std::uint64_t messages_ = 0;  // answered in the window

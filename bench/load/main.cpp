@@ -21,6 +21,7 @@ int main(int argc, char** argv) {
   options.size_bytes = arguments.number("--size", 64, 1, 1 << 20);
   options.depth = arguments.number("--depth", 1, 1, 1024);
   options.in_flight = arguments.number("--in-flight", 0, 0, options.active);
+  options.burst = arguments.number("--burst", 0, 0, 1'000'000);
   options.rate = arguments.number("--rate", 0, 0, 10'000'000);
   options.messages_per_connection = arguments.number("--messages-per-connection", 0, 0, 1'000'000);
   options.receive_buffer_bytes = static_cast<int>(arguments.number("--receive-buffer", 0, 0, 1 << 24));
@@ -36,6 +37,7 @@ int main(int argc, char** argv) {
     bench::fail("--messages-per-connection goes with depth 1, closed loop, and no limit in flight");
   }
   if (options.in_flight > 0 && options.rate > 0) bench::fail("--in-flight and --rate do not go together");
+  if (options.burst > 0 && options.in_flight == 0) bench::fail("--burst goes with --in-flight");
 
   bench::allow_many_files();
   rlimit files{};

@@ -52,6 +52,7 @@ int main(int argc, char** argv) {
   settings.send_buffer_bytes = static_cast<int>(arguments.number("--send-buffer", 0, 0, 1 << 24));
   settings.toggles = arguments.flag("--toggles");
   settings.toggles_other = arguments.flag("--toggles-other");
+  settings.leaves_closed = arguments.flag("--leaves-closed");
   settings.wakes = arguments.flag("--wakes");
   settings.counts_calls = arguments.flag("--count-calls");
   arguments.finish();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <reactor/poller.hpp>
 
+#include <deque>
 #include <memory>
 
 #include "make_poller.hpp"
@@ -61,7 +62,16 @@ void serve_poller(Service& service) {
     member->registration = value_or_fail(poller.add(member->echo.stream().native(), token, Interest::readable), "add");
     static_cast<void>(member.release());  // the token is what keeps it
   };
-  Member* victim = nullptr;  // whose interest others change
+  Member* victim = nullptr;                // whose interest others change
+  std::deque<reactor::Registration> left;  // registrations of closed sockets: they have to end by themselves
+  const auto leave = [&](Member* member) {
+    if (service.settings().leaves_closed) {
+      left.push_back(std::move(member->registration));
+      if (left.size() > 64) left.pop_front();
+    }
+    delete member;
+    service.counters().closed.add(1);
+  };
   std::vector<Event> room(service.settings().room);
   while (true) {
     if (service.settings().wakes) waker.wake();
@@ -78,8 +88,7 @@ void serve_poller(Service& service) {
       }
       if (step(*member, event, service.counters())) continue;
       if (victim == member) victim = nullptr;
-      delete member;
-      service.counters().closed.add(1);
+      leave(member);
     }
   }
 }

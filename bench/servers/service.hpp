@@ -31,6 +31,7 @@ struct Settings {
   int send_buffer_bytes = 0;    // 0: the system's own
   bool toggles_other = false;   // ours: every event of another changes the first connection's interest
   bool toggles = false;         // the first connection changes its interest at every event
+  bool leaves_closed = false;   // ours: a connection is closed without being removed
   bool wakes = false;           // the loop is woken before every wait
   bool counts_calls = false;    // for the system's count of calls: costs time
 };

@@ -39,16 +39,6 @@ class Arena {
   [[nodiscard]] std::size_t used() const noexcept { return used_; }
   [[nodiscard]] std::size_t bytes() const noexcept;
 
-  template <class Function>
-  void for_each(Function&& function) {
-    for (auto& block : blocks_) {
-      if (block == nullptr) continue;
-      for (std::uint32_t i = 0; i < slots_per_block; i++) {
-        if (!block->is_free(i)) function(block->slots[i]);
-      }
-    }
-  }
-
  private:
   struct Block {
     std::array<Slot, slots_per_block> slots{};

@@ -7,49 +7,35 @@
 
 namespace reactor::nt {
 
-/// What "no handle" looks like: Windows uses both, depending on the call.
-struct NullIsNone {
-  static HANDLE none() noexcept { return nullptr; }
-};
-struct MinusOneIsNone {
-  static HANDLE none() noexcept {
-    return reinterpret_cast<HANDLE>(~ULONG_PTR{0});
-  }  // NOLINT(performance-no-int-to-ptr)
-};
-
-/// Owns a handle of a Kernel and closes it through that kernel, which must outlive it.
-template <class Policy>
-class BasicHandle {
+/// Owns a handle of a Kernel and closes it through that kernel, which must outlive it. Null is no handle: that is what
+/// each of a Kernel's calls says when it has none to give.
+class Handle {
  public:
-  BasicHandle() noexcept = default;
-  BasicHandle(Kernel& kernel, HANDLE handle) noexcept : kernel_(&kernel), handle_(handle) {}
-  BasicHandle(BasicHandle&& other) noexcept
-      : kernel_(other.kernel_), handle_(std::exchange(other.handle_, Policy::none())) {}
-  BasicHandle& operator=(BasicHandle&& other) noexcept {
+  Handle() noexcept = default;
+  Handle(Kernel& kernel, HANDLE handle) noexcept : kernel_(&kernel), handle_(handle) {}
+  Handle(Handle&& other) noexcept : kernel_(other.kernel_), handle_(other.release()) {}
+  Handle& operator=(Handle&& other) noexcept {
     if (this != &other) {
       reset();
       kernel_ = other.kernel_;
-      handle_ = std::exchange(other.handle_, Policy::none());
+      handle_ = other.release();
     }
     return *this;
   }
-  BasicHandle(const BasicHandle&) = delete;
-  BasicHandle& operator=(const BasicHandle&) = delete;
-  ~BasicHandle() { reset(); }
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+  ~Handle() { reset(); }
 
   [[nodiscard]] HANDLE get() const noexcept { return handle_; }
-  explicit operator bool() const noexcept { return handle_ != Policy::none(); }
-  [[nodiscard]] HANDLE release() noexcept { return std::exchange(handle_, Policy::none()); }
+  explicit operator bool() const noexcept { return handle_ != nullptr; }
+  [[nodiscard]] HANDLE release() noexcept { return std::exchange(handle_, nullptr); }
   void reset() noexcept {
-    if (kernel_ != nullptr && *this) kernel_->close(std::exchange(handle_, Policy::none()));
+    if (handle_ != nullptr) kernel_->close(release());
   }
 
  private:
   Kernel* kernel_ = nullptr;
-  HANDLE handle_ = Policy::none();
+  HANDLE handle_ = nullptr;
 };
-
-using Handle = BasicHandle<NullIsNone>;
-using FileHandle = BasicHandle<MinusOneIsNone>;
 
 }  // namespace reactor::nt

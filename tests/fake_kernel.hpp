@@ -85,6 +85,7 @@ class FakeKernel final : public reactor::nt::Kernel {
   std::set<HANDLE> open;
   std::vector<std::string> violations;
   int polls = 0, cancels = 0, posts = 0, removes = 0;
+  void* last_context = nullptr;  // of the last poll, also of one that was refused
 
   [[nodiscard]] static HANDLE handle(std::uintptr_t number) { return reinterpret_cast<HANDLE>(number); }
 
@@ -150,6 +151,7 @@ class FakeKernel final : public reactor::nt::Kernel {
   NTSTATUS poll(HANDLE helper, reactor::nt::IO_STATUS_BLOCK& iosb, reactor::nt::AFD_POLL_INFO& poll, ULONG size_bytes,
                 void* context) override {
     polls++;
+    last_context = context;
     if (!poll_refusals.empty()) {
       const NTSTATUS refusal = poll_refusals.front();
       poll_refusals.pop_front();

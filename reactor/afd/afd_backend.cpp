@@ -50,16 +50,16 @@ Result<Backend::Place> AfdBackend::add(NativeSocket socket, Token token, Interes
 Result<Backend::Place> AfdBackend::add(NativeSocket socket, const Watch& watch) try {
   if (socket == invalid_socket) return failure(std::errc::bad_file_descriptor);
   const auto number = static_cast<SocketNumber>(socket);
+  const auto base = kernel_.base_socket(number);  // outside the lock: a layered provider may take its time
   const Lock lock(mutex_);
-  if (closed_) return failure(std::errc::bad_file_descriptor);
   stats_.other_calls++;
-  const auto base = kernel_.base_socket(number);
+  if (closed_) return failure(std::errc::bad_file_descriptor);
   if (!base) return failure(base.error());
   const auto made = slot_for(number, *base);
   if (!made) return failure(made.error());
   Slot& slot = **made;
   slot.watch(watch);
-  slot.has_told = slot.was_armed = false;
+  slot.was_armed = false;
   slot.heat = {};
   slot.generation = ++last_generation_;
   live_++;
@@ -166,7 +166,10 @@ Result<std::size_t> AfdBackend::wait(std::span<Event> events, Timeout timeout) {
     if (deadline) left = std::max(at_once, *deadline - kernel_.now());
     // What is marked again already must be armed before anyone sleeps.
     if (room.count() > 0 || queued_ > 0) left = at_once;
+    const bool is_shared = room.count() > 0;
     status = collect(lock, room, left, woken);
+    // What was ready at once may have left too little room for what the port had.
+    port_is_due_ = is_shared && port_has_more_;
     // By our own clock: the kernel's may be a tick early (kernel fact port.timeout_50). Even then what is ready now has
     // to be told by a wait that begins now: behind packets that told of nothing there may be others, and a poll that
     // was only cancelled, for a wider interest, is looked after once more.
@@ -267,7 +270,7 @@ void AfdBackend::drain() noexcept {
       }
       if (key != PacketKey::poll) continue;
       Slot* slot = arena_.at_address(packet.ApcContext);
-      if (slot == nullptr || !slot->is_held_by_kernel()) continue;
+      if (slot == nullptr || !slot->is_held_by_kernel() || slot->group != 0) continue;
       slot->state = PollState::idle;
       held_--;
     }

@@ -104,8 +104,8 @@ class AfdBackend final : public Backend {
   void dequeue(Slot& slot) noexcept;
 
   // afd_groups.cpp
-  [[nodiscard]] std::size_t arm_group(std::size_t count, Room& room);
-  void group_refused(Group& group, nt::NTSTATUS status, Room& room);
+  [[nodiscard]] std::optional<std::size_t> arm_group(std::size_t count, Room& room);
+  void group_refused(Group& group) noexcept;
   void group_came_back(Group& group) noexcept;
   void group_answered(Group& group, nt::NTSTATUS status, Room& room);
 

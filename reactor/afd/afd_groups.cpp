@@ -14,13 +14,14 @@ namespace reactor::afd {
 using namespace nt;
 
 // Arms those that are hot among the first `count` of the queue in one request, and returns how many it has taken off
-// the queue: none when a group is not worth it. Nobody is passed over: when there may not be room for all that are
-// marked, only those at the very front are taken.
-std::size_t AfdBackend::arm_group(std::size_t count, Room& room) {
+// the queue: none when those at its front are too few for a group, and nothing when there is none to be had in this
+// wait. Nobody is passed over: when there may not be room for all that are marked, only those at the very front are
+// taken.
+std::optional<std::size_t> AfdBackend::arm_group(std::size_t count, Room& room) {
   const bool has_room_for_all = room.left() >= count;
   const std::size_t members_max = std::min({policy_.members_max(room.left()), count, std::size_t{Group::capacity}});
   Group* group = members_max < GroupPolicy::members_min ? nullptr : arming_.empty_group();
-  if (group == nullptr) return 0;
+  if (group == nullptr) return std::nullopt;
   for (std::uint32_t index = queue_head_; count > 0 && group->size < members_max; count--) {
     Slot& slot = *arena_.at(index);
     index = slot.next;
@@ -34,13 +35,14 @@ std::size_t AfdBackend::arm_group(std::size_t count, Room& room) {
     }
   }
   const std::size_t taken = group->size;
+  if (taken < GroupPolicy::members_min && has_room_for_all) return std::nullopt;  // they were all looked at
   if (taken < GroupPolicy::members_min) return 0;
   for (const Group::Member& member : group->members()) dequeue(*member.slot);
 
   const auto [answer, status] = arming_.arm(*group);
   if (answer == Arming::Answer::refused) {
-    group_refused(*group, status, room);
-    return taken;
+    group_refused(*group);
+    return std::nullopt;
   }
   policy_.was_taken();
   const bool is_out = answer == Arming::Answer::pending;
@@ -49,7 +51,6 @@ std::size_t AfdBackend::arm_group(std::size_t count, Room& room) {
     held_ += taken;
   }
   for (const Group::Member& member : group->members()) {
-    member.slot->has_told = false;
     member.slot->was_armed = true;
     if (is_out) member.slot->state = PollState::pending;
   }
@@ -60,22 +61,13 @@ std::size_t AfdBackend::arm_group(std::size_t count, Room& room) {
   return taken;
 }
 
-// One handle that is no socket any more is enough to refuse them all (kernel fact many.closed). It is most
-// likely one that has just been told of: those are asked alone, where each has its own trouble (rule 8), and the others
-// together once more. When nobody is more likely than the others, each is asked alone.
-void AfdBackend::group_refused(Group& group, NTSTATUS status, Room& room) {
+// One handle that is no socket any more is enough to refuse them all (kernel fact many.closed). They are asked alone,
+// where each has its own trouble (rule 8), and nobody loses its turn.
+void AfdBackend::group_refused(Group& group) noexcept {
   policy_.was_refused();
-  const auto is_suspect = [](const Group::Member& member) { return member.slot->has_told; };
-  const bool has_suspects = (status == STATUS_INVALID_HANDLE || status == STATUS_OBJECT_TYPE_MISMATCH) &&
-                            std::ranges::any_of(group.members(), is_suspect);
-  for (Group::Member& member : group.members()) {
-    member.slot->group = 0;
-    if (room.is_full() || (has_suspects && !is_suspect(member))) continue;
-    step(*std::exchange(member.slot, nullptr), &room);
-  }
-  // The others keep their turn.
   for (const Group::Member& member : group.members() | std::views::reverse) {
-    if (member.slot != nullptr) enqueue_first(*member.slot);
+    member.slot->group = 0;
+    enqueue_first(*member.slot);
   }
 }
 

@@ -29,10 +29,10 @@ void AfdBackend::arm_queued(Room& room) {
   for (std::size_t count = queued_; count > 0 && !room.is_full();) {  // what is marked meanwhile: the next time
     Slot& slot = *arena_.at(queue_head_);
     if (grouping && GroupPolicy::is_hot(slot.heat)) {
-      const std::size_t taken = arm_group(count, room);
-      grouping = taken > 0;
-      count -= taken;
-      if (taken > 0) continue;
+      const auto taken = arm_group(count, room);
+      grouping = taken.has_value();
+      count -= taken.value_or(0);
+      if (taken.value_or(0) > 0) continue;
     }
     dequeue(slot);
     step(slot, &room);
@@ -56,7 +56,6 @@ void AfdBackend::step(Slot& slot, Room* room) {
     case PollState::idle: {
       if (wanted == 0) return;  // silent in every direction: modify or drained marks it again
       if (room == nullptr && slot.is_silent()) return enqueue(slot);  // only its end: nobody needs to be told at once
-      slot.has_told = false;
       slot.was_armed = true;
       const auto [answer, status] = arming_.arm(slot, wanted);
       if (answer == Arming::Answer::refused) {
@@ -74,6 +73,7 @@ void AfdBackend::step(Slot& slot, Room* room) {
       // Covered: nothing to do. What the poll reports beyond the interest of then is not told.
       if (!slot.stale && (wanted & ~ULONG{slot.asked}) == 0) return;
       // Two polls on one socket can swap their results (kernel fact 8, rule 1): this one has to come back first.
+      if (!slot.stale && slot.group != 0) GroupPolicy::cancelled_group(slot.heat);
       cancel(slot);
       return;
     case PollState::cancelling: return;  // its packet is on the way and brings it here again
@@ -150,7 +150,6 @@ void AfdBackend::answered(Slot& slot, ULONG events, NTSTATUS why, Room& room) {
 void AfdBackend::tell(Slot& slot, Readiness readiness, NTSTATUS why, Room& room) {
   room.tell(Event(slot.token, readiness, why));
   stats_.events++;
-  slot.has_told = true;
   switch (slot.mode) {
     case Mode::level: break;
     case Mode::oneshot: slot.silent = all_directions; break;
@@ -185,7 +184,6 @@ NTSTATUS AfdBackend::cancel(Slot& slot) {
   slot.state = PollState::cancelling;
   Group* group = arming_.group_of(slot);
   if (group == nullptr) return arming_.cancel(slot);
-  GroupPolicy::cancelled_group(slot.heat);
   group->state = PollState::cancelling;
   for (const Group::Member& member : group->members()) member.slot->state = PollState::cancelling;
   return arming_.cancel(*group);

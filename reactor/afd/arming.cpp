@@ -13,7 +13,7 @@ namespace reactor::afd {
 using namespace nt;
 
 Arming::Arming(Kernel& kernel, HANDLE port, bool inline_completions, Stats& stats) noexcept
-    : kernel_(kernel), port_(port), stats_(stats), inline_wanted_(inline_completions) {}
+    : kernel_(kernel), port_(port), stats_(stats), inline_(inline_completions ? Inline::unknown : Inline::no) {}
 
 Result<> Arming::attach(Slot& slot) {
   // From the back: the newest helper is the likeliest to have room.
@@ -42,10 +42,7 @@ void Arming::detach(Slot& slot) noexcept {
 }
 
 Result<HelperHandle*> Arming::add_helper(const Slot& slot) {
-  if (inline_wanted_ && !inline_probed_) {
-    inline_probed_ = true;
-    inline_wanted_ = probe_inline(slot.base);
-  }
+  if (inline_ == Inline::unknown) inline_ = probe_inline(slot.base);
   helpers_.reserve(helpers_.size() + 1);
   auto helper = std::make_unique<HelperHandle>();
   auto opened = open_helper(PacketKey::poll);
@@ -61,7 +58,7 @@ Result<HelperHandle> Arming::open_helper(PacketKey key) {
   const auto opened = kernel_.open_helper(port_, std::to_underlying(key));
   if (!opened) return failure(opened.error());
   helper.handle = Handle(kernel_, *opened);
-  if (inline_wanted_) {
+  if (inline_ == Inline::yes) {
     stats_.other_calls++;
     helper.skips_packets = kernel_.skip_packet_on_success(*opened);
   }
@@ -71,15 +68,16 @@ Result<HelperHandle> Arming::open_helper(PacketKey key) {
 // Whether an answer in the call comes without a packet is known of Wine and not of every Windows (kernel fact
 // skip.inline), and to be wrong about it means to use memory that the kernel still holds. So it is asked once, on a
 // port of its own: a poll that does not wait completes in the call, and its packet, if there is one, is queued by then.
-bool Arming::probe_inline(HANDLE base) {
+// What fails for another reason says nothing: then the next helper handle asks again.
+Arming::Inline Arming::probe_inline(HANDLE base) {
   stats_.other_calls += 7;
   const auto opened_port = kernel_.create_port();
-  if (!opened_port) return false;
+  if (!opened_port) return Inline::unknown;
   const Handle port(kernel_, *opened_port);
   const auto opened = kernel_.open_helper(port.get(), 0);
-  if (!opened) return false;
+  if (!opened) return Inline::unknown;
   const Handle helper(kernel_, *opened);
-  if (!kernel_.skip_packet_on_success(helper.get())) return false;
+  if (!kernel_.skip_packet_on_success(helper.get())) return Inline::no;
 
   struct Request {
     IO_STATUS_BLOCK iosb{};
@@ -95,9 +93,11 @@ bool Arming::probe_inline(HANDLE base) {
     if (look(port.get(), packet, std::chrono::seconds(10)) != STATUS_SUCCESS) {
       static_cast<void>(request.release());  // never given back: better lost than written to (rule 2)
     }
-    return false;
+    return Inline::no;
   }
-  return status == STATUS_SUCCESS && look(port.get(), packet, std::chrono::nanoseconds(0)) == STATUS_TIMEOUT;
+  if (!NT_SUCCESS(status)) return Inline::unknown;
+  const bool has_packet = look(port.get(), packet, std::chrono::nanoseconds(0)) != STATUS_TIMEOUT;
+  return status == STATUS_SUCCESS && !has_packet ? Inline::yes : Inline::no;
 }
 
 // Like all that must not fail for want of memory: asked again, for a while.
@@ -124,8 +124,8 @@ Arming::Armed Arming::submit(const HelperHandle& helper, IO_STATUS_BLOCK& iosb, 
                              std::size_t size_bytes, void* context) {
   stats_.arm_calls++;
   const NTSTATUS status = kernel_.poll(helper.handle.get(), iosb, poll, static_cast<ULONG>(size_bytes), context);
-  if (!NT_SUCCESS(status)) return {Answer::refused, status};
-  if (status == STATUS_PENDING || !helper.skips_packets) return {Answer::pending, status};
+  if (NT_ERROR(status)) return {Answer::refused, status};
+  if (status == STATUS_PENDING || !NT_SUCCESS(status) || !helper.skips_packets) return {Answer::pending, status};
   stats_.inline_completions++;
   return {Answer::ready, status};
 }
@@ -133,7 +133,7 @@ Arming::Armed Arming::submit(const HelperHandle& helper, IO_STATUS_BLOCK& iosb, 
 // Only where the call itself answers: what does not fit into the caller's room has to be asked for again, and if every
 // answer were a packet, it would stand at the end of the port's line each time.
 Group* Arming::empty_group() noexcept try {
-  if (!inline_wanted_) return nullptr;
+  if (inline_ != Inline::yes) return nullptr;
   if (!group_helper_.handle) {
     auto opened = open_helper(PacketKey::group);
     if (!opened) return nullptr;

@@ -97,7 +97,9 @@ class Arming {
   nt::NTSTATUS cancel(nt::HANDLE helper, nt::IO_STATUS_BLOCK* request);
   [[nodiscard]] nt::NTSTATUS look(nt::HANDLE port, std::span<nt::FILE_IO_COMPLETION_INFORMATION> packets,
                                   std::chrono::nanoseconds timeout);
-  [[nodiscard]] bool probe_inline(nt::HANDLE base);
+  /// Whether an answer in the call comes without a packet.
+  enum class Inline : std::uint8_t { unknown, no, yes };
+  [[nodiscard]] Inline probe_inline(nt::HANDLE base);
 
   nt::Kernel& kernel_;
   nt::HANDLE port_;
@@ -105,8 +107,7 @@ class Arming {
   std::vector<std::unique_ptr<HelperHandle>> helpers_;
   HelperHandle group_helper_;
   std::vector<std::unique_ptr<Group>> groups_;
-  bool inline_wanted_;
-  bool inline_probed_ = false;
+  Inline inline_;
 };
 
 }  // namespace reactor::afd

@@ -52,7 +52,6 @@ struct Slot {
   PollState state = PollState::idle;
   bool queued = false;
   bool was_armed = false;  // since its socket was last known to be open: once that poll is over, a close goes unseen
-  bool has_told = false;   // an event since it was last asked for anything
   bool stale =
       false;  // the poll that is out belongs to a registration that is over: its answer says nothing of this one
 

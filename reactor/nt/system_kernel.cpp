@@ -30,6 +30,7 @@
 #undef STATUS_SUCCESS
 #undef STATUS_OBJECT_TYPE_MISMATCH
 #undef NT_SUCCESS
+#undef NT_ERROR
 
 #include <reactor/nt/functions.hpp>
 #include <reactor/nt/handle.hpp>

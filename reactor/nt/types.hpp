@@ -28,6 +28,11 @@ inline constexpr NTSTATUS STATUS_NOT_FOUND = static_cast<NTSTATUS>(0xC0000225);
 /// STATUS_TIMEOUT and STATUS_PENDING pass too: they are successes to the kernel.
 [[nodiscard]] constexpr bool NT_SUCCESS(NTSTATUS status) noexcept { return status >= 0; }
 
+/// Not so a warning (0x8.......), after which the kernel queues a packet like after a success that it does not skip.
+[[nodiscard]] constexpr bool NT_ERROR(NTSTATUS status) noexcept {
+  return static_cast<std::uint32_t>(status) >= 0xC0000000;
+}
+
 struct IO_STATUS_BLOCK {
   union {
     NTSTATUS Status;

@@ -52,7 +52,7 @@ struct Stats {
   std::uint64_t wakes = 0;               ///< waits ended by a Waker
   // What is held now.
   std::uint64_t registrations = 0;
-  std::uint64_t pending_polls = 0;  ///< requests that the kernel holds
+  std::uint64_t pending_polls = 0;  ///< registrations whose request the kernel holds
   std::uint64_t helper_handles = 0;
   std::uint64_t arena_blocks = 0;
   std::uint64_t memory_bytes = 0;  ///< the arena and the look-up table
@@ -117,8 +117,8 @@ class REACTOR_API Waker {
 /// functions.
 ///
 /// Sockets should be non-blocking: readiness is a hint that other threads, or the peer, may have outdated. A socket may
-/// be in several Pollers. Remove it before it is closed, or close it and the registration ends by itself; either is
-/// safe.
+/// be in several Pollers. Remove it before it is closed; or close it and the registration ends by itself, which on Windows
+/// supposes that its number is not meanwhile opened by somebody who does not add it (docs/semantics.md).
 class REACTOR_API Poller {
  public:
   /// Fails with the system's reason, or on Windows with std::errc::function_not_supported when ntdll lacks a function,

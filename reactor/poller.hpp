@@ -117,8 +117,8 @@ class REACTOR_API Waker {
 /// functions.
 ///
 /// Sockets should be non-blocking: readiness is a hint that other threads, or the peer, may have outdated. A socket may
-/// be in several Pollers. Remove it before it is closed; or close it and the registration ends by itself, which on Windows
-/// supposes that its number is not meanwhile opened by somebody who does not add it (docs/semantics.md).
+/// be in several Pollers. Remove it before it is closed; or close it and the registration ends by itself, which on
+/// Windows supposes that its number is not meanwhile opened by somebody who does not add it (docs/semantics.md).
 class REACTOR_API Poller {
  public:
   /// Fails with the system's reason, or on Windows with std::errc::function_not_supported when ntdll lacks a function,

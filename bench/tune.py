@@ -22,7 +22,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 OUT = ROOT / "build/bench"
 WORK = OUT / "tune"
 HEADER = "reactor/afd/group_policy.hpp"
-SWEEPS = {"near_rounds": [4, 8, 16, 32], "patience": [4, 8, 16, 32, 64], "hot_score": [1, 2, 4]}
+SWEEPS = {"near_rounds": [4, 8, 16, 32], "patience": [4, 8, 16, 32, 64], "hot_score": [1, 2, 4],
+          "toggle_score": [-4, -16, -64, -120], "members_per_room": [1, 2, 4, 8, 16, 32], "members_min": [2, 4, 8]}
 SEES_POLICY = ["reactor/afd/afd_backend.cpp", "reactor/afd/afd_groups.cpp", "reactor/afd/afd_state.cpp",
                "reactor/afd/arming.cpp", "reactor/afd/arena.cpp", "bench/tune/policy_cost.cpp"]
 
@@ -58,7 +59,7 @@ def policy_cost(constant, value):
     place = WORK / f"{constant}-{value}"
     header = place / HEADER
     header.parent.mkdir(parents=True, exist_ok=True)
-    text, count = re.subn(rf"(static constexpr std::u?int\d+_t {constant} = )[^;]+;", rf"\g<1>{value};",
+    text, count = re.subn(rf"(static constexpr std::(?:u?int\d+|size)_t {constant} = )[^;]+;", rf"\g<1>{value};",
                           (ROOT / HEADER).read_text(encoding="utf-8"))
     if count != 1:
         sys.exit(f"FAIL tune: {constant} stands {count} times in {HEADER}")

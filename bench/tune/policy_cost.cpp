@@ -2,7 +2,6 @@
 //
 // What the group policy costs, in kernel calls, by how often sockets fire: the AFD backend over a kernel that only
 // plays readiness. Prints a line of JSON for each pattern. bench/tune.py builds it once for each value of a constant.
-#include <array>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -48,9 +47,10 @@ class PatternKernel final : public Kernel {
     keys_.push_back(key);
     return handle(0x20000 + keys_.size() - 1);
   }
-  NTSTATUS poll(HANDLE helper, IO_STATUS_BLOCK&, AFD_POLL_INFO& poll, ULONG, void* context) override {
+  NTSTATUS poll(HANDLE helper, IO_STATUS_BLOCK& iosb, AFD_POLL_INFO& poll, ULONG, void* context) override {
     auto* entries = reinterpret_cast<AFD_POLL_HANDLE_INFO*>(&poll + 1);
-    const Request request{&poll, {entries, entries + poll.NumberOfHandles}, keys_[number(helper) - 0x20000], context};
+    const ULONG_PTR key = keys_[number(helper) - 0x20000];
+    const Request request{&iosb, &poll, {entries, entries + poll.NumberOfHandles}, key, context};
     if (answer(request)) return STATUS_SUCCESS;
     if (poll.Timeout == 0) {
       poll.NumberOfHandles = 0;
@@ -60,11 +60,14 @@ class PatternKernel final : public Kernel {
     for (const auto& entry : kept->asked) out_[number(entry.Handle)] = kept;
     return STATUS_PENDING;
   }
-  NTSTATUS cancel(HANDLE, IO_STATUS_BLOCK*) override {
+  NTSTATUS cancel(HANDLE, IO_STATUS_BLOCK* which) override {
+    bool found = false;
     for (auto& request : out_) {
-      if (request != nullptr) complete(*request);
+      if (request == nullptr || (which != nullptr && request->iosb != which)) continue;
+      complete(*request, STATUS_CANCELLED);
+      found = true;
     }
-    return STATUS_SUCCESS;
+    return found ? STATUS_SUCCESS : STATUS_NOT_FOUND;
   }
   void close(HANDLE) noexcept override {}
   Result<HANDLE> base_socket(SocketNumber socket) override { return handle(socket); }
@@ -73,6 +76,7 @@ class PatternKernel final : public Kernel {
 
  private:
   struct Request {
+    IO_STATUS_BLOCK* iosb;
     AFD_POLL_INFO* poll;
     std::vector<AFD_POLL_HANDLE_INFO> asked;
     ULONG_PTR key;
@@ -90,9 +94,9 @@ class PatternKernel final : public Kernel {
     if (count > 0) request.poll->NumberOfHandles = count;
     return count > 0;
   }
-  void complete(Request& request) {
-    if (!answer(request)) request.poll->NumberOfHandles = 0;
-    packets_.push_back({handle(request.key), request.context, {{STATUS_SUCCESS}, 0}});
+  void complete(Request& request, NTSTATUS status = STATUS_SUCCESS) {
+    if (status == STATUS_CANCELLED || !answer(request)) request.poll->NumberOfHandles = 0;
+    packets_.push_back({handle(request.key), request.context, {{status}, 0}});
     for (const auto& entry : request.asked) out_[number(entry.Handle)] = nullptr;
     delete &request;
   }
@@ -109,6 +113,8 @@ struct Pattern {
   double rate;         // how likely an active socket fires between two waits
   std::size_t active;  // of the 64
   int change_every;    // waits, until others are active; 0: never
+  std::size_t room = 256;
+  bool toggles = false;  // before each wait, one of the first four changes its interest
 };
 
 void measure(const Pattern& pattern, bool hot_groups) {
@@ -119,7 +125,7 @@ void measure(const Pattern& pattern, bool hot_groups) {
   Poller poller(*afd::AfdBackend::create(kernel, {.hot_groups = hot_groups}));
   std::vector<Registration> registrations;
   for (std::size_t i = 1; i <= sockets; i++) registrations.push_back(*poller.add(i, Token{i}, Interest::readable));
-  std::array<Event, 256> room;
+  std::vector<Event> room(pattern.room);
   std::size_t first = 0;
   Stats before{};
   for (int i = 0; i < waits; i++) {
@@ -132,6 +138,10 @@ void measure(const Pattern& pattern, bool hot_groups) {
         kernel.fire(1 + (first + k) % sockets);
         any = true;
       }
+    }
+    if (pattern.toggles) {
+      const auto wider = i / 4 % 2 == 0 ? Interest::readable | Interest::priority : Interest::readable;
+      static_cast<void>(registrations[static_cast<std::size_t>(i) % 4].modify(wider));
     }
     const auto told = poller.wait(room, std::chrono::nanoseconds(0));
     for (const Event& event : *told) kernel.drain(static_cast<std::size_t>(event.token()));
@@ -155,6 +165,8 @@ int main() {
       measure({"64 of 64", rate, 64, 0}, hot_groups);
       measure({"16 of 64", rate, 16, 0}, hot_groups);
       measure({"16 of 64, others every 20 waits", rate, 16, 20}, hot_groups);
+      measure({"64 of 64, room for 8", rate, 64, 0, 8}, hot_groups);
+      measure({"64 of 64, four toggle", rate, 64, 0, 256, true}, hot_groups);
     }
   }
 }

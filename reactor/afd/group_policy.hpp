@@ -27,7 +27,7 @@ class GroupPolicy {
   static constexpr std::uint8_t patience = 16;      ///< a member that is silent so often in a row leaves
   static constexpr std::int8_t toggle_score = -64;  ///< who makes a group come back early has to earn it anew
   static constexpr std::size_t members_min = 2;
-  static constexpr std::size_t members_per_room = 8;  ///< what does not fit into the room was asked for nothing
+  static constexpr std::size_t members_per_room = 4;  ///< what does not fit into the room was asked for nothing
   static constexpr std::uint32_t pause_min = 16, pause_max = 1024;  ///< rounds without groups after refusals
 
   explicit GroupPolicy(bool is_on) noexcept : is_on_(is_on) {}

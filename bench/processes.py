@@ -147,6 +147,18 @@ def run_inside(system, arguments, counts_calls=False):
     return json.loads(done.stdout)
 
 
+def run_micro(min_time_s):
+    """Nanoseconds of the library itself, by Google Benchmark: the median of five."""
+    done = subprocess.run([*command("linux", "bench_micro", []), "--benchmark_format=json", "--benchmark_repetitions=5",
+                           "--benchmark_report_aggregates_only=true", f"--benchmark_min_time={min_time_s}"],
+                          capture_output=True, text=True, timeout=600, check=False)
+    if done.returncode != 0:
+        raise Problem(f"bench_micro failed: {done.stderr}")
+    rows = json.loads(done.stdout)["benchmarks"]
+    return [{"name": row["run_name"], "ns": row["cpu_time"], "event_ns": row["event"] * 1e9 if "event" in row else None}
+            for row in rows if row.get("aggregate_name") == "median"]
+
+
 def output_of(*words):
     try:
         return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()

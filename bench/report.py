@@ -97,6 +97,17 @@ def scenario_text(scenario, system, runs):
     return "\n".join(lines)
 
 
+def micro_rows(micro):
+    yield "what", "ns", "ns per event"
+    for row in micro:
+        name = row["name"].replace("/sockets:", ", sockets: ").replace("/groups:", ", groups: ").replace("/", ", beside ")
+        yield name, number(row["ns"], ",.0f"), number(row["event_ns"], ".0f")
+
+
+def micro_text(micro):
+    return "The library itself, over a kernel that costs next to nothing\n" + aligned(list(micro_rows(micro)))
+
+
 TARGET_COLUMNS = ("target", "bound", "median", "between", "met")
 
 
@@ -137,6 +148,7 @@ def doc_parts(results, drawn):
         "charts": "\n\n".join(f"![{name}](performance/{name}.svg)" for name in drawn),
         "tables": "\n\n".join(tables),
         "calls": "\n\n".join(calls),
+        "micro": markdown(list(micro_rows(results["micro"]))),
     }
 
 

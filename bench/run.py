@@ -135,7 +135,10 @@ def run_all(given):
             print(f"\n{report.scenario_text(scenario, system, runs)}", flush=True)
     if not runs:
         raise Problem("nothing to measure: none of these servers is in these scenarios on these systems")
-    return {"machine": machine, "command": "scripts/bench.sh " + " ".join(sys.argv[1:]), "repeat": given.repeat,
+    micro = processes.run_micro(0.01 if given.smoke else 0.1) if "linux" in given.systems and not given.only else []
+    if micro:
+        print(f"\n{report.micro_text(micro)}", flush=True)
+    return {"machine": machine, "micro": micro, "command": "scripts/bench.sh " + " ".join(sys.argv[1:]), "repeat": given.repeat,
             "window_ms": given.window_ms, "runs": runs}
 
 

@@ -18,6 +18,9 @@ import shutil
 import subprocess
 import sys
 
+import processes
+import report
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OUT = ROOT / "build/bench"
 WORK = OUT / "tune"
@@ -44,7 +47,11 @@ def poll_costs():
     run("cmake", "--build", "--preset", "wine", "--target", "reactor")
     run("x86_64-w64-mingw32-g++-posix", "-std=c++23", "-O2", "-static", f"-I{ROOT}", ROOT / "bench/tune/poll_cost.cpp",
         ROOT / "build/wine/reactor/libreactor.a", "-lws2_32", "-o", program)
-    return lines(run(ROOT / "scripts/wine.sh", program))
+    processes.start_wine_afresh()
+    try:
+        return lines(run(ROOT / "scripts/wine.sh", program))
+    finally:
+        processes.stop_wine()
 
 
 def entries_per_call(costs):
@@ -131,11 +138,11 @@ def write_doc(costs, per_call, sweeps):
     for picture in drawn:
         shutil.copy(picture, folder)
     lines = [f"One AFD_POLL costs as much as {per_call:.0f} more sockets in one, under Wine. "
-             "Made by `bench/tune.py --doc`.", "", "| constant | value | mean cost of an event | worst |", "| --- | ---: | ---: | ---: |"]
+             f"Made by `bench/tune.py --doc` on: {report.machine_text(processes.machine())}.", "", "| constant | value | mean cost of an event | worst |", "| --- | ---: | ---: | ---: |"]
     lines += [f"| {constant} | {value} | {mean:.3f} | {worst:.3f} |"
               for constant, values in sweeps.items() for value, mean, worst in sweep_rows(values, per_call)]
     lines += ["", *(f"![{picture.stem}](performance/{picture.name})" for picture in drawn)]
-    idle = ["| sockets that wait | in a request | a poll of another, us |", "| ---: | ---: | ---: |"]
+    idle = ["Made by `bench/tune.py --doc` too.", "", "| sockets that wait | in a request | a poll of another, us |", "| ---: | ---: | ---: |"]
     idle += [f"| {c['waiting']:,} | {c['in_a_request'] or '-'} | {c['us']:.1f} |" for c in costs if "waiting" in c]
     text = page.read_text(encoding="utf-8")
     for name, part in (("policy", lines), ("idle", idle)):

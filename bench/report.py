@@ -21,7 +21,8 @@ PAGE = DOCS / "performance.md"
 def machine_text(machine):
     libraries = ", ".join(f"{name} {version}" for name, version in machine["libraries"].items())
     return (f"{machine['processor']}, {machine['cores']} cores{' (virtual)' if machine['virtual'] else ''}, "
-            f"{machine['memory_gib']} GiB; {machine['system']}, Linux {machine['kernel']}, Wine {machine['wine']}; GCC "
+            f"{machine['memory_gib']} GiB; {machine['system']}, Linux {machine['kernel']}, Wine {machine['wine']} "
+            f"(wineserver at nice {machine['wineserver_nice']}); GCC "
             f"{machine['compiler']}, MinGW GCC {machine['cross_compiler']}; {libraries}; commit {machine['commit']}; "
             f"{machine['time']}; load before: {machine['load_before']:.2f}")
 

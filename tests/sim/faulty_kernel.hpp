@@ -29,6 +29,8 @@ class FaultyKernel final : public reactor::nt::Kernel {
 
   [[nodiscard]] NthFault& fault() noexcept { return fault_; }
   [[nodiscard]] std::uint64_t count(Call call) const noexcept { return counts_[std::to_underlying(call)].load(); }
+  /// A poll was refused as if its socket had been closed: its registration may be over.
+  [[nodiscard]] bool has_denied_socket() const noexcept { return has_denied_socket_; }
 
   Result<HANDLE> create_port() override {
     const NTSTATUS status = begin(Call::create_port);
@@ -50,6 +52,9 @@ class FaultyKernel final : public reactor::nt::Kernel {
   NTSTATUS poll(HANDLE helper, reactor::nt::IO_STATUS_BLOCK& iosb, reactor::nt::AFD_POLL_INFO& poll,
                 reactor::nt::ULONG size_bytes, void* context) override {
     const NTSTATUS status = begin(Call::poll);
+    if (status == reactor::nt::STATUS_INVALID_HANDLE || status == reactor::nt::STATUS_OBJECT_TYPE_MISMATCH) {
+      has_denied_socket_ = true;
+    }
     return status != 0 ? status : below_.poll(helper, iosb, poll, size_bytes, context);
   }
   NTSTATUS cancel(HANDLE helper, reactor::nt::IO_STATUS_BLOCK* request) override {
@@ -77,6 +82,7 @@ class FaultyKernel final : public reactor::nt::Kernel {
 
   reactor::nt::Kernel& below_;
   NthFault fault_;
+  std::atomic<bool> has_denied_socket_ = false;
   std::array<std::atomic<std::uint64_t>, call_names.size()> counts_{};
 };
 

@@ -77,7 +77,7 @@ auto in_library(Function&& function) {
 }  // namespace
 
 Play::Play(conformance::World& the_world, sim::FaultyKernel& faulty)
-    : world(the_world), kernel_(std::make_unique<KernelApart>(faulty)) {
+    : world(the_world), faulty_(faulty), kernel_(std::make_unique<KernelApart>(faulty)) {
   for (int i = 0; i < patience && !poller_; i++) {
     try {
       auto backend = in_library([this] { return afd::AfdBackend::create(*kernel_, {}); });
@@ -111,15 +111,19 @@ void Play::add(Socket socket, Interest interest, Mode mode) {
 void Play::modify(Socket socket, Interest interest) {
   Watched& watched = watched_.at(socket);
   watched.interest = interest;
-  // A poll that was refused because its socket seemed closed has ended the registration.
-  if (!in_library([&] { return watched.registration.modify(interest); })) add(socket, interest, watched.mode);
+  if (!in_library([&] { return watched.registration.modify(interest); })) add_again(socket);
 }
 
 void Play::drained(Socket socket) {
   Watched& watched = watched_.at(socket);
-  if (!in_library([&] { return watched.registration.drained(Interest::readable); })) {
-    add(socket, watched.interest, watched.mode);
-  }
+  if (!in_library([&] { return watched.registration.drained(Interest::readable); })) add_again(socket);
+}
+
+// Its registration is over: by a poll that was refused because its socket seemed closed, and by nothing else.
+void Play::add_again(Socket socket) {
+  if (!faulty_.has_denied_socket()) complaint_ = "a registration ended by itself";
+  const Watched& watched = watched_.at(socket);
+  add(socket, watched.interest, watched.mode);
 }
 
 void Play::remove(Socket socket) {
@@ -146,10 +150,11 @@ void Play::hear(const std::vector<Socket>& sockets, std::size_t room) {
   for (int i = 0; i < patience + static_cast<int>(sockets.size()); i++) {
     wait(slice, room);
     if (std::ranges::all_of(sockets, is_told)) return;
-    // Who hears nothing looks after it, as a program would.
-    if (i < patience / 2) continue;
+    if (!faulty_.has_denied_socket()) continue;
     for (const Socket socket : sockets) {
-      if (!is_told(socket)) modify(socket, watched_.at(socket).interest);
+      // To have drained nothing changes nothing, but is refused when it is over.
+      auto& registration = watched_.at(socket).registration;
+      if (!is_told(socket) && !in_library([&] { return registration.drained(Interest::none); })) add_again(socket);
     }
   }
   complaint_ = "what is ready was not told";

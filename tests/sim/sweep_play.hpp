@@ -43,8 +43,8 @@ class Play {
 
   /// A wait; its events are noted. A wait that fails is one that tells of nothing.
   std::size_t wait(std::chrono::nanoseconds timeout, std::size_t room = 16);
-  /// Waits until each has been told of. One whose registration says bad_file_descriptor has been reported, too; that
-  /// is added again first.
+  /// Waits until each has been told of. Nobody's readiness may be lost; only a registration that the fault has ended is
+  /// added again.
   void hear(const std::vector<Socket>& sockets, std::size_t room = 16);
   /// Waits until a wake has ended a wait.
   void hear_wake();
@@ -59,7 +59,9 @@ class Play {
     Mode mode;
   };
   [[nodiscard]] bool try_add(Socket socket, Interest interest, Mode mode);
+  void add_again(Socket socket);
 
+  sim::FaultyKernel& faulty_;
   std::unique_ptr<reactor::nt::Kernel> kernel_;  // outlives the Poller
   std::optional<reactor::Poller> poller_;
   std::map<Socket, Watched> watched_;

@@ -54,6 +54,7 @@ struct Stats {
   std::uint64_t registrations = 0;
   std::uint64_t pending_polls = 0;  ///< registrations whose request the kernel holds
   std::uint64_t helper_handles = 0;
+  std::uint64_t arena_slots = 0;  ///< registrations, and those that are over but whose poll the kernel still holds
   std::uint64_t arena_blocks = 0;
   std::uint64_t memory_bytes = 0;  ///< the arena and the look-up table
 

@@ -227,6 +227,7 @@ Stats AfdBackend::stats() const noexcept {
   stats.registrations = live_;
   stats.pending_polls = held_;
   stats.helper_handles = arming_.helpers();
+  stats.arena_slots = arena_.used();
   stats.arena_blocks = arena_.blocks();
   stats.memory_bytes = arena_.bytes() + table_.bytes() + arming_.bytes();
   return stats;

@@ -34,6 +34,7 @@ void World::run_step() {
   if (log_ != nullptr) note("step ", std::to_string(next_step_ - 1), " ", describe(step));
   kernel_.allow(20'000 + 100 * sockets_.size());
   perform(step);
+  check_books();
 }
 
 void World::perform(const Step& step) {

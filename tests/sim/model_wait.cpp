@@ -101,6 +101,7 @@ std::size_t World::wait_once(std::span<Event> room, std::optional<nanoseconds> t
             "a wait failed (rule 8)");
     note("  the wait failed: ", told.error().message());
     judge_wakes(wait, false);
+    check_books();
     return 0;
   }
   require(*told <= room.size(), "more events than there is room for");

@@ -45,20 +45,20 @@ Result<HelperHandle*> Arming::add_helper(const Slot& slot) {
   if (inline_ == Inline::unknown) inline_ = probe_inline(slot.base);
   helpers_.reserve(helpers_.size() + 1);
   auto helper = std::make_unique<HelperHandle>();
-  auto opened = open_helper(PacketKey::poll);
+  auto opened = open_helper(port_, PacketKey::poll, inline_ == Inline::yes);
   if (!opened) return failure(opened.error());
   *helper = std::move(*opened);
   helpers_.push_back(std::move(helper));
   return helpers_.back().get();
 }
 
-Result<HelperHandle> Arming::open_helper(PacketKey key) {
+Result<HelperHandle> Arming::open_helper(HANDLE port, PacketKey key, bool skips_packets) {
   HelperHandle helper;
   stats_.other_calls++;
-  const auto opened = kernel_.open_helper(port_, std::to_underlying(key));
+  const auto opened = kernel_.open_helper(port, std::to_underlying(key));
   if (!opened) return failure(opened.error());
   helper.handle = Handle(kernel_, *opened);
-  if (inline_ == Inline::yes) {
+  if (skips_packets) {
     stats_.other_calls++;
     helper.skips_packets = kernel_.skip_packet_on_success(*opened);
   }
@@ -70,14 +70,15 @@ Result<HelperHandle> Arming::open_helper(PacketKey key) {
 // port of its own: a poll that does not wait completes in the call, and its packet, if there is one, is queued by then.
 // What fails for another reason says nothing: then the next helper handle asks again.
 Arming::Inline Arming::probe_inline(HANDLE base) {
-  stats_.other_calls += 7;
+  stats_.other_calls++;
   const auto opened_port = kernel_.create_port();
   if (!opened_port) return Inline::unknown;
+  stats_.other_calls++;  // its end
   const Handle port(kernel_, *opened_port);
-  const auto opened = kernel_.open_helper(port.get(), 0);
-  if (!opened) return Inline::unknown;
-  const Handle helper(kernel_, *opened);
-  if (!kernel_.skip_packet_on_success(helper.get())) return Inline::no;
+  const auto helper = open_helper(port.get(), PacketKey{}, true);
+  if (!helper) return Inline::unknown;
+  stats_.other_calls++;  // its end
+  if (!helper->skips_packets) return Inline::no;
 
   struct Request {
     IO_STATUS_BLOCK iosb{};
@@ -85,11 +86,12 @@ Arming::Inline Arming::probe_inline(HANDLE base) {
   };
   auto request = std::make_unique<Request>();
   request->poll = {{0, 1, 0}, {base, AFD_POLL_LOCAL_CLOSE, 0}};
+  stats_.arm_calls++;
   const NTSTATUS status =
-      kernel_.poll(helper.get(), request->iosb, request->poll.info, sizeof request->poll, request.get());
+      kernel_.poll(helper->handle.get(), request->iosb, request->poll.info, sizeof request->poll, request.get());
   std::array<FILE_IO_COMPLETION_INFORMATION, 1> packet{};
   if (status == STATUS_PENDING) {
-    cancel(helper.get(), nullptr);
+    cancel(helper->handle.get(), nullptr);
     if (look(port.get(), packet, std::chrono::seconds(10)) != STATUS_SUCCESS) {
       static_cast<void>(request.release());  // never given back: better lost than written to (rule 2)
     }
@@ -106,6 +108,7 @@ NTSTATUS Arming::look(HANDLE port, std::span<FILE_IO_COMPLETION_INFORMATION> pac
   ULONG removed = 0;
   NTSTATUS status = STATUS_SUCCESS;
   for (int attempt = 0; attempt < attempts; attempt++) {
+    stats_.wait_calls++;
     status = kernel_.remove(port, packets, removed, timeout);
     if (NT_SUCCESS(status)) break;
     std::this_thread::yield();
@@ -135,7 +138,7 @@ Arming::Armed Arming::submit(const HelperHandle& helper, IO_STATUS_BLOCK& iosb, 
 Group* Arming::empty_group() noexcept try {
   if (inline_ != Inline::yes) return nullptr;
   if (!group_helper_.handle) {
-    auto opened = open_helper(PacketKey::group);
+    auto opened = open_helper(port_, PacketKey::group, true);
     if (!opened) return nullptr;
     group_helper_ = std::move(*opened);
   }

@@ -91,7 +91,7 @@ class Arming {
 
  private:
   [[nodiscard]] Result<HelperHandle*> add_helper(const Slot& slot);
-  [[nodiscard]] Result<HelperHandle> open_helper(PacketKey key);
+  [[nodiscard]] Result<HelperHandle> open_helper(nt::HANDLE port, PacketKey key, bool skips_packets);
   [[nodiscard]] Armed submit(const HelperHandle& helper, nt::IO_STATUS_BLOCK& iosb, nt::AFD_POLL_INFO& poll,
                              std::size_t size_bytes, void* context);
   nt::NTSTATUS cancel(nt::HANDLE helper, nt::IO_STATUS_BLOCK* request);

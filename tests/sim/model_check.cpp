@@ -58,9 +58,27 @@ void World::check_books() {
   require(stats.arena_slots >= stats.registrations && stats.arena_slots <= stats.registrations + stats.pending_polls,
           "stats: arena_slots");
   require(stats.pending_polls == sim_.held_entries() + kernel_.posted_answers(), "stats: pending_polls");
+  require(stats.helper_handles + 1 == sim_.open_handles(), "stats: helper_handles");
+  require(stats.events == events_, "stats: events");
+  require(stats.packets == kernel_.packets(), "stats: packets");
   require(stats.unknown_packets <= junk_, "a packet of ours was taken for somebody else's (rule 3)");
+  check_counts(stats);
   const auto violations = sim_.violations();
   if (!violations.empty()) fail("the kernel saw: " + violations.front());
+}
+
+// Each kernel call is counted, as what it is, and nothing else is.
+void World::check_counts(const Stats& stats) {
+  const Counts counts = sim_.counts();
+  const auto of = [&counts](Call call) { return counts[std::to_underlying(call)]; };
+  require(stats.arm_calls == of(Call::poll), "stats: arm_calls");
+  require(stats.wait_calls == of(Call::remove), "stats: wait_calls");
+  require(stats.cancel_calls == of(Call::cancel), "stats: cancel_calls");
+  require(stats.post_calls == of(Call::post) - junk_posts_, "stats: post_calls");
+  require(stats.other_calls == of(Call::create_port) + of(Call::open_helper) + of(Call::skip_packet) +
+                                   of(Call::base_socket) + of(Call::close),
+          "stats: other_calls");
+  require(stats.group_arms == kernel_.group_polls(), "stats: group_arms");
 }
 
 // No more faults and no more delays, and all that was under way has arrived.
@@ -116,6 +134,7 @@ void World::check_idle() {
   require(wait_once(room, 1h) == 0, "told though silent");
   require(sim_.now() - begin == 1h, "a wait of an hour that takes less or more");
   require(kernel_.calls() - calls <= 2, "an idle wait that makes kernel calls (rule 7)");
+  require(backend_->stats().unknown_packets == junk_, "a packet that was nobody's was taken for ours (rule 3)");
 }
 
 // Everything is given back: slots, blocks, requests.
@@ -183,7 +202,9 @@ void World::finish() {
   sim_.set_faults({});
   last_stats_ = backend_->stats();
   backend_->close();
-  require(backend_->stats().arena_slots == 0 && backend_->stats().pending_polls == 0, "a slot is left after the end");
+  const Stats after = backend_->stats();
+  require(after.arena_slots == 0 && after.pending_polls == 0, "a slot is left after the end (rule 2)");
+  check_counts(after);
   require(!backend_->wait(room, 0ns).has_value(), "a wait after the end");
   backend_->wake();
   backend_.reset();

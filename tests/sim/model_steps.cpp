@@ -292,6 +292,7 @@ void World::post_junk(const Step& step) {
   static constexpr std::array keys{afd::PacketKey::poll, afd::PacketKey::group, afd::PacketKey{0}, afd::PacketKey{7}};
   auto* const address = step.b % 2 == 0 ? this : reinterpret_cast<void*>(std::uintptr_t{step.b} << (step.c % 50));
   const auto key = std::to_underlying(keys[step.a % keys.size()]);
+  junk_posts_++;
   if (NT_SUCCESS(sim_.post(kernel_.port(), key, address))) junk_++;
 }
 

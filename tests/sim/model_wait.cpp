@@ -134,6 +134,7 @@ bool World::while_asleep() {
 
 void World::judge(Wait& wait, std::span<const Event> events) {
   if (log_ != nullptr) note("  the wait tells of ", std::to_string(events.size()));
+  events_ += events.size();
   for (const Event& event : events) judge_event(wait, event);
   judge_wakes(wait, events.empty());
   // Rule 7: what it costs is bounded by what there is to do.

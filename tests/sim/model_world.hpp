@@ -136,6 +136,7 @@ class World {
 
   // model_check.cpp
   void check_books();
+  void check_counts(const reactor::Stats& stats);
   void checkpoint(std::size_t room);
   void finish();
   void check_idle();
@@ -169,7 +170,7 @@ class World {
   std::size_t live_ = 0, closed_ = 0;
 
   std::size_t next_step_ = 0;
-  std::uint64_t waits_ = 0, troubles_ = 0, junk_ = 0;
+  std::uint64_t waits_ = 0, events_ = 0, troubles_ = 0, junk_ = 0, junk_posts_ = 0;
   std::vector<Wait*> asleep_;  // the waits under way, the innermost last
   bool is_wake_owed_ = false;
   nanoseconds woken_at_{0};

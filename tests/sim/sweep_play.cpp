@@ -6,6 +6,8 @@
 #include <new>
 #include <utility>
 
+#include "sim/kernel_apart.hpp"
+
 namespace sweep {
 
 using namespace reactor;
@@ -16,58 +18,6 @@ namespace {
 constexpr int patience = 20;  // tries of a call that fails, and waits for what must come
 constexpr auto slice = 500ms;
 
-// Kernels may allocate as they like: only the library's own allocations fail.
-class KernelApart final : public nt::Kernel {
- public:
-  explicit KernelApart(nt::Kernel& below) noexcept : below_(below) {}
-
-  Result<nt::HANDLE> create_port() override {
-    const sim::FailsNot here;
-    return below_.create_port();
-  }
-  nt::NTSTATUS remove(nt::HANDLE port, std::span<nt::FILE_IO_COMPLETION_INFORMATION> packets, nt::ULONG& removed,
-                      std::optional<std::chrono::nanoseconds> timeout) override {
-    const sim::FailsNot here;
-    return below_.remove(port, packets, removed, timeout);
-  }
-  nt::NTSTATUS post(nt::HANDLE port, nt::ULONG_PTR key, void* context) override {
-    const sim::FailsNot here;
-    return below_.post(port, key, context);
-  }
-  Result<nt::HANDLE> open_helper(nt::HANDLE port, nt::ULONG_PTR key) override {
-    const sim::FailsNot here;
-    return below_.open_helper(port, key);
-  }
-  nt::NTSTATUS poll(nt::HANDLE helper, nt::IO_STATUS_BLOCK& iosb, nt::AFD_POLL_INFO& poll, nt::ULONG size_bytes,
-                    void* context) override {
-    const sim::FailsNot here;
-    return below_.poll(helper, iosb, poll, size_bytes, context);
-  }
-  nt::NTSTATUS cancel(nt::HANDLE helper, nt::IO_STATUS_BLOCK* request) override {
-    const sim::FailsNot here;
-    return below_.cancel(helper, request);
-  }
-  void close(nt::HANDLE handle) noexcept override {
-    const sim::FailsNot here;
-    below_.close(handle);
-  }
-  Result<nt::HANDLE> base_socket(nt::SocketNumber socket) override {
-    const sim::FailsNot here;
-    return below_.base_socket(socket);
-  }
-  bool skip_packet_on_success(nt::HANDLE helper) override {
-    const sim::FailsNot here;
-    return below_.skip_packet_on_success(helper);
-  }
-  std::chrono::nanoseconds now() override {
-    const sim::FailsNot here;
-    return below_.now();
-  }
-
- private:
-  nt::Kernel& below_;
-};
-
 template <class Function>
 auto in_library(Function&& function) {
   const sim::FailsHere here;
@@ -77,7 +27,7 @@ auto in_library(Function&& function) {
 }  // namespace
 
 Play::Play(conformance::World& the_world, sim::FaultyKernel& faulty)
-    : world(the_world), faulty_(faulty), kernel_(std::make_unique<KernelApart>(faulty)) {
+    : world(the_world), faulty_(faulty), kernel_(std::make_unique<sim::KernelApart>(faulty)) {
   for (int i = 0; i < patience && !poller_; i++) {
     try {
       auto backend = in_library([this] { return afd::AfdBackend::create(*kernel_, {}); });

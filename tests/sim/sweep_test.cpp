@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "kernel/sim_world.hpp"
+#include "sim/kernel_apart.hpp"
 #include "sim/sweep_play.hpp"
 
 #ifdef _WIN32
@@ -148,6 +149,30 @@ TEST_CASE("sweep: an add that fails for want of memory keeps no slot") {
   // The block is as empty as before.
   while (registrations.size() < reactor::afd::Arena::slots_per_block) registrations.push_back(std::move(*add(0)));
   CHECK(poller.stats().arena_blocks == 1);
+}
+
+// Without the answer it is not known whether a poll that completes in the call brings a packet as well.
+TEST_CASE("sweep: whether packets are skipped is asked again after that failed for want of memory") {
+  if (!sim::FailingNew::is_possible()) return;
+  for (std::uint64_t nth = 1; nth <= 10; nth++) {
+    CAPTURE(nth);
+    sim::SimKernel kernel({.skips = false});
+    sim::KernelApart apart(kernel);
+    reactor::Poller poller(*reactor::afd::AfdBackend::create(apart, {}));
+    const auto socket = static_cast<reactor::NativeSocket>(kernel.net().tcp_pair().first);
+    const auto add = [&] {
+      const sim::FailsHere here;
+      return poller.add(socket, reactor::Token{}, reactor::Interest::writable);
+    };
+    sim::FailingNew::set(nth);
+    auto added = add();
+    sim::FailingNew::set(0);
+    if (!added) added = add();
+    REQUIRE(added.has_value());
+    std::array<reactor::Event, 4> room;
+    for (int i = 0; i < 3; i++) CHECK(poller.wait(room, 0ms).value().size() == 1);
+    CHECK(kernel.complaint() == "");
+  }
 }
 
 #ifdef _WIN32

@@ -38,6 +38,8 @@ class WatchedKernel final : public reactor::nt::Kernel {
 
   [[nodiscard]] std::uint64_t calls() const noexcept { return calls_; }
   [[nodiscard]] std::uint64_t sockets_max() const noexcept { return sockets_max_; }  ///< in one poll
+  [[nodiscard]] std::uint64_t group_polls() const noexcept { return group_polls_; }
+  [[nodiscard]] std::uint64_t packets() const noexcept { return packets_; }  ///< taken from the backend's own port
   [[nodiscard]] HANDLE port() const noexcept { return port_; }
   /// Sockets in polls that were refused for lack of resources: as many may be told of as failed, and no more.
   [[nodiscard]] std::uint64_t refused_sockets() const noexcept { return refused_sockets_; }
@@ -55,6 +57,7 @@ class WatchedKernel final : public reactor::nt::Kernel {
     count();
     const NTSTATUS status = below_.remove(port, packets, removed, timeout);
     if (status != reactor::nt::STATUS_SUCCESS) return status;
+    if (port == port_) packets_ += removed;
     for (const auto& packet : packets.first(removed)) {
       if (const auto found = std::ranges::find(posted_, packet.ApcContext); found != posted_.end())
         posted_.erase(found);
@@ -77,6 +80,7 @@ class WatchedKernel final : public reactor::nt::Kernel {
     count();
     sockets_max_ = std::max<std::uint64_t>(sockets_max_, poll.NumberOfHandles);
     const std::uint64_t sockets = poll.NumberOfHandles;
+    group_polls_ += sockets > 1 ? 1 : 0;
     const NTSTATUS status = below_.poll(helper, iosb, poll, size_bytes, context);
     if (status == reactor::nt::STATUS_INSUFFICIENT_RESOURCES) refused_sockets_ += sockets;
     return status;
@@ -104,6 +108,7 @@ class WatchedKernel final : public reactor::nt::Kernel {
   SimKernel& below_;
   HANDLE port_ = nullptr;
   std::uint64_t calls_ = 0, last_call_ = 1000, refused_sockets_ = 0, sockets_max_ = 0;
+  std::uint64_t group_polls_ = 0, packets_ = 0;
   std::vector<void*> posted_;
 };
 

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <span>
+
+#include <reactor/nt/kernel.hpp>
+
+#include "failing_new.hpp"
+
+namespace sim {
+
+/// Lets a kernel allocate as it likes: only the library's own allocations fail.
+class KernelApart final : public reactor::nt::Kernel {
+ public:
+  explicit KernelApart(reactor::nt::Kernel& below) noexcept : below_(below) {}
+
+  reactor::Result<reactor::nt::HANDLE> create_port() override {
+    const FailsNot here;
+    return below_.create_port();
+  }
+  reactor::nt::NTSTATUS remove(reactor::nt::HANDLE port, std::span<reactor::nt::FILE_IO_COMPLETION_INFORMATION> packets,
+                               reactor::nt::ULONG& removed, std::optional<std::chrono::nanoseconds> timeout) override {
+    const FailsNot here;
+    return below_.remove(port, packets, removed, timeout);
+  }
+  reactor::nt::NTSTATUS post(reactor::nt::HANDLE port, reactor::nt::ULONG_PTR key, void* context) override {
+    const FailsNot here;
+    return below_.post(port, key, context);
+  }
+  reactor::Result<reactor::nt::HANDLE> open_helper(reactor::nt::HANDLE port, reactor::nt::ULONG_PTR key) override {
+    const FailsNot here;
+    return below_.open_helper(port, key);
+  }
+  reactor::nt::NTSTATUS poll(reactor::nt::HANDLE helper, reactor::nt::IO_STATUS_BLOCK& iosb,
+                             reactor::nt::AFD_POLL_INFO& poll, reactor::nt::ULONG size_bytes, void* context) override {
+    const FailsNot here;
+    return below_.poll(helper, iosb, poll, size_bytes, context);
+  }
+  reactor::nt::NTSTATUS cancel(reactor::nt::HANDLE helper, reactor::nt::IO_STATUS_BLOCK* request) override {
+    const FailsNot here;
+    return below_.cancel(helper, request);
+  }
+  void close(reactor::nt::HANDLE handle) noexcept override {
+    const FailsNot here;
+    below_.close(handle);
+  }
+  reactor::Result<reactor::nt::HANDLE> base_socket(reactor::nt::SocketNumber socket) override {
+    const FailsNot here;
+    return below_.base_socket(socket);
+  }
+  bool skip_packet_on_success(reactor::nt::HANDLE helper) override {
+    const FailsNot here;
+    return below_.skip_packet_on_success(helper);
+  }
+  std::chrono::nanoseconds now() override {
+    const FailsNot here;
+    return below_.now();
+  }
+
+ private:
+  reactor::nt::Kernel& below_;
+};
+
+}  // namespace sim

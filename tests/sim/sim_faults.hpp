@@ -109,6 +109,9 @@ struct Options {
   std::size_t send_capacity = 65536;  ///< bytes a TCP socket takes before what is under way has arrived
   std::size_t receive_capacity = 65536;
 
+  /// Under AddressSanitizer: what the kernel holds is not to be touched, not even read. False: it is only compared.
+  bool guards_memory = true;
+
   /// False: one thread, simulated time, the same run for the same seed. True: any threads, real time (for a race
   /// detector); then nothing depends on the seed alone, and `when_asleep` is not called.
   bool real_threads = false;

@@ -23,7 +23,10 @@ HANDLE handle(std::uintptr_t number) { return reinterpret_cast<HANDLE>(number); 
 }  // namespace
 
 SimKernel::SimKernel(Options options) : core_(std::move(options)), net_(core_, *this) {}
-SimKernel::~SimKernel() = default;
+
+SimKernel::~SimKernel() {
+  for (const auto& [address, request] : held_) release_memory(*request);
+}
 
 // Counts a call and says whether it is one that fails.
 NTSTATUS SimKernel::begin(Call call, int refused_per_mille) {

@@ -42,9 +42,10 @@ class AsleepForEver : public std::logic_error {
 /// jumps to the next thing that is due. With delays of zero an effect is there as soon as its cause returns.
 ///
 /// What belongs to the kernel is written at the last moment that is allowed: when the packet is taken. Until then the
-/// Information of the status block holds a canary, and a request that was changed meanwhile is a violation; memory that
-/// was freed is a sanitizer's report. What lies behind the entries of an answer is filled with 0xA5. A poll that failed
-/// (STATUS_CANCELLED) leaves the request as it was asked: its NumberOfHandles is no answer.
+/// Information of the status block holds a canary, and a request or a status block that was changed meanwhile is a
+/// violation. Under AddressSanitizer to touch them at all is its report, and so is memory that was freed. What lies
+/// behind the entries of an answer is filled with 0xA5. A poll that failed (STATUS_CANCELLED) leaves the request as it
+/// was asked: its NumberOfHandles is no answer.
 class SimKernel final : public reactor::nt::Kernel, private Watcher {
  public:
   using HANDLE = reactor::nt::HANDLE;
@@ -119,7 +120,7 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   [[nodiscard]] NTSTATUS look_up(Request& request);
   void check_rules(const Request& request);
   void check_memory(const Request& request);
-  void hold(const RequestPtr& request, const reactor::nt::AFD_POLL_INFO& poll);
+  void hold(const RequestPtr& request);
   [[nodiscard]] RequestPtr swapped(const RequestPtr& request);
   void entangle(const RequestPtr& older, const RequestPtr& newer);
   void schedule_mischief(const RequestPtr& request);
@@ -128,6 +129,7 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   void complete(const RequestPtr& request, NTSTATUS status, bool in_the_call = false);
   void detach(Request& request);
   void give_back(Request& request);
+  static void release_memory(const Request& request) noexcept;
   void write_answer(Request& request);
   void socket_changed(Endpoint& endpoint) override;
   void socket_closed(Endpoint& endpoint) override;
@@ -182,6 +184,7 @@ struct Request {
   reactor::nt::AFD_POLL_INFO* poll = nullptr;
   void* context = nullptr;
   std::vector<std::byte> as_asked;  // the request, to see whether it was touched
+  reactor::nt::IO_STATUS_BLOCK iosb_as_held{};
   std::vector<Entry> entries;
   reactor::nt::NTSTATUS result = 0;
   bool is_deaf = false;         // never finishes by an event: row 8 of the facts

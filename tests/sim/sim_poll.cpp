@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "sim_kernel.hpp"
+#include "sim_memory.hpp"
 
 namespace sim {
 
@@ -59,7 +60,7 @@ NTSTATUS SimKernel::poll(HANDLE helper, IO_STATUS_BLOCK& iosb, AFD_POLL_INFO& po
     const bool is_ready = look(*request);
     const bool at_once = is_ready || poll.Timeout == 0;
     status = at_once ? STATUS_SUCCESS : STATUS_PENDING;
-    hold(request, poll);
+    hold(request);
     if (at_once) complete(request, STATUS_SUCCESS, true);
     if (!at_once) schedule_mischief(request);
   }
@@ -122,21 +123,27 @@ void SimKernel::check_memory(const Request& request) {
   if (overlaps(request.poll, request.as_asked.size())) core_.violate("poll: its buffer is the kernel's already");
 }
 
-void SimKernel::hold(const RequestPtr& request, const AFD_POLL_INFO& poll) {
+void SimKernel::hold(const RequestPtr& request) {
+  const auto timeout = request->poll->Timeout;
   request->iosb->Information = canary;
+  request->iosb_as_held = *request->iosb;
+  if (core_.options.guards_memory) {
+    guard(request->iosb, sizeof *request->iosb);
+    guard(request->poll, request->as_asked.size());
+  }
   held_[number(request->iosb)] = request;
   held_memory_[number(request->iosb)] = number(request->iosb) + sizeof(IO_STATUS_BLOCK);
   held_memory_[number(request->poll)] = number(request->poll) + request->as_asked.size();
   pending_[request->id] = request;
-  if (poll.Timeout == 0) return;
+  if (timeout == 0) return;
   if (core_.is_windows()) {
     for (const auto& entry : request->entries) {
       if (!entry.endpoint->polls.empty()) entangle(pending_[entry.endpoint->polls.front()], request);
     }
   }
   for (const auto& entry : request->entries) entry.endpoint->polls.push_back(request->id);
-  if (poll.Timeout == poll_never_times_out) return;
-  core_.after(nanoseconds(-poll.Timeout * 100), [this, request] {
+  if (timeout == poll_never_times_out) return;
+  core_.after(nanoseconds(-timeout * 100), [this, request] {
     if (request->state == State::waiting) complete(request, STATUS_TIMEOUT);
   });
 }
@@ -271,8 +278,10 @@ void SimKernel::detach(Request& request) {
 
 // The memory is the caller's again.
 void SimKernel::give_back(Request& request) {
+  release_memory(request);
   const auto* now = reinterpret_cast<const std::byte*>(request.poll);
-  if (request.iosb->Information != canary) core_.violate("a status block was changed while the kernel held it");
+  if (std::memcmp(request.iosb, &request.iosb_as_held, sizeof *request.iosb) != 0)
+    core_.violate("a status block was changed while the kernel held it");
   if (!std::equal(request.as_asked.begin(), request.as_asked.end(), now)) {
     core_.violate("a request was changed while the kernel held it");
   }
@@ -280,6 +289,11 @@ void SimKernel::give_back(Request& request) {
   held_.erase(number(request.iosb));
   held_memory_.erase(number(request.iosb));
   held_memory_.erase(number(request.poll));
+}
+
+void SimKernel::release_memory(const Request& request) noexcept {
+  unguard(request.iosb, sizeof *request.iosb);
+  unguard(request.poll, request.as_asked.size());
 }
 
 void SimKernel::write_answer(Request& request) {

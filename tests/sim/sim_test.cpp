@@ -15,6 +15,7 @@
 
 #include "sim/faulty_kernel.hpp"
 #include "sim/sim_kernel.hpp"
+#include "sim/sim_memory.hpp"
 
 using namespace reactor::nt;
 using namespace std::chrono_literals;
@@ -98,7 +99,7 @@ TEST_CASE("sim: time goes on only while somebody waits, and jumps to what is due
 }
 
 TEST_CASE("sim: memory is written when the packet is taken, and not before") {
-  Fixture f;
+  Fixture f({.guards_memory = false});
   const auto [a, b] = f.net.tcp_pair();
   Polls<2> poll;
   poll.iosb.Status = STATUS_PENDING;
@@ -277,10 +278,30 @@ TEST_CASE("sim: two polls on one socket are a violation, and Windows swaps their
   CHECK(lost);
 }
 
+TEST_CASE("sim: what the kernel holds is guarded until its packet is taken") {
+  Poll poll;
+  Fixture f;
+  const auto a = f.net.udp();
+  REQUIRE(f.submit(poll, a, AFD_POLL_RECEIVE) == STATUS_PENDING);
+  const auto guarded = [&] {
+    return std::array{sim::is_guarded(&poll.iosb), sim::is_guarded(&poll.info), sim::is_guarded(&poll.entries[0])};
+  };
+  const auto all = [](bool is) { return std::array{is, is, is}; };
+  CHECK(guarded() == all(sim::guards_memory));
+  CHECK(f.kernel.cancel(f.helper, &poll.iosb) == STATUS_SUCCESS);
+  CHECK(guarded() == all(sim::guards_memory));
+  REQUIRE(f.take().has_value());
+  CHECK(guarded() == all(false));
+  REQUIRE(f.submit(poll, a, AFD_POLL_SEND) == STATUS_SUCCESS);  // its packet is queued
+  CHECK(guarded() == all(sim::guards_memory));
+  REQUIRE(f.take().has_value());
+  CHECK(guarded() == all(false));
+}
+
 TEST_CASE("sim: what a kernel must never see is noticed") {
   Poll held, other;
   Polls<2> two;
-  Fixture f;
+  Fixture f({.guards_memory = false});
   const auto a = f.net.udp(), b = f.net.udp();
   REQUIRE(f.submit(held, a, AFD_POLL_RECEIVE) == STATUS_PENDING);
 
@@ -291,7 +312,8 @@ TEST_CASE("sim: what a kernel must never see is noticed") {
     CHECK(f.saw("a request was changed"));
   }
   SUBCASE("a status block that is") {
-    held.iosb.Information = 0;
+    SUBCASE("its status") { held.iosb.Status = STATUS_CANCELLED; }
+    SUBCASE("its information") { held.iosb.Information = 0; }
     REQUIRE(f.kernel.end_poll(a, STATUS_SUCCESS));
     REQUIRE(f.take().has_value());
     CHECK(f.saw("a status block was changed"));

@@ -47,7 +47,7 @@ void World::perform(const Step& step) {
     case Op::pass: return sim_.run_for(step.a * 50us);
     case Op::stale: return stale(step);
     case Op::packet: return post_junk(step);
-    case Op::checkpoint: return asleep_.empty() ? checkpoint(1 + step.a % 64) : void();
+    case Op::checkpoint: return asleep_.empty() ? pause(1 + step.a % 64) : void();
     case Op::modify: return modify(step);
     case Op::drained:
       if (!open_.empty()) drained(registered_[open_[step.a % open_.size()]], interest_of(step.b));
@@ -148,6 +148,7 @@ void World::add(const Socket& socket, Interest interest, Mode mode) {
   const bool must_be_refused =
       existing != nullptr && existing->state == State::live &&
       (!existing->was_waited_for || (!socket.endpoint->polls.empty() && program_.options.faults.cancel_late == 0));
+  marked_++;
   const auto added = backend_->add(static_cast<NativeSocket>(socket.number), Token{token}, interest, mode);
   if (!added) {
     const auto why = added.error();
@@ -185,6 +186,7 @@ void World::modify(const Step& step) {
 }
 
 void World::modify(Registered& reg, Interest interest, std::optional<Mode> mode) {
+  marked_++;
   const auto modified = backend_->modify(reg.place, interest, mode);
   if (!modified) {
     require(modified.error() == std::errc::bad_file_descriptor && reg.state == State::closed, "modify failed");
@@ -197,6 +199,7 @@ void World::modify(Registered& reg, Interest interest, std::optional<Mode> mode)
 }
 
 void World::drained(Registered& reg, Interest directions) {
+  marked_++;
   const auto done = backend_->drained(reg.place, directions);
   if (!done) {
     require(done.error() == std::errc::bad_file_descriptor && reg.state == State::closed, "drained failed");

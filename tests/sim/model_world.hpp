@@ -130,6 +130,8 @@ class World {
   void judge(Wait& wait, std::span<const Event> events);
   void judge_event(const Wait& wait, const Event& event);
   void judge_wakes(Wait& wait, bool is_empty);
+  void judge_calls(const Wait& wait);
+  [[nodiscard]] std::size_t unarmed() const;
   void judge_silence(std::string_view where);
   void serve(std::span<const Event> events, std::uint8_t how);
   void serve(const Event& event, std::uint8_t how);
@@ -138,6 +140,7 @@ class World {
   void check_books();
   void check_counts(const reactor::Stats& stats);
   void checkpoint(std::size_t room);
+  void pause(std::size_t room);
   void finish();
   void check_idle();
   void be_over();
@@ -171,7 +174,9 @@ class World {
 
   std::size_t next_step_ = 0;
   std::uint64_t waits_ = 0, events_ = 0, troubles_ = 0, junk_ = 0, junk_posts_ = 0;
-  std::vector<Wait*> asleep_;  // the waits under way, the innermost last
+  std::uint64_t marked_ = 0, marked_before_wait_ = 0;  // calls that mark a registration to be armed
+  std::vector<Wait*> asleep_;                          // the waits under way, the innermost last
+  bool is_quiet_ = false;                              // no other thread does anything now
   bool is_wake_owed_ = false;
   nanoseconds woken_at_{0};
   std::uint64_t waits_since_wake_ = 0, wakes_seen_ = 0;

@@ -333,6 +333,11 @@ std::size_t SimKernel::held_entries() {
   return count;
 }
 
+std::uint64_t SimKernel::returned_entries() {
+  const Core::Lock lock(core_.mutex);
+  return returned_entries_;
+}
+
 std::size_t SimKernel::queued_packets() {
   const Core::Lock lock(core_.mutex);
   core_.run_due();

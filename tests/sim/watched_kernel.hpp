@@ -43,6 +43,8 @@ class WatchedKernel final : public reactor::nt::Kernel {
   [[nodiscard]] HANDLE port() const noexcept { return port_; }
   /// Sockets in polls that were refused for lack of resources: as many may be told of as failed, and no more.
   [[nodiscard]] std::uint64_t refused_sockets() const noexcept { return refused_sockets_; }
+  /// Calls that failed, and the sockets in polls among them: what has to be done again.
+  [[nodiscard]] std::uint64_t refusals() const noexcept { return refusals_; }
   /// Answers that the backend has posted and not taken from the port yet.
   [[nodiscard]] std::size_t posted_answers() const noexcept { return posted_.size(); }
 
@@ -56,6 +58,7 @@ class WatchedKernel final : public reactor::nt::Kernel {
                   reactor::nt::ULONG& removed, std::optional<std::chrono::nanoseconds> timeout) override {
     count();
     const NTSTATUS status = below_.remove(port, packets, removed, timeout);
+    note(status);
     if (status != reactor::nt::STATUS_SUCCESS) return status;
     if (port == port_) packets_ += removed;
     for (const auto& packet : packets.first(removed)) {
@@ -66,7 +69,7 @@ class WatchedKernel final : public reactor::nt::Kernel {
   }
   NTSTATUS post(HANDLE port, reactor::nt::ULONG_PTR key, void* context) override {
     count();
-    const NTSTATUS status = below_.post(port, key, context);
+    const NTSTATUS status = note(below_.post(port, key, context));
     const bool is_answer = key == std::to_underlying(reactor::afd::PacketKey::poll);
     if (status == reactor::nt::STATUS_SUCCESS && is_answer) posted_.push_back(context);
     return status;
@@ -81,13 +84,13 @@ class WatchedKernel final : public reactor::nt::Kernel {
     sockets_max_ = std::max<std::uint64_t>(sockets_max_, poll.NumberOfHandles);
     const std::uint64_t sockets = poll.NumberOfHandles;
     group_polls_ += sockets > 1 ? 1 : 0;
-    const NTSTATUS status = below_.poll(helper, iosb, poll, size_bytes, context);
+    const NTSTATUS status = note(below_.poll(helper, iosb, poll, size_bytes, context), sockets);
     if (status == reactor::nt::STATUS_INSUFFICIENT_RESOURCES) refused_sockets_ += sockets;
     return status;
   }
   NTSTATUS cancel(HANDLE helper, reactor::nt::IO_STATUS_BLOCK* request) override {
     count();
-    return below_.cancel(helper, request);
+    return note(below_.cancel(helper, request));
   }
   void close(HANDLE handle) noexcept override { below_.close(handle); }
   Result<HANDLE> base_socket(reactor::nt::SocketNumber socket) override {
@@ -104,11 +107,15 @@ class WatchedKernel final : public reactor::nt::Kernel {
   void count() {
     if (++calls_ > last_call_) throw Spins();
   }
+  NTSTATUS note(NTSTATUS status, std::uint64_t sockets = 0) {
+    if (!reactor::nt::NT_SUCCESS(status) && status != reactor::nt::STATUS_NOT_FOUND) refusals_ += 1 + sockets;
+    return status;
+  }
 
   SimKernel& below_;
   HANDLE port_ = nullptr;
   std::uint64_t calls_ = 0, last_call_ = 1000, refused_sockets_ = 0, sockets_max_ = 0;
-  std::uint64_t group_polls_ = 0, packets_ = 0;
+  std::uint64_t group_polls_ = 0, packets_ = 0, refusals_ = 0;
   std::vector<void*> posted_;
 };
 

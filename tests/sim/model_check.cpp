@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include <reactor/nt/status.hpp>
 #include <reactor/poller.hpp>
 
 #include "model_world.hpp"
@@ -11,13 +12,20 @@
 namespace sim::model {
 
 using namespace reactor;
+using namespace reactor::nt;
 using namespace std::chrono_literals;
 
 World::World(const Program& program, const Log* log)
     : program_(program), log_(log), sim_(program.options), kernel_(sim_), net_(sim_.net()) {
-  const auto backend = afd::AfdBackend::create(
-      kernel_, {.inline_completions = program.inline_completions, .hot_groups = program.hot_groups});
-  require(backend.has_value(), "the backend could not be created");
+  const PollerOptions options{.inline_completions = program.inline_completions, .hot_groups = program.hot_groups};
+  auto backend = afd::AfdBackend::create(kernel_, options);
+  for (; !backend && refused_ports_ < 100; backend = afd::AfdBackend::create(kernel_, options)) {
+    require(program.options.faults.port_refused > 0 && backend.error() == make_error(STATUS_INSUFFICIENT_RESOURCES),
+            "the backend could not be created");
+    refused_ports_++;
+    require(sim_.open_handles() == 0, "a backend that could not be created has left a handle");
+  }
+  require(backend.has_value(), "no backend was to be had");
   backend_ = *backend;
   sim_.set_when_asleep([this] { return !asleep_.empty() && while_asleep(); });
 }
@@ -50,8 +58,21 @@ void World::mark_over(std::uint32_t token) {
   std::erase(open_, token);
 }
 
+// Whose poll was refused as if its socket were closed has ended, whether it was or not.
+void World::see_denied() {
+  if (!kernel_.has_denied()) return;
+  for (const std::uintptr_t socket : kernel_.take_denied()) {
+    const auto found = std::ranges::find_if(open_, [&](std::uint32_t at) { return registered_[at].polled == socket; });
+    require(found != open_.end(), "a socket was polled that is not registered");
+    note("  denied ", std::to_string(*found));
+    denied_ += registered_[*found].state == State::live ? 1 : 0;
+    mark_over(*found);
+  }
+}
+
 // Statistics, the model, and what the kernel says agree.
 void World::check_books() {
+  see_denied();
   const Stats stats = backend_->stats();
   require(stats.registrations >= live_ && stats.registrations <= live_ + closed_, "stats: registrations");
   // Each slot is a registration's or the kernel's.
@@ -75,7 +96,7 @@ void World::check_counts(const Stats& stats) {
   require(stats.wait_calls == of(Call::remove), "stats: wait_calls");
   require(stats.cancel_calls == of(Call::cancel), "stats: cancel_calls");
   require(stats.post_calls == of(Call::post) - junk_posts_, "stats: post_calls");
-  require(stats.other_calls == of(Call::create_port) + of(Call::open_helper) + of(Call::skip_packet) +
+  require(stats.other_calls == of(Call::create_port) - refused_ports_ + of(Call::open_helper) + of(Call::skip_packet) +
                                    of(Call::base_socket) + of(Call::close),
           "stats: other_calls");
   require(stats.group_arms == kernel_.group_polls(), "stats: group_arms");
@@ -236,7 +257,9 @@ void World::add_to(Totals& totals) const {
              .packets = last_stats_.packets,
              .group_arms = last_stats_.group_arms,
              .group_members = last_stats_.group_members,
-             .group_members_max = kernel_.sockets_max()};
+             .group_members_max = kernel_.sockets_max(),
+             .packets_max = kernel_.packets_max(),
+             .denied = denied_};
 }
 
 Totals& Totals::operator+=(const Totals& other) noexcept {
@@ -250,6 +273,8 @@ Totals& Totals::operator+=(const Totals& other) noexcept {
   group_arms += other.group_arms;
   group_members += other.group_members;
   group_members_max = std::max(group_members_max, other.group_members_max);
+  packets_max = std::max(packets_max, other.packets_max);
+  denied += other.denied;
   return *this;
 }
 
@@ -258,7 +283,8 @@ std::string describe(const Totals& totals) {
   return text(totals.steps, " steps, ") + text(totals.waits, " waits, ") + text(totals.events, " events, ") +
          text(totals.wakes, " wakes, ") + text(totals.kernel_calls, " kernel calls, ") +
          text(totals.packets, " packets, ") + text(totals.group_arms, " groups of ") +
-         text(totals.group_members, " sockets in all and ") + text(totals.group_members_max, " at most");
+         text(totals.group_members, " sockets in all and ") + text(totals.group_members_max, " at most, ") +
+         text(totals.packets_max, " packets in a look at most, ") + text(totals.denied, " ended by a refusal");
 }
 
 std::optional<std::string> run(const Program& program, const World::Log* log, Totals* totals) try {

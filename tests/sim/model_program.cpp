@@ -67,6 +67,8 @@ Faults draw_faults(Random& random) {
   maybe(faults.remove_refused, 50);
   maybe(faults.early_time_out, 700);
   maybe(faults.shuffled_packet, 500);
+  if (random.chance(100)) faults.poll_invalid = 1 + static_cast<int>(random.below(50));
+  if (random.chance(100)) faults.port_refused = 1 + static_cast<int>(random.below(500));
   return faults;
 }
 
@@ -109,10 +111,16 @@ Program make_program(std::uint64_t seed) {
   // Neighbouring seeds of one generator are one sequence, shifted: mixed first.
   Random random(Random(seed).next() ^ 0x6D6F64656C);
   draw_circumstances(program, random);
-  if (seed % 500 == 499) {  // more hot sockets than a group has room for
+  if (const bool has_large_room = seed % 1000 == 249; has_large_room || seed % 500 == 499) {
     program.sockets_max = 700;
-    program.hot_groups = program.inline_completions = program.options.skips = true;
     program.options.faults.skip_refused = program.options.faults.helper_refused = 0;
+    program.options.faults.port_refused = program.options.faults.poll_invalid = 0;
+    if (has_large_room) {  // and more packets than one look takes
+      program.room_max = 300;
+      program.hot_groups = false;
+    } else {  // more hot sockets than a group has room for
+      program.hot_groups = program.inline_completions = program.options.skips = true;
+    }
     for (int i = 0; i < 320; i++) {
       program.steps.push_back({Op::open, 0, 0, 0, false});
       program.steps.push_back({Op::add, static_cast<std::uint8_t>(i), 1, 255, false});
@@ -172,6 +180,9 @@ Program decode_program(std::span<const std::uint8_t> bytes) {
   fault(faults.remove_refused, 9, 50);
   fault(faults.early_time_out, 10, 500);
   fault(faults.shuffled_packet, 11, 500);
+  fault(faults.poll_invalid, 12, 30);
+  fault(faults.port_refused, 13, 300);
+  if ((head[3] & 2) != 0) program.room_max = 300;
   constexpr std::size_t steps_max = 400;
   for (; bytes.size() >= 4 && program.steps.size() < steps_max; bytes = bytes.subspan(4)) {
     const auto op = static_cast<Op>((bytes[0] & 0x7F) % op_names.size());
@@ -195,6 +206,7 @@ std::string describe(const Program& program) {
   if (!o.skips) text += ", skip has no effect";
   if (!program.inline_completions) text += ", no inline completions";
   if (!program.hot_groups) text += ", no hot groups";
+  if (program.room_max != 64) text += ", room for up to " + std::to_string(program.room_max);
   const auto fault = [&](const char* name, int per_mille) {
     if (per_mille > 0) text += std::string(", ") + name + " " + std::to_string(per_mille) + "/1000";
   };
@@ -210,6 +222,8 @@ std::string describe(const Program& program) {
   fault("remove refused", f.remove_refused);
   fault("early time-out", f.early_time_out);
   fault("shuffled packet", f.shuffled_packet);
+  fault("poll invalid", f.poll_invalid);
+  fault("port refused", f.port_refused);
   constexpr std::array endings{"remove all", "close with polls pending", "close the sockets unseen"};
   return text + "; ends: " + endings[static_cast<std::size_t>(program.ending)];
 }

@@ -58,6 +58,7 @@ struct Program {
   Options options;  ///< of the kernel
   bool inline_completions = true, hot_groups = true;
   std::size_t sockets_max = 48;
+  std::size_t room_max = 64;  ///< for events
   Ending ending = Ending::remove_all;
   std::vector<Step> steps;
 

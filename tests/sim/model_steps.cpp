@@ -61,7 +61,7 @@ void World::perform(const Step& step) {
   switch (step.op) {
     case Op::add: return add(step);
     case Op::close: return step.b % 4 == 3 ? close_and_reuse(at) : close(at, step.b % 4 == 2, step.b % 4 == 0);
-    case Op::send: return static_cast<void>(net_.send(number, std::size_t{1} << (step.b % 14)));
+    case Op::send: return send(sockets_[at], step.b);
     case Op::recv: return recv(sockets_[at], std::size_t{1} << (step.b % 18));
     case Op::shutdown: return static_cast<void>(net_.shutdown(number));
     case Op::urgent:
@@ -177,6 +177,7 @@ void World::add(const Socket& socket, Interest interest, Mode mode) {
                          .was_waited_for = !asleep_.empty()});
   open_.push_back(token);
   live_++;
+  see_denied();
 }
 
 void World::modify(const Step& step) {
@@ -196,6 +197,7 @@ void World::modify(Registered& reg, Interest interest, std::optional<Mode> mode)
   reg.mode = mode.value_or(reg.mode);
   reg.silent = 0;
   reg.was_waited_for = reg.was_waited_for || !asleep_.empty();
+  see_denied();
 }
 
 void World::drained(Registered& reg, Interest directions) {
@@ -206,6 +208,7 @@ void World::drained(Registered& reg, Interest directions) {
     return mark_over(static_cast<std::uint32_t>(&reg - registered_.data()));
   }
   if (reg.mode == Mode::edge) reg.silent &= static_cast<std::uint8_t>(~std::to_underlying(directions));
+  see_denied();
 }
 
 void World::remove(std::uint32_t token) {
@@ -259,6 +262,15 @@ void World::accept(SocketNumber listener) {
   if (!accepted) return;
   if (sockets_.size() >= program_.sockets_max) return static_cast<void>(net_.close(*accepted));
   keep(*accepted);
+}
+
+void World::send(const Socket& socket, std::uint8_t how) {
+  if (socket.endpoint->state != SocketState::datagram) {
+    return static_cast<void>(net_.send(socket.number, std::size_t{1} << (how % 14)));
+  }
+  // Where nobody is, the answer is an error (kernel fact 17).
+  const std::uint16_t port = how % 2 == 0 ? SimNet::unanswered_port : socket.endpoint->port;
+  static_cast<void>(net_.send_to(socket.number, port, how % 3));
 }
 
 void World::recv(const Socket& socket, std::size_t bytes) { static_cast<void>(net_.recv(socket.number, bytes)); }

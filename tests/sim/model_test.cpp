@@ -22,6 +22,7 @@ TEST_CASE("model: 400 seeds") {
   CHECK(totals.events > 400 * 20);
   CHECK(totals.group_arms > 400);
   CHECK(totals.wakes > 400);
+  CHECK(totals.denied > 20);
 }
 
 TEST_CASE("model: more hot sockets than a group has room for") {
@@ -30,6 +31,15 @@ TEST_CASE("model: more hot sockets than a group has room for") {
     Totals totals;
     CHECK(run(make_program(seed), nullptr, &totals).value_or("") == "");
     CHECK(totals.group_members_max == 256);
+  }
+}
+
+TEST_CASE("model: more packets, and more room for events, than one look takes") {
+  for (const std::uint64_t seed : {249U, 1249U, 2249U}) {
+    CAPTURE(seed);
+    Totals totals;
+    CHECK(run(make_program(seed), nullptr, &totals).value_or("") == "");
+    CHECK(totals.packets_max == 256);
   }
 }
 

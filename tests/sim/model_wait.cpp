@@ -85,8 +85,8 @@ void World::wake() {
 void World::wait(const Step& step) {
   static constexpr std::array<std::optional<nanoseconds>, 8> timeouts{0ns, 1ms, 5ms,          20ms,
                                                                       0ns, 1s,  std::nullopt, 300us};
-  std::array<Event, 64> room;
-  const std::size_t count = wait_once(std::span(room).first(1 + step.a % room.size()), timeouts[step.b % 8]);
+  std::vector<Event> room((1 + step.a % 64) * program_.room_max / 64);
+  const std::size_t count = wait_once(room, timeouts[step.b % 8]);
   serve(std::span(room).first(count), step.c);
 }
 
@@ -123,6 +123,7 @@ std::size_t World::wait_once(std::span<Event> room, std::optional<nanoseconds> t
 // The kernel is about to put a thread to sleep: what do the others do? False: nothing, so time goes on.
 bool World::while_asleep() {
   Wait& wait = *asleep_.back();
+  see_denied();
   if (!is_quiet_ && next_step_ < program_.steps.size() && program_.steps[next_step_].during) {
     if (program_.steps[next_step_].op == Op::pass) {
       next_step_++;
@@ -148,6 +149,7 @@ void World::judge(Wait& wait, std::span<const Event> events) {
   if (log_ != nullptr) note("  the wait tells of ", std::to_string(events.size()));
   events_ += events.size();
   for (const Event& event : events) judge_event(wait, event);
+  see_denied();  // told of and asked again, for another thread
   judge_wakes(wait, events.empty());
 }
 

@@ -33,6 +33,8 @@ class Broken : public std::runtime_error {
 struct Totals {
   std::uint64_t runs = 0, steps = 0, waits = 0, events = 0, wakes = 0, kernel_calls = 0, packets = 0;
   std::uint64_t group_arms = 0, group_members = 0, group_members_max = 0;
+  std::uint64_t packets_max = 0;  ///< in one look
+  std::uint64_t denied = 0;       ///< registrations that ended because a poll was refused though the socket was open
 
   Totals& operator+=(const Totals& other) noexcept;
 };
@@ -116,6 +118,7 @@ class World {
   void close_and_reuse(std::size_t socket);
   void connect(const Step& step);
   void accept(SocketNumber listener);
+  void send(const Socket& socket, std::uint8_t how);
   void recv(const Socket& socket, std::size_t bytes);
   void burst(std::size_t first, std::size_t count);
   void stale(const Step& step);
@@ -149,6 +152,7 @@ class World {
   [[nodiscard]] Registered* find_open(SocketNumber number, std::uint32_t* token = nullptr);
   [[nodiscard]] Socket* find_socket(const std::shared_ptr<Endpoint>& endpoint);
   void mark_over(std::uint32_t token);
+  void see_denied();
   void require(bool is_so, std::string_view rule) const {
     if (!is_so) fail(rule);
   }
@@ -180,6 +184,7 @@ class World {
   bool is_wake_owed_ = false;
   nanoseconds woken_at_{0};
   std::uint64_t waits_since_wake_ = 0, wakes_seen_ = 0;
+  std::uint64_t refused_ports_ = 0, denied_ = 0;
   reactor::Stats last_stats_;
 };
 

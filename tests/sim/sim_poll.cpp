@@ -34,7 +34,10 @@ NTSTATUS SimKernel::poll(HANDLE helper, IO_STATUS_BLOCK& iosb, AFD_POLL_INFO& po
   const Core::Lock lock(core_.mutex);
   NTSTATUS status = begin(Call::poll, core_.options.faults.poll_refused);
   if (status != STATUS_SUCCESS) return status;
-  if (core_.random.chance(core_.options.faults.poll_invalid)) return STATUS_INVALID_HANDLE;
+  if (core_.random.chance(core_.options.faults.poll_invalid)) {
+    if (core_.is_traced()) core_.trace("poll FAILS " + text_of(STATUS_INVALID_HANDLE));
+    return STATUS_INVALID_HANDLE;
+  }
   if ((status = judge(poll, size_bytes)) != STATUS_SUCCESS) return status;
 
   const auto request = std::make_shared<Request>();

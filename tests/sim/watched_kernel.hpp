@@ -39,12 +39,17 @@ class WatchedKernel final : public reactor::nt::Kernel {
   [[nodiscard]] std::uint64_t calls() const noexcept { return calls_; }
   [[nodiscard]] std::uint64_t sockets_max() const noexcept { return sockets_max_; }  ///< in one poll
   [[nodiscard]] std::uint64_t group_polls() const noexcept { return group_polls_; }
+  [[nodiscard]] std::uint64_t packets_max() const noexcept { return packets_max_; }  ///< in one look
   [[nodiscard]] std::uint64_t packets() const noexcept { return packets_; }  ///< taken from the backend's own port
   [[nodiscard]] HANDLE port() const noexcept { return port_; }
   /// Sockets in polls that were refused for lack of resources: as many may be told of as failed, and no more.
   [[nodiscard]] std::uint64_t refused_sockets() const noexcept { return refused_sockets_; }
   /// Calls that failed, and the sockets in polls among them: what has to be done again.
   [[nodiscard]] std::uint64_t refusals() const noexcept { return refusals_; }
+  /// The socket of each poll of one that was refused as if it were closed, since this was asked last: what was
+  /// registered for it is over. Not of the poll that only finds out how answers come.
+  [[nodiscard]] std::vector<std::uintptr_t> take_denied() { return std::exchange(denied_, {}); }
+  [[nodiscard]] bool has_denied() const noexcept { return !denied_.empty(); }
   /// Answers that the backend has posted and not taken from the port yet.
   [[nodiscard]] std::size_t posted_answers() const noexcept { return posted_.size(); }
 
@@ -61,6 +66,7 @@ class WatchedKernel final : public reactor::nt::Kernel {
     note(status);
     if (status != reactor::nt::STATUS_SUCCESS) return status;
     if (port == port_) packets_ += removed;
+    packets_max_ = std::max<std::uint64_t>(packets_max_, removed);
     for (const auto& packet : packets.first(removed)) {
       if (const auto found = std::ranges::find(posted_, packet.ApcContext); found != posted_.end())
         posted_.erase(found);
@@ -76,7 +82,9 @@ class WatchedKernel final : public reactor::nt::Kernel {
   }
   Result<HANDLE> open_helper(HANDLE port, reactor::nt::ULONG_PTR key) override {
     count();
-    return below_.open_helper(port, key);
+    const auto opened = below_.open_helper(port, key);
+    if (opened && port != port_) probe_ = *opened;
+    return opened;
   }
   NTSTATUS poll(HANDLE helper, reactor::nt::IO_STATUS_BLOCK& iosb, reactor::nt::AFD_POLL_INFO& poll,
                 reactor::nt::ULONG size_bytes, void* context) override {
@@ -86,13 +94,22 @@ class WatchedKernel final : public reactor::nt::Kernel {
     group_polls_ += sockets > 1 ? 1 : 0;
     const NTSTATUS status = note(below_.poll(helper, iosb, poll, size_bytes, context), sockets);
     if (status == reactor::nt::STATUS_INSUFFICIENT_RESOURCES) refused_sockets_ += sockets;
+    const bool is_denied =
+        status == reactor::nt::STATUS_INVALID_HANDLE || status == reactor::nt::STATUS_OBJECT_TYPE_MISMATCH;
+    if (is_denied && sockets == 1 && helper != probe_) {
+      const auto& asked = *reinterpret_cast<const reactor::nt::AFD_POLL_HANDLE_INFO*>(&poll + 1);
+      denied_.push_back(reinterpret_cast<std::uintptr_t>(asked.Handle));
+    }
     return status;
   }
   NTSTATUS cancel(HANDLE helper, reactor::nt::IO_STATUS_BLOCK* request) override {
     count();
     return note(below_.cancel(helper, request));
   }
-  void close(HANDLE handle) noexcept override { below_.close(handle); }
+  void close(HANDLE handle) noexcept override {
+    if (handle == probe_) probe_ = nullptr;
+    below_.close(handle);
+  }
   Result<HANDLE> base_socket(reactor::nt::SocketNumber socket) override {
     count();
     return below_.base_socket(socket);
@@ -113,10 +130,11 @@ class WatchedKernel final : public reactor::nt::Kernel {
   }
 
   SimKernel& below_;
-  HANDLE port_ = nullptr;
+  HANDLE port_ = nullptr, probe_ = nullptr;
   std::uint64_t calls_ = 0, last_call_ = 1000, refused_sockets_ = 0, sockets_max_ = 0;
-  std::uint64_t group_polls_ = 0, packets_ = 0, refusals_ = 0;
+  std::uint64_t group_polls_ = 0, packets_ = 0, packets_max_ = 0, refusals_ = 0;
   std::vector<void*> posted_;
+  std::vector<std::uintptr_t> denied_;
 };
 
 }  // namespace sim::model

@@ -234,6 +234,7 @@ void World::finish() {
   sim_.set_when_asleep(nullptr);
   sim_.set_faults({});
   last_stats_ = backend_->stats();
+  packets_max_ = kernel_.packets_max();  // of waits: the end has a room of its own
   backend_->close();
   const Stats after = backend_->stats();
   require(after.arena_slots == 0 && after.pending_polls == 0, "a slot is left after the end (rule 2)");
@@ -258,7 +259,7 @@ void World::add_to(Totals& totals) const {
              .group_arms = last_stats_.group_arms,
              .group_members = last_stats_.group_members,
              .group_members_max = kernel_.sockets_max(),
-             .packets_max = kernel_.packets_max(),
+             .packets_max = packets_max_,
              .denied = denied_};
 }
 

@@ -127,6 +127,7 @@ Program make_program(std::uint64_t seed) {
     }
     for (int i = 0; i < 12; i++) {
       program.steps.push_back({Op::burst, 0, 255, 0, false});
+      if (has_large_room) program.steps.insert(program.steps.end(), 3, {Op::pass, 255, 0, 0, false});
       for (int j = 0; j < 6; j++) program.steps.push_back({Op::wait, 63, 1, 3, false});
     }
     add_phase(program, random, hot, 40);

@@ -99,13 +99,13 @@ std::size_t World::wait_once(std::span<Event> room, std::optional<nanoseconds> t
             .calls = kernel_.calls(),
             .refusals = kernel_.refusals(),
             .packets = kernel_.packets(),
-            .returned = sim_.returned_entries(),
+            .returned = kernel_.returned(),
             .unarmed = unarmed(),
             .marked = marked_before_wait_};
   asleep_.push_back(&wait);
   const auto told = backend_->wait(room, timeout);
   asleep_.pop_back();
-  judge_calls(wait);
+  judge_calls(wait, told.value_or(0));
   if (!told) {
     require(program_.options.faults.remove_refused > 0 && told.error() == make_error(STATUS_INSUFFICIENT_RESOURCES),
             "a wait failed (rule 8)");
@@ -162,15 +162,15 @@ std::size_t World::unarmed() const {
 }
 
 // Rule 7: what a wait costs is bounded by what there is to do, whatever was told before.
-void World::judge_calls(const Wait& wait) {
+void World::judge_calls(const Wait& wait, std::size_t told) {
   marked_before_wait_ = marked_;
   const std::uint64_t calls = kernel_.calls() - wait.calls - wait.of_others;
   const std::uint64_t packets = kernel_.packets() - wait.packets, refusals = kernel_.refusals() - wait.refusals;
-  const std::uint64_t to_arm = wait.unarmed + (marked_ - wait.marked) + (sim_.returned_entries() - wait.returned);
-  const bool ends_early = program_.options.faults.early_time_out > 0;
-  // A look for each packet; one more that finds none, and those for answers that are late. Each is armed, or its poll
-  // cancelled.
-  const std::uint64_t looks = 2 + packets + (ends_early ? 40 : 4);
+  std::uint64_t to_arm = wait.unarmed + (marked_ - wait.marked) + (kernel_.returned() - wait.returned);
+  // A look for each packet, one more that finds none, and those for answers that are late.
+  const std::uint64_t looks = 2 + packets + (program_.options.faults.early_time_out > 0 ? 40 : 4);
+  // Each is polled or cancelled once. For other threads that sleep also those that were told; to these it is posted.
+  if (!asleep_.empty()) to_arm = 2 * (to_arm + told);
   if (calls <= looks + to_arm + refusals) return;
   fail("a wait that makes too many kernel calls (rule 7): " + std::to_string(calls) + " for " +
        std::to_string(packets) + " packets, " + std::to_string(to_arm) + " to be armed and " +

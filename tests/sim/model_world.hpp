@@ -133,7 +133,7 @@ class World {
   void judge(Wait& wait, std::span<const Event> events);
   void judge_event(const Wait& wait, const Event& event);
   void judge_wakes(Wait& wait, bool is_empty);
-  void judge_calls(const Wait& wait);
+  void judge_calls(const Wait& wait, std::size_t told);
   [[nodiscard]] std::size_t unarmed() const;
   void judge_silence(std::string_view where);
   void serve(std::span<const Event> events, std::uint8_t how);
@@ -184,7 +184,7 @@ class World {
   bool is_wake_owed_ = false;
   nanoseconds woken_at_{0};
   std::uint64_t waits_since_wake_ = 0, wakes_seen_ = 0;
-  std::uint64_t refused_ports_ = 0, denied_ = 0;
+  std::uint64_t refused_ports_ = 0, denied_ = 0, packets_max_ = 0;
   reactor::Stats last_stats_;
 };
 

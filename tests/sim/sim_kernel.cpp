@@ -163,7 +163,10 @@ std::size_t SimKernel::take(Port& port, std::span<Packet> packets) {
   const std::size_t count = std::min(packets.size(), port.packets.size());
   for (std::size_t i = 0; i < count; i++) {
     auto& [info, request] = port.packets.front();
-    if (request != nullptr) give_back(*request);
+    if (request != nullptr) {
+      give_back(*request);
+      returned_entries_ += request->entries.size();
+    }
     if (core_.is_traced()) {
       core_.trace("packet key " + hex(number(info.KeyContext)) + " status " +
                   hex(static_cast<std::uint32_t>(info.IoStatusBlock.Status)) +

@@ -97,7 +97,7 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   [[nodiscard]] std::size_t pending_on(SocketNumber socket);
   [[nodiscard]] std::size_t held_requests();       ///< whose memory is the kernel's
   [[nodiscard]] std::size_t held_entries();        ///< sockets in them, all told
-  [[nodiscard]] std::uint64_t returned_entries();  ///< sockets in all requests that were given back
+  [[nodiscard]] std::uint64_t returned_entries();  ///< sockets in all requests that a packet has given back
   [[nodiscard]] std::size_t queued_packets();      ///< that can be taken now, on all ports
   [[nodiscard]] std::size_t open_handles();        ///< ports and helpers
 

@@ -282,7 +282,6 @@ void SimKernel::detach(Request& request) {
 // The memory is the caller's again.
 void SimKernel::give_back(Request& request) {
   release_memory(request);
-  returned_entries_ += request.entries.size();
   const auto* now = reinterpret_cast<const std::byte*>(request.poll);
   if (std::memcmp(request.iosb, &request.iosb_as_held, sizeof *request.iosb) != 0)
     core_.violate("a status block was changed while the kernel held it");

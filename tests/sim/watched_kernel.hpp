@@ -50,6 +50,8 @@ class WatchedKernel final : public reactor::nt::Kernel {
   /// registered for it is over. Not of the poll that only finds out how answers come.
   [[nodiscard]] std::vector<std::uintptr_t> take_denied() { return std::exchange(denied_, {}); }
   [[nodiscard]] bool has_denied() const noexcept { return !denied_.empty(); }
+  /// Registrations whose poll has come back, by a packet.
+  [[nodiscard]] std::uint64_t returned() { return below_.returned_entries() + taken_answers_; }
   /// Answers that the backend has posted and not taken from the port yet.
   [[nodiscard]] std::size_t posted_answers() const noexcept { return posted_.size(); }
 
@@ -68,8 +70,10 @@ class WatchedKernel final : public reactor::nt::Kernel {
     if (port == port_) packets_ += removed;
     packets_max_ = std::max<std::uint64_t>(packets_max_, removed);
     for (const auto& packet : packets.first(removed)) {
-      if (const auto found = std::ranges::find(posted_, packet.ApcContext); found != posted_.end())
+      if (const auto found = std::ranges::find(posted_, packet.ApcContext); found != posted_.end()) {
         posted_.erase(found);
+        taken_answers_++;
+      }
     }
     return status;
   }
@@ -132,7 +136,7 @@ class WatchedKernel final : public reactor::nt::Kernel {
   SimKernel& below_;
   HANDLE port_ = nullptr, probe_ = nullptr;
   std::uint64_t calls_ = 0, last_call_ = 1000, refused_sockets_ = 0, sockets_max_ = 0;
-  std::uint64_t group_polls_ = 0, packets_ = 0, packets_max_ = 0, refusals_ = 0;
+  std::uint64_t group_polls_ = 0, packets_ = 0, packets_max_ = 0, refusals_ = 0, taken_answers_ = 0;
   std::vector<void*> posted_;
   std::vector<std::uintptr_t> denied_;
 };

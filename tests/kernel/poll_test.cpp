@@ -28,9 +28,16 @@ TEST_CASE_TEMPLATE("accept.*: a poll waits, then one packet tells its context, s
 TEST_CASE_TEMPLATE("oneshot.quiet: a completed poll tells of nothing more", World, ALL_KERNELS) {
   Bench<World> b;
   const Socket listener = b.world.listener(), first = b.world.tcp(), second = b.world.tcp();
+  Request& waits = b.request({{listener, AFD_POLL_ACCEPT}});
+  REQUIRE(b.submit(waits) == STATUS_PENDING);
   b.world.connect(first, listener);
-  b.await(listener, AFD_POLL_ACCEPT);
+  CHECK(b.answer(waits) == Answer{STATUS_SUCCESS, {{listener, AFD_POLL_ACCEPT}}});
+  Request& at_once = b.request({{listener, AFD_POLL_ACCEPT}});
+  REQUIRE(b.submit(at_once) == STATUS_SUCCESS);
+  CHECK(b.answer(at_once) == Answer{STATUS_SUCCESS, {{listener, AFD_POLL_ACCEPT}}});
+  REQUIRE(b.world.accept(listener).has_value());
   b.world.connect(second, listener);
+  b.await(listener, AFD_POLL_ACCEPT);  // by the side: what is new is there
   CHECK(b.is_quiet());
 }
 

@@ -141,15 +141,16 @@ TEST_CASE_TEMPLATE("timeout.relative: an event comes first, and then no time-out
   CHECK_FALSE(b.take(100ms).has_value());
 }
 
-// On Wine the number just closed is taken by the request's own wait handle, hence a handle of another kind.
+// Both simulated kernels answer what Windows does. Real Wine first makes a handle for the request, which takes the
+// number just closed: it finds a handle of another kind. The backend makes no difference between the two.
 TEST_CASE_TEMPLATE("bad.closed, bad.quiet: a socket just closed is refused in the call, without a packet", World,
                    ALL_KERNELS) {
   Bench<World> b;
   const Socket socket = b.world.udp();
   b.world.close(socket);
-  Request& request = b.request({{socket, everything}});
-  const NTSTATUS status = b.submit(request);
-  CHECK((status == STATUS_INVALID_HANDLE || status == STATUS_OBJECT_TYPE_MISMATCH));
+  const bool is_taken = b.expects_wine() && !b.world.is_simulated();
+  const NTSTATUS expected = is_taken ? STATUS_OBJECT_TYPE_MISMATCH : STATUS_INVALID_HANDLE;
+  CHECK(b.submit(b.request({{socket, everything}})) == expected);
   CHECK(b.is_quiet());
 }
 
@@ -159,6 +160,9 @@ TEST_CASE_TEMPLATE("bad.never: a number that was never a handle", World, ALL_KER
   CHECK(b.is_quiet());
 }
 
+// Wine's answer was seen. Of Windows it is only known that numbers which are not open are STATUS_INVALID_HANDLE [Wine's
+// conformance tests]; the simulated one says that of an open handle of another kind too, so that the backend meets
+// either answer.
 TEST_CASE_TEMPLATE("bad.no_socket: a handle that is no socket", World, ALL_KERNELS) {
   Bench<World> b;
   const auto event = reinterpret_cast<Socket>(b.world.no_socket());
@@ -166,12 +170,12 @@ TEST_CASE_TEMPLATE("bad.no_socket: a handle that is no socket", World, ALL_KERNE
   if (b.world.is_unknown()) {
     MESSAGE("status " << text_of(static_cast<std::uint32_t>(status)));
   } else {
-    CHECK(status == STATUS_OBJECT_TYPE_MISMATCH);
+    CHECK(status == (b.expects_wine() ? STATUS_OBJECT_TYPE_MISMATCH : STATUS_INVALID_HANDLE));
   }
   CHECK(b.is_quiet());
 }
 
-// The real one never asks the system that: Wine 8's server ends in an assertion.
+// The real one answers that itself, on Windows too, and never asks the system: Wine 8's server ends in an assertion.
 TEST_CASE_TEMPLATE("bad.helper: a helper handle that has got a socket's number", World, ALL_KERNELS) {
   Bench<World> b;
   const Socket socket = b.world.udp();

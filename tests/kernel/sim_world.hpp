@@ -29,6 +29,7 @@ class SimWorld final : public World {
   [[nodiscard]] Expect expect() const override {
     return flavour == sim::Flavour::windows ? Expect::windows : Expect::wine;
   }
+  [[nodiscard]] bool is_simulated() const override { return true; }
 
   std::pair<Socket, Socket> tcp_pair() override { return net().tcp_pair(); }
   Socket tcp() override { return net().tcp(); }

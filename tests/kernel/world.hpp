@@ -31,6 +31,8 @@ class World {
   [[nodiscard]] virtual Expect expect() const = 0;
   /// Real Windows: what nobody has seen there is printed, not asserted.
   [[nodiscard]] virtual bool is_unknown() const { return false; }
+  /// Nothing is on its way for long, and nobody else opens handles: what happens is exact.
+  [[nodiscard]] virtual bool is_simulated() const { return false; }
 
   [[nodiscard]] virtual std::pair<Socket, Socket> tcp_pair() = 0;
   [[nodiscard]] virtual Socket tcp() = 0;

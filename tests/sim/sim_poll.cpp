@@ -92,11 +92,13 @@ NTSTATUS SimKernel::judge(const AFD_POLL_INFO& poll, ULONG size_bytes) {
   return STATUS_SUCCESS;
 }
 
-// One that is no socket refuses all of them (facts bad.*, many.closed).
+// One that is no socket refuses all of them (facts bad.*, many.closed). Of a helper the real kernel answers itself, on
+// every system; of the number on top of a layered socket nothing is known.
 NTSTATUS SimKernel::look_up(Request& request) {
   for (auto& entry : request.entries) {
     const Object& object = core_.handles.at(number(entry.handle));
     if (std::holds_alternative<std::monostate>(object)) return STATUS_INVALID_HANDLE;
+    if (core_.is_windows() && std::holds_alternative<std::shared_ptr<Port>>(object)) return STATUS_INVALID_HANDLE;
     entry.endpoint = core_.handles.find<Endpoint>(number(entry.handle));
     if (entry.endpoint == nullptr) return STATUS_OBJECT_TYPE_MISMATCH;
   }

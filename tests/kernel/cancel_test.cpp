@@ -53,7 +53,7 @@ TEST_CASE_TEMPLATE("cancel.after: after the event, before its packet is taken, N
   }
   CHECK(seen == std::set<void*>{&request, &later});
   // With real sockets the byte may still be on its way.
-  if (status == STATUS_SUCCESS) {
+  if (status == STATUS_SUCCESS && !b.world.is_simulated()) {
     CHECK(request.iosb.Status == STATUS_CANCELLED);
     b.await(x, AFD_POLL_RECEIVE);
   } else {
@@ -170,7 +170,11 @@ TEST_CASE_TEMPLATE("close.reused: the packet of a closed socket, taken when its 
   REQUIRE(b.submit(old) == STATUS_PENDING);
   b.world.close(first);
   const Socket second = b.world.udp();
-  if (second != first) MESSAGE("the number was not used again at once");
+  if (b.world.is_simulated()) {
+    CHECK(second == first);
+  } else if (second != first) {
+    MESSAGE("the number was not used again at once");
+  }
   Request& fresh = b.request({{second, AFD_POLL_RECEIVE}});
   REQUIRE(b.submit(fresh) == STATUS_PENDING);
   CHECK(b.answer(old) == Answer{STATUS_SUCCESS, {{first, AFD_POLL_LOCAL_CLOSE}}});

@@ -62,6 +62,35 @@ TEST_CASE_TEMPLATE("cancel.after: after the event, before its packet is taken, N
   }
 }
 
+TEST_CASE_TEMPLATE("cancel.other_thread: by another thread than the one that submitted it", World, ALL_KERNELS) {
+  Bench<World> b;
+  Request& request = b.request({{b.world.listener(), AFD_POLL_ACCEPT}});
+  REQUIRE(b.submit(request) == STATUS_PENDING);
+  b.world.meanwhile([&] { CHECK(b.kernel.cancel(b.helper, &request.iosb) == STATUS_SUCCESS); });
+  CHECK(b.answer(request) == Answer{STATUS_CANCELLED, {}});
+  b.world.join();
+  CHECK(b.is_quiet());
+}
+
+// Documented of requests whose handle belongs to a port. One thread stands for all in simulated time.
+TEST_CASE_TEMPLATE("thread.exit: a poll outlives the thread that submitted it, and can be cancelled by others", World,
+                   ALL_KERNELS) {
+  Bench<World> b;
+  const Socket listener = b.world.listener();
+  Request& request = b.request({{listener, AFD_POLL_ACCEPT}});
+  Request& cancelled = b.request({{b.world.listener(), AFD_POLL_ACCEPT}});
+  b.world.meanwhile([&] {
+    CHECK(b.submit(request) == STATUS_PENDING);
+    CHECK(b.submit(cancelled) == STATUS_PENDING);
+  });
+  b.world.join();
+  CHECK(b.is_quiet());
+  b.world.connect(b.world.tcp(), listener);
+  CHECK(b.answer(request) == Answer{STATUS_SUCCESS, {{listener, AFD_POLL_ACCEPT}}});
+  CHECK(b.kernel.cancel(b.helper, &cancelled.iosb) == STATUS_SUCCESS);
+  CHECK(b.answer(cancelled) == Answer{STATUS_CANCELLED, {}});
+}
+
 TEST_CASE_TEMPLATE("cancel.twice: the second finds nothing, and one packet comes", World, ALL_KERNELS) {
   Bench<World> b;
   Request& request = b.request({{b.world.listener(), AFD_POLL_ACCEPT}});

@@ -112,6 +112,39 @@ TEST_CASE_TEMPLATE("port.wakes: what four threads post comes, each once", World,
   CHECK(b.is_quiet());
 }
 
+TEST_CASE_TEMPLATE("port.waiters: four threads wait at one port, each gets its packets, and none comes twice", World,
+                   ALL_KERNELS) {
+  Bench<World> b;
+  constexpr std::uintptr_t threads = 4, each = 50;
+  std::array<std::vector<void*>, threads> taken;
+  for (auto& mine : taken) {
+    b.world.meanwhile([&b, &mine] {
+      std::array<FILE_IO_COMPLETION_INFORMATION, 1> packet{};
+      ULONG removed = 0;
+      while (mine.size() < each && b.kernel.remove(b.port, packet, removed, deadline) == STATUS_SUCCESS) {
+        mine.push_back(packet[0].ApcContext);
+      }
+      CHECK(b.kernel.post(b.side_port, 1, nullptr) == STATUS_SUCCESS);
+    });
+  }
+  for (std::uintptr_t i = 0; i < threads * each; i++) {
+    REQUIRE(b.kernel.post(b.port, 1, context_of(i)) == STATUS_SUCCESS);
+  }
+  std::array<FILE_IO_COMPLETION_INFORMATION, 1> done{};
+  ULONG removed = 0;
+  for (std::uintptr_t i = 0; i < threads; i++) {
+    CHECK(b.kernel.remove(b.side_port, done, removed, 2 * deadline) == STATUS_SUCCESS);
+  }
+  b.world.join();
+  std::set<void*> seen;
+  for (const auto& one : taken) {
+    CHECK(one.size() == each);
+    seen.insert(one.begin(), one.end());
+  }
+  CHECK(seen.size() == threads * each);
+  CHECK(b.is_quiet());
+}
+
 TEST_CASE_TEMPLATE("afd.open, afd.belongs: helpers share a port, each with its own key", World, ALL_KERNELS) {
   Bench<World> b;
   const HANDLE other = b.open_helper(0x3344);
@@ -127,12 +160,12 @@ TEST_CASE_TEMPLATE("afd.open, afd.belongs: helpers share a port, each with its o
   }
 }
 
-TEST_CASE_TEMPLATE("base.handle: the base of a socket can be polled", World, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("base.handle: a socket without layers is its own base and can be polled", World, ALL_KERNELS) {
   Bench<World> b;
-  const Socket socket = b.world.udp();
-  const auto base = b.kernel.base_socket(socket);
-  REQUIRE(base.has_value());
-  CHECK(b.now(reinterpret_cast<Socket>(*base)) == AFD_POLL_SEND);
+  for (const Socket socket : {b.world.udp(), b.world.tcp_pair().first}) {
+    CHECK(b.kernel.base_socket(socket) == reinterpret_cast<HANDLE>(socket));
+    CHECK(b.now(socket, AFD_POLL_SEND) == AFD_POLL_SEND);
+  }
 }
 
 TEST_CASE_TEMPLATE("base.errors: of what is not open, and of what is no socket", World, ALL_KERNELS) {

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Mechanical style is a check, so that reviews can talk about design. Prints each breach and fails if there is one."""
+import fnmatch
 import pathlib
 import re
 import subprocess
@@ -8,6 +9,10 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SYSTEM_HEADER = re.compile(r"#\s*include\s*<(windows|win\w+|ws2\w*|mswsock|psapi|sys/\w+|netinet/\w+|unistd|fcntl|poll)\.h>")
 LINES_MAX = 400
+FACTS = "docs/kernel-facts.md"
+SUITE_TABLE = "\n## What kernel_test asks and no gate does\n"
+FACT = re.compile(r"^\| `([\w.]+)` \|", re.MULTILINE)
+TEST_NAME = re.compile(r'TEST_CASE(?:_TEMPLATE)?\(\s*"([^":]*)')
 
 
 def tracked(*patterns):
@@ -43,14 +48,31 @@ def breaches_in_page(name, text):
                 yield number, f"a link to nowhere: {target}"
 
 
+def breaches_in_kernel_suite():
+    """Each test of tests/kernel is named after rows of kernel-facts, and each row that only the suite asks has a test."""
+    page = (ROOT / FACTS).read_text(encoding="utf-8")
+    facts, asked = FACT.findall(page), set()
+    for name in tracked("tests/kernel/*.cpp"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for test in TEST_NAME.finditer(text):
+            for row in test[1].split(", "):
+                found = fnmatch.filter(facts, row)
+                asked.update(found)
+                if not found:
+                    yield name, text.count("\n", 0, test.start()) + 1, f"the test's name is no row of {FACTS}: {row}"
+    for row in FACT.findall(page.partition(SUITE_TABLE)[2]):
+        if row not in asked:
+            yield FACTS, page.count("\n", 0, page.index(f"`{row}`")) + 1, f"no test of tests/kernel asks this: {row}"
+
+
 def main():
-    count = 0
+    found = list(breaches_in_kernel_suite())
     for patterns, check in ((("*.cpp", "*.hpp", "*.c", "*.h"), breaches_in_source), (("*.md",), breaches_in_page)):
         for name in tracked(*patterns):
-            for number, what in check(name, (ROOT / name).read_text(encoding="utf-8")):
-                print(f"{name}:{number}: {what}")
-                count += 1
-    sys.exit(1 if count else 0)
+            found += ((name, *breach) for breach in check(name, (ROOT / name).read_text(encoding="utf-8")))
+    for name, number, what in found:
+        print(f"{name}:{number}: {what}")
+    sys.exit(1 if found else 0)
 
 
 main()

@@ -5,7 +5,7 @@ usage: facts.py --check GATES.json    compare a run with the facts on record for
        facts.py --record GATES.json   put a run on record (docs/facts/) and write the page anew
 
 The page is made of docs/kernel-facts.in.md, where a line `@fact ID | what public sources say` stands for a row of a
-table with a column for each system on record, and `@figures` for a table of the figures, which differ from run to run.
+table with its id and a column for each system on record, and `@figures` for a table of the figures, which differ from run to run.
 Systems on record are told apart by name: Wine by its version, Windows by its build, both by their architecture.
 """
 import json
@@ -66,10 +66,10 @@ def make_page(runs):
             if fact_id not in asked:
                 raise Problem(f"{TEMPLATE.name} speaks of a fact that no gate on record found: {fact_id}")
             used.add(fact_id)
-            rows.append([asked[fact_id]] + [facts.get(c, {}).get(fact_id, {}).get("came", "") for c in columns] + [public])
+            rows.append([f"`{fact_id}`", asked[fact_id]] + [facts.get(c, {}).get(fact_id, {}).get("came", "") for c in columns] + [public])
             continue
         if rows:
-            out += table(["asked", *columns, "public sources on real Windows"], rows)
+            out += table(["id", "asked", *columns, "public sources on real Windows"], rows)
             rows = []
         if line == "@figures":
             figures = {name: facts_of(runs[name], "figure") for name in names}

@@ -23,8 +23,8 @@ struct BackendFixture {
   std::optional<reactor::Poller> poller;
   std::array<reactor::Event, 64> room;
 
-  explicit BackendFixture(const Options& options = {}) : kernel(options) {
-    poller.emplace(*reactor::afd::AfdBackend::create(kernel, {}));
+  explicit BackendFixture(const Options& options = {}, const reactor::PollerOptions& how = {}) : kernel(options) {
+    poller.emplace(*reactor::afd::AfdBackend::create(kernel, how));
   }
   ~BackendFixture() {
     poller.reset();

@@ -275,7 +275,10 @@ class OneOfMany {
   explicit OneOfMany(Program& program) : program_(program) {
     for (std::uint64_t i = 0; i < together(program.setting.room); i++) many_.push_back(program.add(Habit::reads));
     for (int i = 0; i < 4; i++) {
-      for (all(); unread_ > 0; count()) program.wait();
+      for (all(); unread_ > 0; count()) {
+        program.wait();
+        REQUIRE(program.worst() < 1000);
+      }
     }
   }
   void act() {

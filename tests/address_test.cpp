@@ -66,6 +66,7 @@ TEST_CASE("address: what is no address is invalid_argument") {
   for (const auto text : std::views::split(bad, '|')) is_bad(std::string_view(text.begin(), text.end()));
   for (const auto text : {"127.0.0.1\0:1"sv, "127.0.0.1:1\0"sv, "[::1\0]:1"sv, "unix:/a\0b"sv}) is_bad(text);
   is_bad("unix:" + std::string(108, 'x'));
+  is_bad(std::string(100, '1') + ":1");
 }
 
 TEST_CASE("address: the well-known ones, and none") {
@@ -115,6 +116,10 @@ TEST_CASE("address: equal means the same place, whatever the padding") {
   CHECK(must(Address::from_native(long_form)) == must(Address::unix_path("/x")));
   CHECK(must(Address::from_native(std::span(long_form).first(4))) == must(Address::unix_path("/x")));
   CHECK(must(Address::unix_path("/x")) != must(Address::unix_path("/xy")));
+
+  const Address nameless = must(Address::from_native(must(Address::unix_path("/x")).native().first(2)));
+  CHECK(nameless == nameless);
+  CHECK(nameless != must(Address::unix_path("/x")));
 }
 
 TEST_CASE("address: a sockaddr must have the length of its family") {

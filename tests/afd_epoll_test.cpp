@@ -91,6 +91,9 @@ TEST_CASE("epoll: what was asked for is told in epoll's bits, ERR and HUP always
   CHECK(port.wait() == Tellings{{7, Epoll::in}});
   REQUIRE_FALSE(port.modify(a, Epoll::in | Epoll::rdnorm | Epoll::rdhup, 8));
   CHECK(port.wait() == Tellings{{8, read_bits | Epoll::rdhup}});
+  REQUIRE_FALSE(port.modify(a, Epoll::pri, 9));
+  port.kernel.ready[base(a)] = AFD_POLL_RECEIVE | AFD_POLL_RECEIVE_EXPEDITED;
+  CHECK(port.wait() == Tellings{{9, Epoll::pri}});
   REQUIRE_FALSE(port.modify(a, 0));
   CHECK(port.wait().empty());
   CHECK(port.mask(a) == ends);

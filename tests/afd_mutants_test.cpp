@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// What no other test noticed when scripts/mutate.py broke it.
+// What no other test noticed when scripts/mutate.py broke it, or reached as scripts/coverage.sh showed.
 #include <doctest/doctest.h>
 
 #include <array>
@@ -15,8 +15,10 @@
 #include <reactor/afd/arena.hpp>
 #include <reactor/afd/arming.hpp>
 
+#include <reactor/afd/epoll_bits.hpp>
+
 #include "afd_fixture.hpp"
-#include "sim/sim_kernel.hpp"
+#include "sim/backend_fixture.hpp"
 
 using namespace afd_fixture;
 
@@ -191,6 +193,150 @@ TEST_CASE("retire ends the waits of all who are asleep") {
   });
   CHECK(backend.wait(room, std::nullopt).error() == std::errc::bad_file_descriptor);
   CHECK(asleep == 2);
+  kernel.set_when_asleep(nullptr);
+  backend.close();
+}
+
+// As above, but a packet that tells of nothing has filled the little room first.
+TEST_CASE("retire ends a wait that has not come to its wake") {
+  sim::SimKernel kernel;
+  const auto created = afd::AfdBackend::create(kernel, {});
+  REQUIRE(created.has_value());
+  auto& backend = dynamic_cast<afd::AfdBackend&>(**created);
+  const auto socket = kernel.net().tcp_pair().first;
+  REQUIRE(backend.add(static_cast<NativeSocket>(socket), Token{1}, Interest::readable, Mode::level).has_value());
+  std::array<Event, 1> room;
+  kernel.set_when_asleep([&] {
+    CHECK(kernel.end_poll(socket, STATUS_SUCCESS));
+    backend.retire();
+    return true;
+  });
+  CHECK(backend.wait(room, std::nullopt).error() == std::errc::bad_file_descriptor);
+  kernel.set_when_asleep(nullptr);
+  backend.close();
+}
+
+TEST_CASE("a socket that is none, and a registration whose Poller is gone, are bad_file_descriptor") {
+  Fixture f;
+  CHECK(f.poller->add(invalid_socket, Token{}, Interest::readable).error() == std::errc::bad_file_descriptor);
+  auto registration = f.add(a, Interest::readable, Mode::edge);
+  f.poller.reset();
+  CHECK(registration.modify(Interest::writable).error() == std::errc::bad_file_descriptor);
+  CHECK(registration.drained(Interest::readable).error() == std::errc::bad_file_descriptor);
+}
+
+TEST_CASE("rule 3: at the end, too, packets that are nobody's are dropped") {
+  Fixture f;
+  auto first = f.add(a), second = f.add(b);
+  CHECK(f.wait().empty());
+  void* const slot = f.kernel.pending_on(base(b))->context;
+  f.kernel.complete(base(b), AFD_POLL_RECEIVE);
+  CHECK(f.readable() == Sockets{b});
+  const HANDLE port = *f.kernel.open.begin();
+  const auto poll = std::to_underlying(afd::PacketKey::poll);
+  CHECK(f.kernel.post(port, poll, nullptr) == 0);
+  CHECK(f.kernel.post(port, poll, slot) == 0);  // its poll is not out
+  CHECK(f.kernel.post(port, std::to_underlying(afd::PacketKey::group), slot) == 0);
+  f.poller.reset();
+  CHECK(f.kernel.pending.empty());
+}
+
+TEST_CASE("rule 2: memory that a kernel does not let anybody ask for is lost rather than freed") {
+  static auto& kernel = *new sim::SimKernel;  // never destroyed: what it keeps stays reachable
+  {
+    Poller poller(*afd::AfdBackend::create(kernel, {}));
+    const auto socket = static_cast<NativeSocket>(kernel.net().tcp_pair().first);
+    const auto registration = poller.add(socket, Token{1}, Interest::readable);
+    std::array<Event, 4> room;
+    REQUIRE(poller.wait(room, 0ns).has_value());
+    kernel.set_faults({.remove_refused = 1000});
+    {
+      const Poller ends = std::move(poller);
+    }
+  }
+  CHECK(kernel.held_requests() == 1);
+}
+
+TEST_CASE("where the probe can never look there are no inline completions") {
+  sim::BackendFixture f({.faults = {.remove_refused = 1000}});
+  const auto registration = f.add(f.kernel.net().udp(), Interest::writable);
+  f.kernel.set_faults({});
+  CHECK(f.wait(1s).size() == 1);
+  CHECK(f.poller->stats().inline_completions == 0);
+}
+
+TEST_CASE("a poll whose cancel is refused for longer than anybody asks is left to end by itself") {
+  sim::BackendFixture f;
+  const auto [socket, peer] = f.kernel.net().tcp_pair();
+  auto registration = f.add(socket, Interest::readable);
+  CHECK(f.wait(0ns).empty());
+  f.kernel.set_faults({.cancel_refused = 1000});
+  REQUIRE(registration.modify(Interest::readable | Interest::writable));
+  CHECK(f.wait(1ms).empty());
+  CHECK(f.poller->stats().cancel_calls == afd::Arming::attempts);
+  f.kernel.set_faults({});
+  REQUIRE(f.kernel.net().send(peer, 1) == 1u);
+  CHECK(f.wait(1s).size() == 1);
+  const auto events = f.wait(1s);
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].readiness() == (Readiness::readable | Readiness::writable));
+}
+
+TEST_CASE("group, rule 5: a member that was closed needs no room to end") {
+  Group f(3);
+  f.kernel.complete(base(hot(0)), {{base(hot(0)), AFD_POLL_RECEIVE, 0}, {base(hot(1)), AFD_POLL_LOCAL_CLOSE, 0}});
+  CHECK(f.wait(0ns, 1).size() == 1);
+  CHECK(f.poller->stats().registrations == 2);
+}
+
+TEST_CASE("group: a poll that failed and found the room full is asked again, first of all") {
+  Group f(2);
+  auto lone = f.add(a);
+  CHECK(f.wait().empty());
+  f.kernel.complete(base(hot(0)), {{base(hot(0)), AFD_POLL_RECEIVE, 0}, {base(hot(1)), AFD_POLL_RECEIVE, 0}});
+  f.kernel.complete(base(a), 0, STATUS_INSUFFICIENT_RESOURCES);
+  CHECK(f.wait(0ns, 2).size() == 2);
+  f.kernel.poll_refusals = {STATUS_INSUFFICIENT_RESOURCES};
+  const auto events = f.wait();
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].token() == Token{static_cast<std::uint64_t>(a)});
+  CHECK(events[0].failed());
+}
+
+TEST_CASE("group: who was left out comes first the next time, though it was changed meanwhile") {
+  Group f(2);
+  auto lone = f.add(a);
+  f.kernel.ready[base(a)] = AFD_POLL_RECEIVE;
+  CHECK(f.readable(1) == Sockets{a});  // in the call: so the next wait looks at the port first
+  REQUIRE(f.members[1].modify(Interest::readable));
+  f.kernel.complete(base(hot(0)), {{base(hot(0)), AFD_POLL_RECEIVE, 0}, {base(hot(1)), AFD_POLL_RECEIVE, 0}});
+  CHECK(f.readable(1) == Sockets{hot(0)});
+  f.kernel.ready[base(hot(1))] = AFD_POLL_RECEIVE;
+  CHECK(f.readable(1) == Sockets{hot(1)});
+  CHECK(f.readable(1) == Sockets{a});
+}
+
+TEST_CASE("epoll: what is only watched for its end is not armed for who is asleep") {
+  sim::SimKernel kernel;
+  const auto created = afd::AfdBackend::create(kernel, {});
+  REQUIRE(created.has_value());
+  auto& backend = dynamic_cast<afd::AfdBackend&>(**created);
+  const auto [socket, peer] = kernel.net().tcp_pair();
+  REQUIRE(backend.add(static_cast<NativeSocket>(socket), afd::epoll_watch(afd::Epoll::in | afd::Epoll::oneshot, 7)));
+  std::array<Event, 4> room;
+  int asleep = 0;
+  kernel.set_when_asleep([&, other = peer] {
+    if (++asleep > 1) {
+      CHECK(kernel.pending_polls() == 0);
+      return false;
+    }
+    REQUIRE(kernel.net().send(other, 1) == 1u);
+    CHECK(backend.wait(room, 0ns).value() == 1);
+    return true;
+  });
+  CHECK(backend.wait(room, 1ms).value() == 0);
+  CHECK(asleep == 2);
+  CHECK(kernel.pending_polls() == 1);
   kernel.set_when_asleep(nullptr);
   backend.close();
 }

@@ -36,6 +36,7 @@ TEST_CASE("rule 2: slots do not move, blocks go back when they are empty, one is
   for (Slot* slot : slots) arena.free(*slot);
   CHECK(arena.blocks() == 1);
   CHECK(arena.used() == 0);
+  for (std::uint32_t i = 0; i < slots.size(); i++) CHECK(arena.at(i) == nullptr);
   for (int i = 0; i < 100; i++) arena.free(arena.allocate());
   CHECK(arena.blocks() == 1);
 }
@@ -94,6 +95,8 @@ TEST_CASE("the socket table agrees with a map through random insertions and remo
     }
   }
   for (const auto& [socket, slot] : model) CHECK(table.find(socket) == slot);
+  table.erase(1);  // none of them
+  for (const auto& [socket, slot] : model) CHECK(table.find(socket) == slot);
 }
 
 TEST_CASE("an idle registration takes at most 144 bytes, the look-up table included") {
@@ -148,6 +151,7 @@ TEST_CASE("NTSTATUS is a category of its own with an explicit mapping and a read
   CHECK(unknown.default_error_condition().category() == status_category());
   CHECK(status_category().name() == std::string_view("nt"));
   CHECK_FALSE(make_error(STATUS_SUCCESS));
+  CHECK(make_error(STATUS_SUCCESS).default_error_condition() == std::error_condition());
   CHECK(Event(Token{1}, Readiness::failed, static_cast<NTSTATUS>(0xC0000236)).error() == std::errc::connection_refused);
   CHECK_FALSE(Event(Token{1}, Readiness::failed).error());
 }
@@ -164,6 +168,7 @@ TEST_CASE("a function that ntdll lacks is an error that names it") {
   CHECK(some.error() == std::errc::function_not_supported);
   CHECK(some.error().message() == "ntdll.dll does not export NtCancelIoFileEx");
   CHECK(some.error().category().name() == std::string_view("ntdll"));
+  CHECK(some.error().category().message(0) == "ntdll.dll does not export a function");
 }
 
 TEST_CASE("a handle closes once, through its kernel") {
@@ -172,6 +177,9 @@ TEST_CASE("a handle closes once, through its kernel") {
   {
     Handle handle(kernel, opened);
     Handle moved = std::move(handle);
+    CHECK(moved.get() == opened);
+    Handle* const alias = &moved;
+    moved = std::move(*alias);
     CHECK(moved.get() == opened);
     moved = Handle(kernel, *kernel.create_port());
     CHECK(kernel.open.size() == 1);

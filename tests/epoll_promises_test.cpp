@@ -240,3 +240,18 @@ TEST_CASE("a Registration and a Waker may outlive their Poller, moved from or go
   CHECK(taken.remove().error() == std::errc::bad_file_descriptor);
   CHECK(told_by(poller, 1ms) == nothing);
 }
+
+TEST_CASE("a Poller and a Registration moved to where they are stay as they are, and gone ones can be replaced") {
+  const Pair pair;
+  auto poller = make_poller();
+  auto registration = add(poller, pair.ours, 1);
+  Poller* const poller_alias = &poller;
+  Registration* const alias = &registration;
+  poller = std::move(*poller_alias);
+  registration = std::move(*alias);
+  pair.peers.write();
+  CHECK(told_by(poller) == Told{{1, Readiness::readable}});
+  const Poller taken = std::move(poller);
+  poller = make_poller();  // NOLINT(bugprone-use-after-move): what this is about
+  CHECK(told_by(poller, 1ms) == nothing);
+}

@@ -251,6 +251,11 @@ TEST_CASE("udp: datagrams keep their borders, the empty one too") {
   }
 }
 
+TEST_CASE("udp: a port that is bound is taken") {
+  const UdpSocket first = udp_socket();
+  CHECK(error_of(UdpSocket::bind(must(first.local_address()))) == std::errc::address_in_use);
+}
+
 TEST_CASE("udp: a datagram that does not fit is message_size, and gone") {
   const UdpSocket a = udp_socket();
   const UdpSocket b = udp_socket();

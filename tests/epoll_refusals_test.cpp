@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+//
+// Calls that Linux refuses: each is the error of who asked for it, and nothing is lost by it.
+#include <doctest/doctest.h>
+
+#include <cerrno>
+
+#include <reactor/address.hpp>
+#include <reactor/socket.hpp>
+
+#include "epoll_support.hpp"
+
+using namespace epoll_test;
+
+namespace {
+
+constexpr std::size_t call = offsetof(seccomp_data, nr);
+constexpr std::size_t operation = offsetof(seccomp_data, args[1]);
+
+// What is refused is refused to this thread, and for ever.
+template <class Function>
+void while_refused(int error, std::initializer_list<std::pair<std::size_t, int>> where, Function function) {
+  std::thread([&] {
+    if (refuse(static_cast<std::uint16_t>(error), where)) function();
+  }).join();
+}
+
+template <class T>
+std::error_code error_of(const Result<T>& result) {
+  return result ? std::error_code{} : result.error();
+}
+
+}  // namespace
+
+TEST_CASE("refused: a Poller that cannot be made is an error") {
+  const auto is_not_made = [] { CHECK(error_of(Poller::create()) == std::errc::too_many_files_open); };
+  while_refused(EMFILE, {{call, SYS_eventfd2}}, is_not_made);
+  while_refused(EMFILE, {{call, SYS_epoll_create1}}, is_not_made);
+  while_refused(EMFILE, {{call, SYS_epoll_ctl}}, is_not_made);
+}
+
+TEST_CASE("refused: a modify leaves the registration as it was") {
+  auto poller = make_poller();
+  const Pair pair;
+  auto registration = add(poller, pair.ours, 1);
+  while_refused(ENOMEM, {{call, SYS_epoll_ctl}, {operation, EPOLL_CTL_MOD}},
+                [&] { CHECK(error_of(registration.modify(Interest::writable)) == std::errc::not_enough_memory); });
+  CHECK(told_by(poller, 1ms) == nothing);
+  pair.peers.write();
+  CHECK(told_by(poller) == Told{{1, Readiness::readable}});
+}
+
+TEST_CASE("refused: where a sandbox does not know epoll_pwait2, a time-out is in whole milliseconds") {
+  auto poller = make_poller();
+  while_refused(EPERM, {{call, SYS_epoll_pwait2}}, [&] {
+    const auto begin = Clock::now();
+    CHECK(told_by(poller, 1500us) == nothing);
+    CHECK(Clock::now() - begin >= 1500us);
+  });
+}
+
+TEST_CASE("refused: a new instance that cannot have the wake, or the old one's number, leaves the old one") {
+  for (const auto& where : {std::pair{SYS_epoll_ctl, EPOLL_CTL_ADD}, std::pair{SYS_dup3, 0}}) {
+    auto poller = make_poller();
+    const Pair pair;
+    const auto registration = add(poller, pair.ours, 1);
+    const Zombie zombie(poller);
+    const auto is_as_it_was = [&] {
+      CHECK(told_by(poller, 5ms) == nothing);
+      pair.peers.write();
+      CHECK(told_by(poller) == Told{{1, Readiness::readable}});
+      CHECK(poller.stats().registrations == 1);
+    };
+    if (where.first == SYS_dup3) while_refused(ENOSPC, {{call, SYS_dup3}}, is_as_it_was);
+    if (where.first != SYS_dup3)
+      while_refused(ENOSPC, {{call, SYS_epoll_ctl}, {operation, where.second}}, is_as_it_was);
+  }
+}
+
+TEST_CASE("refused: a socket that cannot be made, set or listen is an error") {
+  const auto is_error = [](std::errc error, const Address& at) {
+    return [error, at] { CHECK(error_of(TcpListener::bind(at)) == error); };
+  };
+  while_refused(EMFILE, {{call, SYS_socket}}, is_error(std::errc::too_many_files_open, Address::loopback_ipv4()));
+  while_refused(ENOPROTOOPT, {{call, SYS_setsockopt}},
+                is_error(std::errc::no_protocol_option, Address::loopback_ipv4()));
+  while_refused(ENOPROTOOPT, {{call, SYS_setsockopt}},
+                is_error(std::errc::no_protocol_option, Address::loopback_ipv6()));
+  while_refused(EADDRINUSE, {{call, SYS_listen}}, is_error(std::errc::address_in_use, Address::loopback_ipv4()));
+}
+
+TEST_CASE("refused: a connect that is interrupted goes on by itself, any other is an error") {
+  const auto connect = [] { return error_of(TcpStream::connect(Address::loopback_ipv4(1))); };
+  while_refused(EINTR, {{call, SYS_connect}}, [&] { CHECK_FALSE(connect()); });
+  while_refused(ENETUNREACH, {{call, SYS_connect}}, [&] { CHECK(connect() == std::errc::network_unreachable); });
+}
+
+TEST_CASE("refused: a connection that was reset before it was accepted is passed over once") {
+  const auto listener = TcpListener::bind(Address::loopback_ipv4());
+  REQUIRE(listener.has_value());
+  for (const int error : {ECONNABORTED, ECONNRESET}) {
+    while_refused(error, {{call, SYS_accept4}}, [&] { CHECK(error_of(listener->accept()).value() == error); });
+  }
+}

@@ -45,8 +45,8 @@ class Program {
  public:
   static constexpr std::size_t busy = 8;
 
-  explicit Program(const Setting& setting)
-      : setting(setting),
+  explicit Program(const Setting& chosen)
+      : setting(chosen),
         fixture({.flavour = setting.flavour, .flight = setting.is_paced ? sim::Delay{1ms, 1ms} : sim::Delay{}},
                 {.hot_groups = setting.hot_groups}) {
     for (std::size_t i = 0; i < busy; i++) add_busy();

@@ -238,6 +238,15 @@ TEST_CASE("rule 7: a socket that cannot be taken out of epoll neither ends a wai
   CHECK(poller.add(closed.ours.get(), Token{5}, Interest::readable));
 }
 
+TEST_CASE("rule 7: a wait that only looks finds what is ready behind what is stale") {
+  auto poller = make_poller();
+  const Pair pair;
+  const auto registration = add(poller, pair.ours, 1);
+  const Zombie zombie(poller);
+  pair.peers.write();
+  CHECK(told_by(poller, 0ns, 1) == Told{{1, Readiness::readable}});
+}
+
 TEST_CASE("rule 7: where no new instance can be made, waits still tell what is ready and end in time") {
   auto poller = make_poller();
   Pair pair;
@@ -260,7 +269,10 @@ TEST_CASE("rule 7: where no new instance can be made, waits still tell what is r
 }
 
 TEST_CASE("rule 7: a new instance that fails half way leaves the old one as it was") {
-  std::thread([] {
+  std::uint16_t error = ENOSPC;
+  SUBCASE("too many registrations") {}
+  SUBCASE("no memory") { error = ENOMEM; }
+  std::thread([error] {
     auto poller = make_poller();
     const Pair first;
     const Pair second;
@@ -268,9 +280,9 @@ TEST_CASE("rule 7: a new instance that fails half way leaves the old one as it w
     const auto moved = add(poller, first.ours, 1);
     const auto refused = add(poller, second.ours, 2);
     const Zombie zombie(poller);
-    if (!refuse(ENOSPC, {{offsetof(seccomp_data, nr), SYS_epoll_ctl},
-                         {offsetof(seccomp_data, args[1]), EPOLL_CTL_ADD},
-                         {offsetof(seccomp_data, args[2]), second.ours.get()}})) {
+    if (!refuse(error, {{offsetof(seccomp_data, nr), SYS_epoll_ctl},
+                        {offsetof(seccomp_data, args[1]), EPOLL_CTL_ADD},
+                        {offsetof(seccomp_data, args[2]), second.ours.get()}})) {
       return;
     }
     CHECK(told_by(poller, 5ms) == nothing);

@@ -15,7 +15,8 @@ using namespace epoll_test;
 namespace {
 
 constexpr std::size_t call = offsetof(seccomp_data, nr);
-constexpr std::size_t operation = offsetof(seccomp_data, args[1]);
+constexpr std::size_t operation = offsetof(seccomp_data, args[1]);  // of epoll_ctl
+constexpr std::size_t descriptor = offsetof(seccomp_data, args[2]);
 
 // What is refused is refused to this thread, and for ever.
 template <class Function>
@@ -59,8 +60,11 @@ TEST_CASE("refused: where a sandbox does not know epoll_pwait2, a time-out is in
   });
 }
 
-TEST_CASE("refused: a new instance that cannot have the wake, or the old one's number, leaves the old one") {
-  for (const auto& where : {std::pair{SYS_epoll_ctl, EPOLL_CTL_ADD}, std::pair{SYS_dup3, 0}}) {
+// A new instance needs the wake, then the old one's waiters told, then the old one's number.
+TEST_CASE("refused: a new instance that cannot take the old one's place leaves it as it was") {
+  enum class Step : std::uint8_t { add_wake, tell_waiters, replace };
+  for (const auto step : {Step::add_wake, Step::tell_waiters, Step::replace}) {
+    const int wake_fd = Fd(::dup(0)).get();  // the next that is opened
     auto poller = make_poller();
     const Pair pair;
     const auto registration = add(poller, pair.ours, 1);
@@ -71,9 +75,15 @@ TEST_CASE("refused: a new instance that cannot have the wake, or the old one's n
       CHECK(told_by(poller) == Told{{1, Readiness::readable}});
       CHECK(poller.stats().registrations == 1);
     };
-    if (where.first == SYS_dup3) while_refused(ENOSPC, {{call, SYS_dup3}}, is_as_it_was);
-    if (where.first != SYS_dup3)
-      while_refused(ENOSPC, {{call, SYS_epoll_ctl}, {operation, where.second}}, is_as_it_was);
+    switch (step) {
+      case Step::add_wake:
+        while_refused(ENOSPC, {{call, SYS_epoll_ctl}, {operation, EPOLL_CTL_ADD}}, is_as_it_was);
+        break;
+      case Step::tell_waiters:
+        while_refused(ENOMEM, {{call, SYS_epoll_ctl}, {operation, EPOLL_CTL_MOD}, {descriptor, wake_fd}}, is_as_it_was);
+        break;
+      case Step::replace: while_refused(EMFILE, {{call, SYS_dup3}}, is_as_it_was); break;
+    }
   }
 }
 

@@ -368,3 +368,17 @@ TEST_CASE("unix: a stream, where the system has it") {
   CHECK(error_of(TcpListener::bind(at)) == std::errc::address_in_use);
   std::filesystem::remove(path);
 }
+
+#ifndef _WIN32
+TEST_CASE("udp: a datagram of a socket without a name is from nowhere") {
+  std::array<int, 2> pair{};
+  REQUIRE(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair.data()) == 0);
+  const UdpSocket ours(pair[0]);
+  const UdpSocket peer(pair[1]);
+  CHECK(must(peer.send(bytes("x"))) == 1);
+  std::array<std::byte, 4> room{};
+  const auto received = must(ours.receive_from(room));
+  CHECK(received.size == 1);
+  CHECK(received.from.family() == Address::Family::none);
+}
+#endif

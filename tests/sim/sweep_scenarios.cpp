@@ -174,7 +174,7 @@ constexpr std::array all{
     Scenario{"removed while pending", removed_while_pending},
     Scenario{"closed unseen", closed_unseen},
     Scenario{"small room", small_room},
-    Scenario{"group", group, false},
+    Scenario{"group", group},
     Scenario{"group, a member closed unseen", group_member_closed, false},
     Scenario{"wake", wake},
     Scenario{"added while asleep", added_while_asleep, false},

@@ -175,8 +175,9 @@ constexpr std::array all{
     Scenario{"closed unseen", closed_unseen},
     Scenario{"small room", small_room},
     Scenario{"group", group},
-    Scenario{"group, a member closed unseen", group_member_closed, false},
+    Scenario{"group, a member closed unseen", group_member_closed},
     Scenario{"wake", wake},
+    // Not before a real kernel: with two threads the n-th call is another one each time, and under Wine it takes 13 s.
     Scenario{"added while asleep", added_while_asleep, false},
     Scenario{"closed with polls pending", closed_with_polls_pending},
     Scenario{"refused connect", refused_connect},

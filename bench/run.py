@@ -27,7 +27,7 @@ def parse_arguments():
                                      description="Measures the reactor beside its peers; the quick form takes about 5 "
                                      "minutes.",
                                      epilog="scenarios: " + ", ".join(names) + "; servers: " + ", ".join(scenarios.KINDS))
-    parser.add_argument("--full", action="store_true", help="all scenarios on both systems, longer and more often")
+    parser.add_argument("--full", action="store_true", help="all scenarios on both systems, longer and more often: half an hour")
     parser.add_argument("--smoke", action="store_true", help="check that it runs and that call counts hold; no times")
     parser.add_argument("--only", metavar="SCENARIO[,...]", help="only these scenarios")
     parser.add_argument("--servers", metavar="SERVER[,...]", help="only these servers")
@@ -47,7 +47,7 @@ def parse_arguments():
     if given.smoke and given.full:
         parser.error("--smoke and --full do not go together")
     given.repeat = given.repeat or (7 if given.full else 1 if given.smoke else 3)
-    given.window_ms = given.window_ms or (3000 if given.full else 300 if given.smoke else 450)
+    given.window_ms = given.window_ms or (1000 if given.full else 300 if given.smoke else 450)
     given.systems = [given.system] if given.system else ["wine", "linux"]
     return given
 
@@ -87,7 +87,8 @@ def say(text):
 
 def measure_inside(scenario, entries, system, given):
     """Programs that measure themselves, interleaved likewise."""
-    for repetition, counts_calls in [(r, False) for r in range(given.repeat)] + [(0, True)]:
+    repeat = min(given.repeat, scenario.repeat_max)
+    for repetition, counts_calls in [(r, False) for r in range(repeat)] + [(0, True)]:
         for entry in entries:
             say(f"{scenario.name}, {system}, {entry.name}")
             # Under Wine the cost of arming grows with what is pending, and ten thousand take a quarter of a minute.
@@ -114,7 +115,7 @@ def measure(scenario, entries, system, given):
 
     with contextlib.ExitStack() as up:
         servers = [up.enter_context(processes.Server(system, ["--kind", e.kind, *scenario.server_of(e)])) for e in entries]
-        for repetition in range(given.repeat):
+        for repetition in range(min(given.repeat, scenario.repeat_max)):
             for entry, server in zip(entries, servers):
                 yield run(entry, server, repetition, False)
     for entry in entries:

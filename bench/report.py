@@ -2,7 +2,9 @@
 """Tables and charts of what bench/run.py measured.
 
 usage: report.py RESULTS.json          print all tables
-       report.py RESULTS.json --doc    write tables and charts into docs/performance.md, between its markers
+       report.py RESULTS.json --doc [EQUAL.json]
+                                       write tables and charts into docs/performance.md, between its markers; from results
+                                       that were made with REACTOR_WINESERVER_NICE=0 also what that changes
 """
 import json
 import pathlib
@@ -134,6 +136,22 @@ def markdown(rows):
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in body])
 
 
+def weight_rows(results, equal):
+    """What each server costs under Wine with a wineserver that weighs less, and with one that weighs as much."""
+    yield "scenario", "server", "CPU us/msg", "with equal weight", "p99 us", "with equal weight"
+    for scenario, system in present(equal):
+        tables = [summary.summarise(r["runs"], scenario.name, system) for r in (results, equal)]
+        for name, figures in tables[1].items():
+            if name in tables[0]:
+                cells = [number(t[name][f], ",.0f") for f in ("cpu_us", "p99_us") for t in tables]
+                yield (scenario.name, label_of(name, figures["kind"]), *cells)
+
+
+def weight_part(results, equal):
+    return (f"Made by `REACTOR_WINESERVER_NICE=0 {equal['command'].strip()}` beside the results below.\n\n" +
+            markdown(list(weight_rows(results, equal))))
+
+
 def doc_parts(results, drawn):
     """What stands between the markers of the page, by their names."""
     tables, calls = [], []
@@ -153,14 +171,17 @@ def doc_parts(results, drawn):
     }
 
 
-def write_doc(results):
+def write_doc(results, equal):
     folder = DOCS / "performance"
     folder.mkdir(exist_ok=True)
     drawn = charts.draw(results, folder)
     for picture in folder.glob("*.png"):
         picture.unlink()  # the page shows the SVG
     text = PAGE.read_text(encoding="utf-8")
-    for name, part in doc_parts(results, drawn).items():
+    parts = doc_parts(results, drawn)
+    if equal:
+        parts["weight"] = weight_part(results, equal)
+    for name, part in parts.items():
         text, count = re.subn(rf"(<!-- bench {name} -->\n).*?(<!-- end -->)", lambda m, p=part: f"{m[1]}{p}\n{m[2]}", text,
                               flags=re.DOTALL)
         if count != 1:
@@ -168,17 +189,21 @@ def write_doc(results):
     PAGE.write_text(text, encoding="utf-8")
 
 
+def read(path):
+    try:
+        return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        sys.exit(f"FAIL report: cannot read {path}: {error}")
+
+
 def main():
     arguments = sys.argv[1:]
-    if not arguments or arguments[1:] not in ([], ["--doc"]):
+    if not arguments or arguments[1:2] not in ([], ["--doc"]) or len(arguments) > 3:
         sys.exit(__doc__)
-    try:
-        results = json.loads(pathlib.Path(arguments[0]).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        sys.exit(f"FAIL report: cannot read {arguments[0]}: {error}")
+    results = read(arguments[0])
     if arguments[1:]:
         try:
-            write_doc(results)
+            write_doc(results, read(arguments[2]) if arguments[2:] else None)
         except Problem as problem:
             sys.exit(f"FAIL report: {problem}")
         return

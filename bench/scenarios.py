@@ -92,7 +92,7 @@ SCENARIOS = [
     echo(4, 64, wine=WINE, linux=LINUX, smoke=True),
     echo(16, 64, wine=WINE, linux=LINUX, smoke=True),
     echo(64, 64, wine=WINE_ALL, linux=LINUX, smoke=True),
-    echo(256, 256, wine=WINE, linux=LINUX),
+    echo(256, 256, wine=WINE, linux=LINUX, window_ms_min=2000),
     idle(1000),
     # Under Wine its wineserver alone takes minutes to see ten thousand connections come and go.
     idle(10000, wine=("ours-ungrouped", "asio"), quick=False, window_ms_min=2000, repeat_max=3),

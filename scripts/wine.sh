@@ -33,7 +33,7 @@ start_server() {
   # shellcheck disable=SC2016  # for the new session's shell
   setsid bash -c '{ echo "$1" >/proc/self/autogroup; } 2>/dev/null; exec nice -n "$1" taskset -c "$2" "$3" -f -p' \
     - "${REACTOR_WINESERVER_NICE:-0}" "$core" "$server" </dev/null >"$prefix.log" 2>&1 9>&- &
-  for _ in {1..200}; do
+  for _ in {1..600}; do
     ! is_up || return 0
     sleep 0.05
   done

@@ -207,3 +207,16 @@ TEST_CASE("epoll: after retire everything is EBADF, and close gives everything b
   port.backend->close();
   CHECK(port.kernel.pending.empty());
 }
+
+TEST_CASE("epoll: a layered socket is found by its number, and what lies below it is not it") {
+  Port port;
+  port.kernel.bases[static_cast<std::uintptr_t>(a)] = base(b);
+  CHECK(!port.add(a, Epoll::in));
+  CHECK(port.modify(b, Epoll::in) == std::errc::no_such_file_or_directory);
+  CHECK(port.add(b, Epoll::in) == std::errc::file_exists);
+  CHECK(!port.modify(a, Epoll::out, 7));
+  port.kernel.ready[base(b)] = AFD_POLL_SEND;
+  CHECK(port.wait() == std::vector<Told>{{7, Epoll::out}});
+  CHECK(!port.remove(a));
+  CHECK(port.remove(a) == std::errc::no_such_file_or_directory);
+}

@@ -81,22 +81,22 @@ TEST_CASE("the socket table agrees with a map through random insertions and remo
   for (int i = 0; i < 20'000; i++) {
     const SocketNumber socket = 4 * (random() % 512);  // few numbers, so that chains form and break
     if (const auto found = model.find(socket); found != model.end()) {
-      REQUIRE(table.find(socket) == found->second);
-      table.erase(socket);
+      REQUIRE(table.find(FakeKernel::handle(socket)) == found->second);
+      table.erase(FakeKernel::handle(socket));
       arena.free(*found->second);
       model.erase(found);
     } else {
-      REQUIRE(table.find(socket) == nullptr);
+      REQUIRE(table.find(FakeKernel::handle(socket)) == nullptr);
       table.reserve_one();
       Slot& slot = arena.allocate();
-      slot.socket = socket;
+      slot.base = FakeKernel::handle(socket);
       table.insert(slot);
       model[socket] = &slot;
     }
   }
-  for (const auto& [socket, slot] : model) CHECK(table.find(socket) == slot);
-  table.erase(1);  // none of them
-  for (const auto& [socket, slot] : model) CHECK(table.find(socket) == slot);
+  for (const auto& [socket, slot] : model) CHECK(table.find(FakeKernel::handle(socket)) == slot);
+  table.erase(FakeKernel::handle(1));  // none of them
+  for (const auto& [socket, slot] : model) CHECK(table.find(FakeKernel::handle(socket)) == slot);
 }
 
 TEST_CASE("an idle registration takes at most 144 bytes, the look-up table included") {
@@ -106,7 +106,7 @@ TEST_CASE("an idle registration takes at most 144 bytes, the look-up table inclu
   for (std::size_t i = 0; i < count; i++) {
     table.reserve_one();
     Slot& slot = arena.allocate();
-    slot.socket = 4 * (i + 1);
+    slot.base = FakeKernel::handle(4 * (i + 1));
     table.insert(slot);
   }
   const std::size_t each = (arena.bytes() + table.bytes()) / count;

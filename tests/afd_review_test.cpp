@@ -133,3 +133,24 @@ TEST_CASE("a poll that ends in the call with a warning is the kernel's until its
   f.kernel.ready[base(a)] = AFD_POLL_RECEIVE;
   CHECK(f.readable() == Sockets{a});
 }
+
+// A number that was closed unseen may come back as what lies below a layered socket.
+TEST_CASE("rule 1: a layered socket whose base is polled for a registration that is over waits for that poll") {
+  for (const bool is_removed : {false, true}) {
+    CAPTURE(is_removed);
+    Hot f(4);
+    if (is_removed) {
+      f.members[2].reset();  // struck, and its group's poll stays out
+    } else {
+      f.kernel.complete(base(nth(2)), AFD_POLL_RECEIVE);
+      CHECK(f.readable() == Sockets{nth(2)});  // told, and closed by its handler
+    }
+    f.kernel.bases[static_cast<std::uintptr_t>(a)] = base(nth(2));
+    auto layered = f.add(a);
+    CHECK(f.wait().empty());  // FakeKernel notes two polls on one socket
+    REQUIRE(f.kernel.pending_on(base(nth(2))) != nullptr);
+    f.kernel.complete(base(nth(2)), AFD_POLL_RECEIVE);
+    f.kernel.ready[base(nth(2))] = 0;
+    CHECK(f.readable() == Sockets{a});
+  }
+}

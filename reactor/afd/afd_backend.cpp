@@ -71,17 +71,17 @@ Result<Backend::Place> AfdBackend::add(NativeSocket socket, const Watch& watch) 
   return failure(std::errc::not_enough_memory);
 }
 
-// A slot for this number that is nobody's: a new one, or the one that an ended registration of the number has left and
-// the kernel may still hold (rules 1 and 5).
+// A slot for this socket that is nobody's: a new one, or the one that an ended registration of the same base has left,
+// which the kernel may still hold (rules 1 and 5).
 Result<Slot*> AfdBackend::slot_for(SocketNumber socket, HANDLE base) {
-  if (Slot* slot = table_.find(socket)) {
+  if (Slot* slot = table_.find(base)) {
     if (slot->is_live()) {
       if (!is_over(*slot)) return failure(std::errc::file_exists);
       live_--;
       if (slot->queued) dequeue(*slot);
     }
     slot->stale = slot->is_held_by_kernel();
-    slot->base = base;
+    slot->socket = socket;
     return slot;
   }
   table_.reserve_one();

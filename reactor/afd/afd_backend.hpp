@@ -80,7 +80,7 @@ class AfdBackend final : public Backend {
   // afd_backend.cpp
   [[nodiscard]] Result<Slot*> slot_for(nt::SocketNumber socket, nt::HANDLE base);
   [[nodiscard]] Slot* find(Place place) noexcept;
-  [[nodiscard]] Slot* find(NativeSocket socket) noexcept;
+  [[nodiscard]] Slot* find(NativeSocket socket);
   void remove(Slot& slot) noexcept;
   [[nodiscard]] nt::NTSTATUS collect(Lock& lock, Room& room, Timeout timeout, bool& woken);
   void drain() noexcept;

@@ -199,7 +199,7 @@ void AfdBackend::end(Slot& slot) noexcept {
 }
 
 void AfdBackend::release(Slot& slot) noexcept {
-  table_.erase(slot.socket);
+  table_.erase(slot.base);
   arming_.detach(slot);
   arena_.free(slot);
 }

@@ -6,9 +6,17 @@
 
 namespace reactor::afd {
 
-Slot* AfdBackend::find(NativeSocket socket) noexcept {
-  Slot* slot = table_.find(static_cast<nt::SocketNumber>(socket));
-  return slot != nullptr && slot->is_live() ? slot : nullptr;
+Slot* AfdBackend::find(NativeSocket socket) {
+  const auto number = static_cast<nt::SocketNumber>(socket);
+  const auto find_by = [&](nt::HANDLE base) {
+    Slot* slot = table_.find(base);
+    return slot != nullptr && slot->is_live() && slot->socket == number ? slot : nullptr;
+  };
+  // A socket without layers is its own base; of any other the provider is asked again.
+  if (Slot* slot = find_by(reinterpret_cast<nt::HANDLE>(number))) return slot;
+  stats_.other_calls++;
+  const auto base = kernel_.base_socket(number);
+  return base ? find_by(*base) : nullptr;
 }
 
 Result<> AfdBackend::modify(NativeSocket socket, const Watch& watch) {

@@ -28,7 +28,7 @@ struct Watch {
   std::uint32_t filter = 0;  // for reactor/epoll.h: those of epoll's own bits to be told; 0 for a Poller
 };
 
-/// A socket's registration and its one poll. Lives in the arena and never moves. There is one slot for a socket number
+/// A socket's registration and its one poll. Lives in the arena and never moves. There is one slot for a base socket
 /// at a time, so a socket cannot be in two polls of ours at once (design.md, rule 1).
 struct Slot {
   // The kernel's while state is not idle; given back by the packet alone (rule 2).

@@ -10,15 +10,15 @@
 
 namespace reactor::afd {
 
-/// Socket number to slot. Open addressing over slot indices alone, 4 bytes an entry at most 3/4 full: the number itself
-/// stands in the slot.
+/// Base socket to slot: by that, and not by the number that a program goes by, since it is what AFD polls (rule 1).
+/// Open addressing over slot indices alone, 4 bytes an entry at most 3/4 full: the handle itself stands in the slot.
 class SocketTable {
  public:
   explicit SocketTable(Arena& arena) noexcept : arena_(&arena) {}
 
-  [[nodiscard]] Slot* find(nt::SocketNumber socket) noexcept {
+  [[nodiscard]] Slot* find(nt::HANDLE base) noexcept {
     if (entries_.empty()) return nullptr;
-    const std::size_t at = locate(socket);
+    const std::size_t at = locate(base);
     return entries_[at] == none ? nullptr : arena_->at(entries_[at]);
   }
 
@@ -27,19 +27,19 @@ class SocketTable {
     if ((size_ + 1) * 4 > entries_.size() * 3) grow();
   }
 
-  /// Its number must not be in the table, and there must be room.
+  /// Its base must not be in the table, and there must be room.
   void insert(const Slot& slot) noexcept {
-    entries_[locate(slot.socket)] = slot.index;
+    entries_[locate(slot.base)] = slot.index;
     size_++;
   }
 
-  void erase(nt::SocketNumber socket) noexcept {
-    std::size_t hole = locate(socket);
+  void erase(nt::HANDLE base) noexcept {
+    std::size_t hole = locate(base);
     if (entries_[hole] == none) return;
     size_--;
     // Those behind it move up, unless that would put them before their own place.
     for (std::size_t at = after(hole); entries_[at] != none; at = after(at)) {
-      const std::size_t home = home_of(arena_->at(entries_[at])->socket);
+      const std::size_t home = home_of(arena_->at(entries_[at])->base);
       if (((at - home) & mask()) < ((at - hole) & mask())) continue;
       entries_[hole] = entries_[at];
       hole = at;
@@ -58,13 +58,15 @@ class SocketTable {
 
   [[nodiscard]] std::size_t mask() const noexcept { return entries_.size() - 1; }
   [[nodiscard]] std::size_t after(std::size_t at) const noexcept { return (at + 1) & mask(); }
-  [[nodiscard]] std::size_t home_of(nt::SocketNumber socket) const noexcept {
+  [[nodiscard]] std::size_t home_of(nt::HANDLE base) const noexcept {
     // Handles are multiples of 4 and mostly in sequence: Fibonacci hashing spreads them.
-    return static_cast<std::size_t>((std::uint64_t{socket} * 0x9E3779B97F4A7C15) >> 32) & mask();
+    return static_cast<std::size_t>((std::uint64_t{reinterpret_cast<std::uintptr_t>(base)} * 0x9E3779B97F4A7C15) >>
+                                    32) &
+           mask();
   }
-  [[nodiscard]] std::size_t locate(nt::SocketNumber socket) const noexcept {
-    std::size_t at = home_of(socket);
-    while (entries_[at] != none && arena_->at(entries_[at])->socket != socket) at = after(at);
+  [[nodiscard]] std::size_t locate(nt::HANDLE base) const noexcept {
+    std::size_t at = home_of(base);
+    while (entries_[at] != none && arena_->at(entries_[at])->base != base) at = after(at);
     return at;
   }
 
@@ -72,7 +74,7 @@ class SocketTable {
     std::vector<std::uint32_t> old(entries_.empty() ? 16 : entries_.size() * 2, none);
     old.swap(entries_);
     for (const std::uint32_t index : old) {
-      if (index != none) entries_[locate(arena_->at(index)->socket)] = index;
+      if (index != none) entries_[locate(arena_->at(index)->base)] = index;
     }
   }
 

@@ -41,9 +41,9 @@ void World::run() {
 
 void World::fail(std::string_view rule) const { throw Broken(std::string(rule)); }
 
-Registered* World::find_open(SocketNumber number, std::uint32_t* token) {
+Registered* World::find_open(const Socket& socket, std::uint32_t* token) {
   for (const std::uint32_t at : open_) {
-    if (registered_[at].number != number) continue;
+    if (registered_[at].polled != socket.polled) continue;
     if (token != nullptr) *token = at;
     return &registered_[at];
   }

@@ -143,7 +143,7 @@ void World::add(const Step& step) {
 void World::add(const Socket& socket, Interest interest, Mode mode) {
   const auto token = static_cast<std::uint32_t>(registered_.size());
   std::uint32_t before = 0;
-  Registered* existing = find_open(socket.number, &before);
+  Registered* existing = find_open(socket, &before);
   // A poll that waits for it, or no poll ever: it is alive for sure.
   const bool must_be_refused =
       existing != nullptr && existing->state == State::live &&
@@ -221,7 +221,7 @@ void World::close(std::size_t socket, bool is_reset, bool removes) {
   sockets_[socket] = sockets_.back();
   sockets_.pop_back();
   std::uint32_t token = 0;
-  if (Registered* reg = find_open(gone.number, &token)) {
+  if (Registered* reg = find_open(gone, &token)) {
     if (removes) {
       remove(token);
     } else if (reg->state == State::live) {

@@ -149,7 +149,7 @@ class World {
   void be_over();
   void calm();
 
-  [[nodiscard]] Registered* find_open(SocketNumber number, std::uint32_t* token = nullptr);
+  [[nodiscard]] Registered* find_open(const Socket& socket, std::uint32_t* token = nullptr);
   [[nodiscard]] Socket* find_socket(const std::shared_ptr<Endpoint>& endpoint);
   void mark_over(std::uint32_t token);
   void see_denied();

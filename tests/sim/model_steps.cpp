@@ -128,7 +128,7 @@ void World::duplicate(const Socket& socket) {
 bool World::conflicts(const Socket& socket) {
   for (const std::uint32_t token : open_) {
     const Registered& reg = registered_[token];
-    if (reg.number == socket.number) continue;
+    if (reg.polled == socket.polled) continue;
     if (reg.endpoint == socket.endpoint) return true;
     if (reg.state == State::closed && net_.endpoint(reg.polled) == socket.endpoint) return true;
   }

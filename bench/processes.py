@@ -78,9 +78,10 @@ def wineserver_pid():
 def weighs_less(pid, other):
     """Whether the scheduler gives it less: by its nice value, and by its group's where processes are grouped by session."""
     def weights(process):
-        group = pathlib.Path(f"/proc/{process}/autogroup")
         own = os.getpriority(os.PRIO_PROCESS, process)
-        return own, int(group.read_text(encoding="ascii").split()[-1]) if group.exists() else own
+        group = pathlib.Path(f"/proc/{process}/autogroup")
+        words = group.read_text(encoding="ascii").split() if group.exists() else []
+        return own, int(words[-1]) if words else own  # empty for who is in init's session, which has no group
     return all(a > b for a, b in zip(weights(pid), weights(other)))
 
 

@@ -5,8 +5,8 @@
 #   pkg_config        from that tree, by reactor.pc
 #   epoll             the C API from that tree, by reactorConfig.cmake, in a project that has C alone
 #   epoll_pkg_config  the same by reactor-epoll.pc
-#   add_subdirectory  from the sources
-#   fetch_content     from the sources
+#   add_subdirectory  from the sources, as a debug build
+#   fetch_content     from the sources, as a debug build
 #   shared            a shared library of its own: what it exports, then as find_package
 # SETTINGS is what tests/CMakeLists.txt knows of the outer build.
 cmake_minimum_required(VERSION 3.25)
@@ -143,12 +143,12 @@ elseif(HOW STREQUAL "epoll_pkg_config")
     run(${EMULATOR} "${work}/app.exe")
   endforeach()
 elseif(HOW STREQUAL "add_subdirectory")
-  configure("${SOURCE_DIR}/tests/consumer/add_subdirectory" "${work}" "-DREACTOR_SOURCE=${SOURCE_DIR}"
+  configure("${SOURCE_DIR}/tests/consumer/add_subdirectory" "${work}" -DCMAKE_BUILD_TYPE=Debug "-DREACTOR_SOURCE=${SOURCE_DIR}"
             "-DCMAKE_CXX_FLAGS=${strict}" ${link_statically})
   build_and_run("${work}")
 elseif(HOW STREQUAL "fetch_content")
-  configure("${SOURCE_DIR}/tests/consumer/fetch_content" "${work}" "-DFETCHCONTENT_SOURCE_DIR_REACTOR=${SOURCE_DIR}"
-            "-DCMAKE_CXX_FLAGS=${strict}" ${link_statically})
+  configure("${SOURCE_DIR}/tests/consumer/fetch_content" "${work}" -DCMAKE_BUILD_TYPE=Debug
+            "-DFETCHCONTENT_SOURCE_DIR_REACTOR=${SOURCE_DIR}" "-DCMAKE_CXX_FLAGS=${strict}" ${link_statically})
   build_and_run("${work}")
 elseif(HOW STREQUAL "shared")
   configure("${SOURCE_DIR}" "${work}.library" -DBUILD_SHARED_LIBS=ON -DREACTOR_GATES=OFF -DREACTOR_EXAMPLES=OFF

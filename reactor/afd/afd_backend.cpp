@@ -28,9 +28,10 @@ Result<std::shared_ptr<Backend>> AfdBackend::create(Kernel& kernel, const Poller
   const auto opened = kernel.create_port();
   if (!opened) return failure(opened.error());
   Handle port(kernel, *opened);
-  auto backend = std::make_shared<AfdBackend>(kernel, *opened, options);
+  auto backend = std::make_unique<AfdBackend>(kernel, *opened, options);
   static_cast<void>(port.release());  // the backend's now
-  return backend;
+  // Not make_shared, which compares type_infos: of a debug build MinGW's GCC 12 cannot link that statically.
+  return std::shared_ptr<Backend>(backend.release());
 }
 
 AfdBackend::AfdBackend(Kernel& kernel, HANDLE port, const PollerOptions& options) noexcept

@@ -5,7 +5,7 @@ import summary
 from processes import Problem
 from scenarios import KINDS, SCENARIOS
 
-COLOURS = {"ours": "#0b6e4f", "ours-ungrouped": "#7fb69f", "epoll": "#c8553d", "asio": "#2d5d8a", "asio-eager": "#7d9fc0",
+COLOURS = {"ours": "#0b6e4f", "ours-ungrouped": "#7fb69f", "epoll": "#c8553d", "wepoll": "#e08e79", "asio": "#2d5d8a", "asio-eager": "#7d9fc0",
            "poll": "#8f8f8f", "select": "#bdbdbd", "uv": "#b08900", "libevent": "#8a4f9e", "blocking": "#000000"}
 BUSY = ["1-of-1", "4-of-64", "16-of-64", "64-of-64", "256-of-256"]
 

@@ -47,7 +47,7 @@ def parse_arguments():
     if given.smoke and given.full:
         parser.error("--smoke and --full do not go together")
     given.repeat = given.repeat or (7 if given.full else 1 if given.smoke else 3)
-    given.window_ms = given.window_ms or (1000 if given.full else 300 if given.smoke else 450)
+    given.window_ms = given.window_ms or (1000 if given.full else 150 if given.smoke else 450)
     given.systems = [given.system] if given.system else ["wine", "linux"]
     return given
 
@@ -129,8 +129,10 @@ def run_all(given):
     print(report.machine_text(machine), flush=True)
     runs = []
     for system in given.systems:
+        if system == "wine":
+            processes.start_wine_afresh()
         for scenario, entries in chosen_scenarios(given, system):
-            if system == "wine":
+            if system == "wine" and not given.smoke:
                 processes.start_wine_afresh()
             runs += (measure_inside if scenario.inside else measure)(scenario, entries, system, given)
             print(f"\n{report.scenario_text(scenario, system, runs)}", flush=True)

@@ -6,6 +6,7 @@ KINDS = {
     "ours": "ours",
     "ours-ungrouped": "ours, groups off",
     "epoll": "epoll API",  # on Linux the system's own, on Windows our reactor/epoll.h
+    "wepoll": "wepoll",
     "asio": "Asio",
     "asio-eager": "Asio, eager send",
     "poll": "poll / WSAPoll",
@@ -15,8 +16,8 @@ KINDS = {
     "blocking": "floor: blocking",
 }
 FLOOR = "blocking"
-WINE = ("ours", "ours-ungrouped", "epoll", "asio", "blocking")
-WINE_ALL = ("ours", "ours-ungrouped", "epoll", "asio", "asio-eager", "poll", "select", "blocking")
+WINE = ("ours", "ours-ungrouped", "epoll", "wepoll", "uv", "asio", "blocking")
+WINE_ALL = ("ours", "ours-ungrouped", "epoll", "wepoll", "uv", "asio", "asio-eager", "poll", "select", "blocking")
 LINUX = ("ours", "epoll", "uv", "libevent", "asio", "blocking")
 BOTH_OURS = ("ours", "ours-ungrouped")
 
@@ -73,7 +74,7 @@ def echo(active, connections, **more):
                     load={"connections": connections, "active": active}, **more)
 
 
-def idle(count, wine=("ours-ungrouped", "epoll", "poll", "poll-none-idle", "asio", "blocking"), **more):
+def idle(count, wine=("ours-ungrouped", "epoll", "wepoll", "poll", "poll-none-idle", "asio", "blocking"), **more):
     none_idle = [Entry(kind, f"{kind}-none-idle", load={"connections": 64, "check-idle": False})
                  for kind in ("ours", "poll", "epoll")]
     return Scenario(f"idle-{count}", f"64 busy connections beside {count:,} idle ones",
@@ -101,7 +102,7 @@ SCENARIOS = [
     Scenario("churn", "8 clients, each again and again: connect, one message, close", wine=WINE, linux=LINUX,
              load={"connections": 8, "messages-per-connection": 1}, floor=("--short-lived",), smoke=True),
     Scenario("pipelined", "16 connections, 16 messages of 1 KiB under way on each, small buffers: write interest comes "
-             "and goes", wine=("ours", "ours-ungrouped", "epoll", "asio"), linux=("ours", "epoll", "uv", "libevent", "asio"),
+             "and goes", wine=("ours", "ours-ungrouped", "epoll", "wepoll", "asio"), linux=("ours", "epoll", "uv", "libevent", "asio"),
              load={"connections": 16, "size": 1024, "depth": 16, "receive-buffer": 4096}, server=("--send-buffer", "4096"),
              smoke=True),
     adversary("toggle", "one of 64 busy connections changes its interest at every event", server=("--toggles",),
@@ -117,7 +118,7 @@ SCENARIOS = [
     adversary("wake-storm", "64 busy connections, and a wake before every wait", server=("--wakes",), smoke=True),
     adversary("room-1", "64 busy connections, room for one event in a wait", server=("--room", "1"), smoke=True),
     Scenario("register", "idle sockets registered, armed, and taken out again (10,000; in the quick form under Wine 2,000)", inside=("register",),
-             wine=("ours", "ours-ungrouped", "epoll", "asio"), linux=("ours", "epoll", "libevent", "asio"), smoke=True,
+             wine=("ours", "ours-ungrouped", "epoll", "wepoll", "asio"), linux=("ours", "epoll", "libevent", "asio"), smoke=True,
              repeat_max=3),
     Scenario("wake", "two loops on one core wake each other in turn: from a wake to the end of the wait", inside=("wake",), wine=("ours", "asio"),
              linux=("ours", "epoll", "uv", "asio"), smoke=True),

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
-// The epoll API: the system's own on Linux, ours on Windows, which has no eventfd to be woken by.
-#ifdef _WIN32
+// The epoll API: the system's own on Linux, ours on Windows, which has no eventfd to be woken by, and there, compiled
+// once more, wepoll's.
+#ifdef BENCH_WEPOLL
+#include <wepoll.h>
+#elif defined(_WIN32)
 #include <reactor/epoll.h>
 #else
 #include <sys/epoll.h>
@@ -75,7 +78,11 @@ class EpollSleeper final : public Sleeper {
 
 }  // namespace
 
+#ifdef BENCH_WEPOLL
+std::unique_ptr<Registrar> make_wepoll_registrar() { return std::make_unique<EpollRegistrar>(); }
+#else
 std::unique_ptr<Registrar> make_epoll_registrar() { return std::make_unique<EpollRegistrar>(); }
+#endif
 #ifndef _WIN32
 std::unique_ptr<Sleeper> make_epoll_sleeper() { return std::make_unique<EpollSleeper>(); }
 #endif

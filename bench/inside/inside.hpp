@@ -49,6 +49,7 @@ class Sleeper {
 [[nodiscard]] std::unique_ptr<Registrar> make_libevent_registrar();
 [[nodiscard]] std::unique_ptr<Sleeper> make_uv_sleeper();
 [[nodiscard]] std::unique_ptr<Registrar> make_epoll_registrar();
+[[nodiscard]] std::unique_ptr<Registrar> make_wepoll_registrar();
 [[nodiscard]] std::unique_ptr<Sleeper> make_epoll_sleeper();
 
 }  // namespace bench

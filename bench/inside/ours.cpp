@@ -60,6 +60,9 @@ std::unique_ptr<Registrar> make_registrar(std::string_view kind) {
 #ifndef _WIN32
   if (kind == "libevent") return make_libevent_registrar();
 #endif
+#ifdef BENCH_HAS_WEPOLL
+  if (kind == "wepoll") return make_wepoll_registrar();
+#endif
   if (kind == "epoll") return make_epoll_registrar();
   return nullptr;
 }

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
-// The epoll API: the system's own on Linux, ours on Windows.
-#ifdef _WIN32
+// The epoll API: the system's own on Linux, ours on Windows, and there, compiled once more, wepoll's.
+#ifdef BENCH_WEPOLL
+#include <wepoll.h>
+
+#include <winsock2.h>
+#elif defined(_WIN32)
 #include <reactor/epoll.h>
 
 #include <winsock2.h>
@@ -39,7 +43,11 @@ void control(Port port, int operation, reactor::NativeSocket socket, Interest in
 
 }  // namespace
 
+#ifdef BENCH_WEPOLL
+void serve_wepoll(Service& service) {
+#else
 void serve_epoll(Service& service) {
+#endif
   const Port port = epoll_create1(0);
   control(port, EPOLL_CTL_ADD, service.listener().native(), Interest::readable, nullptr);
   service.open([](Json&) {});

@@ -26,7 +26,13 @@ constexpr std::array kinds{
     Kind{"ours-ungrouped", bench::serve_poller},
     Kind{"select", bench::serve_select},
 #else
-    Kind{"uv", bench::serve_uv},           Kind{"libevent", bench::serve_libevent},
+    Kind{"libevent", bench::serve_libevent},
+#endif
+#ifdef BENCH_HAS_UV
+    Kind{"uv", bench::serve_uv},
+#endif
+#ifdef BENCH_HAS_WEPOLL
+    Kind{"wepoll", bench::serve_wepoll},
 #endif
     Kind{"epoll", bench::serve_epoll},
 };

@@ -109,6 +109,7 @@ class Service {
 // Each in a file of its own. They never return.
 [[noreturn]] void serve_poller(Service& service);
 [[noreturn]] void serve_epoll(Service& service);
+[[noreturn]] void serve_wepoll(Service& service);
 [[noreturn]] void serve_asio(Service& service);
 [[noreturn]] void serve_poll(Service& service);
 [[noreturn]] void serve_select(Service& service);

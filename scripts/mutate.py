@@ -11,6 +11,7 @@ build/mutations; the tree is not touched. Two at a time.
 import concurrent.futures
 import pathlib
 import queue
+import re
 import resource
 import signal
 import subprocess
@@ -48,12 +49,26 @@ def object_of(source):
     return WORK / (source.replace("/", "_") + ".o")
 
 
+def precompiled(speed):
+    return WORK / f"std{speed}.pch"
+
+
+def precompile():
+    """The standard headers that any source includes: to read them is most of the work."""
+    sources = [path for folder in ("reactor", "tests") for path in (ROOT / folder).rglob("*.[ch]pp")]
+    names = {name for path in sources for name in re.findall(r"^#include <(\w+)>", path.read_text(encoding="utf-8"), re.MULTILINE)}
+    header = WORK / "std.hpp"
+    header.write_text("".join(f"#include <{name}>\n" for name in sorted(names)), encoding="utf-8")
+    for speed in ("-O0", "-O1"):
+        subprocess.run(["clang++-19", *FLAGS, speed, "-x", "c++-header", str(header), "-o", str(precompiled(speed))], check=True)
+
+
 def compile_source(source, target, overlay):
     """`overlay` is a folder whose reactor/ has what is mutated, so headers can be, too."""
     origin = overlay / source if (overlay / source).exists() else ROOT / source
     # The mutated file is one of a hundred: no optimizer. The tests run a hundred times.
-    speed = "-O1" if source.startswith("tests/") else "-O0"
-    command = ["clang++-19", *FLAGS, speed, f"-I{overlay}", f"-I{ROOT}", f"-I{ROOT / 'tests'}",
+    speed = "-O1" if source.startswith("tests/sim/") else "-O0"
+    command = ["clang++-19", *FLAGS, speed, "-include-pch", str(precompiled(speed)), f"-I{overlay}", f"-I{ROOT}", f"-I{ROOT / 'tests'}",
                f"-I{(ROOT / source).parent}", "-c", str(origin), "-o", str(target)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -127,6 +142,7 @@ def main():
         finally:
             folders.put(folder)
 
+    precompile()
     sources = [*LIBRARY, *COMMON, *(source for tests in TEST_SETS.values() for source in tests)]
     with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
         none = WORK / "none"

@@ -5,12 +5,13 @@
 #   scripts/wine.sh --stop                      shut it down
 #   scripts/wine.sh --is-up                     exit 0 if it runs
 # REACTOR_WINEPREFIX names another prefix, with a wineserver of its own; REACTOR_WINESERVER_NICE gives that less weight.
+# REACTOR_WINE_BESIDE=1 is a second Wine beside the first: a prefix of its own, on the last core.
 # Every kernel call of a Windows program is a round trip to wineserver; on one core that is about 25 times cheaper than
 # across two, so both are pinned to the first core this process may use.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-prefix=${REACTOR_WINEPREFIX:-$root/build/wineprefix}
+prefix=${REACTOR_WINEPREFIX:-$root/build/wineprefix}${REACTOR_WINE_BESIDE:+-beside}
 export WINEPREFIX=$prefix WINEARCH=win64 WINEDEBUG=-all
 export WINEDLLOVERRIDES="mscoree,mshtml,winemenubuilder.exe="  # no offers to download .NET or a browser
 
@@ -23,7 +24,9 @@ find_tool() {  # NAME...: the first of them that there is, on the PATH or where 
 }
 wine=$(find_tool wine64)
 server=$(find_tool wineserver64 wineserver)
-core=$(taskset -cp $$ | sed 's/.*: //; s/[,-].*//')
+cores=$(taskset -cp $$ | sed 's/.*: //')
+core=${cores%%[,-]*}
+[ -z "${REACTOR_WINE_BESIDE:-}" ] || core=${cores##*[,-]}
 
 is_up() { "$server" -p0 -k0 2>/dev/null; }  # signal 0: is there a server for this prefix?
 
@@ -57,7 +60,7 @@ start() {
 }
 
 case ${1:-} in
-  "" | --help) sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" ;;
+  "" | --help) sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" ;;
   --start) start ;;
   --is-up) is_up ;;
   --stop) if is_up; then "$server" -k && "$server" -w; fi ;;

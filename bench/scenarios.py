@@ -94,13 +94,13 @@ SCENARIOS = [
     echo(16, 64, wine=WINE, linux=LINUX, smoke=True),
     echo(64, 64, wine=WINE_ALL, linux=LINUX, smoke=True),
     echo(256, 256, wine=WINE, linux=LINUX, window_ms_min=2000),
-    idle(1000),
+    idle(1000, window_ms_min=1000),
     # Under Wine its wineserver alone takes minutes to see ten thousand connections come and go.
     idle(10000, wine=("ours-ungrouped", "asio"), quick=False, window_ms_min=2000, repeat_max=3),
     Scenario("open-loop", "64 connections, 2,000 messages a second in all, latency from when each was due",
              wine=WINE, linux=LINUX, load={"connections": 64, "depth": 8, "rate": 2000}, quick=False),
     Scenario("churn", "8 clients, each again and again: connect, one message, close", wine=WINE, linux=LINUX,
-             load={"connections": 8, "messages-per-connection": 1}, floor=("--short-lived",), smoke=True),
+             load={"connections": 8, "messages-per-connection": 1}, floor=("--short-lived",), smoke=True, window_ms_min=1500),
     Scenario("pipelined", "16 connections, 16 messages of 1 KiB under way on each, small buffers: write interest comes "
              "and goes", wine=("ours", "ours-ungrouped", "epoll", "wepoll", "asio"), linux=("ours", "epoll", "uv", "libevent", "asio"),
              load={"connections": 16, "size": 1024, "depth": 16, "receive-buffer": 4096}, server=("--send-buffer", "4096"),

@@ -157,6 +157,10 @@ def targets(results):
                 runs.ratios("wine", scenario, "ours", "ours-ungrouped", "cpu_us", floor=FLOOR))
     for scenario, bound in (("256-of-256", 1.10), ("64-of-64", 1.30)):
         at_most(f"CPU per message / Asio, {scenario}", bound, runs.ratios("wine", scenario, "ours", "asio", "cpu_us"))
+    for scenario, bound in (("1-of-1", 1.02), ("4-of-64", 1.0), ("16-of-64", 1.0), ("64-of-64", 1.0), ("256-of-256", 1.0),
+                            ("churn", 1.02)):
+        if values := runs.ratios("wine", scenario, "ours", "wepoll", "cpu_us"):  # where its sources are
+            at_most(f"CPU per message / wepoll, {scenario}", bound, values)
     for system, scenario in runs.places():
         if system == "wine" and scenario != "wake":  # that is of one kind only
             values = runs.ratios(system, scenario, "ours", "ours-ungrouped", "p99_us")

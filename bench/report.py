@@ -148,7 +148,8 @@ def weight_rows(results, equal):
 
 
 def weight_part(results, equal):
-    return (f"Made by `REACTOR_WINESERVER_NICE=0 {equal['command'].strip()}` beside the results below.\n\n" +
+    return (f"Made by `REACTOR_WINESERVER_NICE=0 {equal['command'].strip()}` at commit "
+            f"{equal['machine']['commit']}, beside the results below.\n\n" +
             markdown(list(weight_rows(results, equal))))
 
 

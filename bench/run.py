@@ -24,10 +24,10 @@ OUT = processes.OUT
 def parse_arguments():
     names = [s.name for s in scenarios.SCENARIOS]
     parser = argparse.ArgumentParser(prog="scripts/bench.sh", allow_abbrev=False,
-                                     description="Measures the reactor beside its peers; the quick form takes about 5 "
-                                     "minutes.",
+                                     description="Measures the reactor beside its peers; the quick form takes 5 to "
+                                     "12 minutes.",
                                      epilog="scenarios: " + ", ".join(names) + "; servers: " + ", ".join(scenarios.KINDS))
-    parser.add_argument("--full", action="store_true", help="all scenarios on both systems, longer and more often: half an hour")
+    parser.add_argument("--full", action="store_true", help="all scenarios on both systems, longer and more often: an hour or so")
     parser.add_argument("--smoke", action="store_true", help="check that it runs and that call counts hold; no times")
     parser.add_argument("--only", metavar="SCENARIO[,...]", help="only these scenarios")
     parser.add_argument("--servers", metavar="SERVER[,...]", help="only these servers")

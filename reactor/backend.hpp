@@ -12,31 +12,37 @@
 
 namespace reactor {
 
+/// Names a registration for as long as its backend lives.
+struct RegistrationId {
+  std::uint32_t slot = 0;
+  std::uint64_t generation = 0;  ///< never 0 of a registration, never used twice
+};
+
+/// What a wait came to.
+struct WaitResult {
+  std::size_t events = 0;
+  bool woken = false;  ///< a wake was consumed
+};
+
 /// What a backend has to supply. Not for programs: Poller, Registration and Waker are.
 ///
-/// All but wait's callers may be on any thread at any time. A slot and its generation name a registration for as long
-/// as the backend lives; one that has ended (removed, or its socket was closed) is refused with
-/// bad_file_descriptor, but for remove, which then has nothing left to do.
+/// All but wait's callers may be on any thread at any time. A registration that has ended (removed, or its socket was
+/// closed) is refused with bad_file_descriptor, but for remove, which then has nothing left to do.
 class Backend {
  public:
-  struct Place {
-    std::uint32_t slot;
-    std::uint64_t generation;  // never 0, never used twice
-  };
-
   Backend() = default;
   Backend(const Backend&) = delete;
   Backend& operator=(const Backend&) = delete;
   virtual ~Backend() = default;
 
-  [[nodiscard]] virtual Result<Place> add(NativeSocket socket, Token token, Interest interest, Mode mode) = 0;
-  [[nodiscard]] virtual Result<> modify(Place place, Interest interest, std::optional<Mode> mode) = 0;
-  [[nodiscard]] virtual Result<> drained(Place place, Interest direction) = 0;
-  [[nodiscard]] virtual Result<> remove(Place place) = 0;
+  [[nodiscard]] virtual Result<RegistrationId> add(NativeSocket socket, Token token, Interest interest, Mode mode) = 0;
+  [[nodiscard]] virtual Result<> modify(RegistrationId id, Interest interest, std::optional<Mode> mode) = 0;
+  [[nodiscard]] virtual Result<> drained(RegistrationId id, Interest direction) = 0;
+  [[nodiscard]] virtual Result<> remove(RegistrationId id) = 0;
 
-  /// Poller has checked the arguments: `room` is not empty, `timeout` not negative.
-  [[nodiscard]] virtual Result<std::size_t> wait(std::span<Event> room,
-                                                 std::optional<std::chrono::nanoseconds> timeout) = 0;
+  /// Poller has checked the arguments: `buffer` is not empty, `timeout` not negative.
+  [[nodiscard]] virtual Result<WaitResult> wait(std::span<Event> buffer,
+                                                std::optional<std::chrono::nanoseconds> timeout) = 0;
   virtual void wake() noexcept = 0;
   [[nodiscard]] virtual Stats stats() const noexcept = 0;
 

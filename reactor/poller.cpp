@@ -77,17 +77,17 @@ Poller::~Poller() {
 
 Result<Registration> Poller::add(NativeSocket socket, Token token, Interest interest, Mode mode) {
   if (!backend_) return gone();
-  const auto place = backend_->add(socket, token, interest, mode);
-  if (!place) return failure(place.error());
-  return Registration(backend_, place->slot, place->generation);
+  const auto id = backend_->add(socket, token, interest, mode);
+  if (!id) return failure(id.error());
+  return Registration(backend_, id->slot, id->generation);
 }
 
-Result<std::span<const Event>> Poller::wait(std::span<Event> room, std::optional<std::chrono::nanoseconds> timeout) {
+Result<Events> Poller::wait(std::span<Event> buffer, std::optional<std::chrono::nanoseconds> timeout) {
   if (!backend_) return gone();
-  if (room.empty() || (timeout && timeout->count() < 0)) return failure(std::errc::invalid_argument);
-  const auto count = backend_->wait(room, timeout);
-  if (!count) return failure(count.error());
-  return room.first(*count);
+  if (buffer.empty() || (timeout && timeout->count() < 0)) return failure(std::errc::invalid_argument);
+  const auto waited = backend_->wait(buffer, timeout);
+  if (!waited) return failure(waited.error());
+  return Events(buffer.first(waited->events), waited->woken);
 }
 
 Waker Poller::waker() const noexcept { return Waker(backend_); }

@@ -96,6 +96,29 @@ class REACTOR_API Registration {
   std::uint32_t slot_ = 0;
 };
 
+/// What a wait reports: a range of events in the caller's buffer, and whether a Waker ended it.
+class Events {
+ public:
+  Events() noexcept = default;
+  Events(std::span<const Event> events, bool woken) noexcept : events_(events), woken_(woken) {}
+
+  [[nodiscard]] auto begin() const noexcept { return events_.begin(); }
+  [[nodiscard]] auto end() const noexcept { return events_.end(); }
+  [[nodiscard]] std::size_t size() const noexcept { return events_.size(); }
+  [[nodiscard]] bool empty() const noexcept { return events_.empty(); }
+  [[nodiscard]] const Event& operator[](std::size_t i) const noexcept { return events_[i]; }
+  [[nodiscard]] const Event& front() const noexcept { return events_.front(); }
+  [[nodiscard]] std::span<const Event> span() const noexcept { return events_; }
+
+  /// A wake was consumed by this wait, alone or together with events: look now at what its sender has prepared (a
+  /// queue of posted work, a flag to stop).
+  [[nodiscard]] bool woken() const noexcept { return woken_; }
+
+ private:
+  std::span<const Event> events_;
+  bool woken_ = false;
+};
+
 /// Ends a wait from any thread. A copy wakes the same Poller; after the Poller's end, waking has no effect.
 class REACTOR_API Waker {
  public:
@@ -142,12 +165,13 @@ class REACTOR_API Poller {
   /// old one (docs/architecture.md says why).
   [[nodiscard]] Result<Registration> add(NativeSocket socket, Token token, Interest interest, Mode mode = Mode::level);
 
-  /// Waits until something is ready, a wake, or the end of `timeout` (none: no end), and tells of as many registrations
-  /// as `room` has room for; those that had to wait come first the next time. The result lies in `room`; it is empty
-  /// after a wake or at the end of the time, which by a monotonic clock is never early.
-  /// Errors: invalid_argument for an empty room or a negative time-out, bad_file_descriptor after a move.
-  [[nodiscard]] Result<std::span<const Event>> wait(std::span<Event> room,
-                                                    std::optional<std::chrono::nanoseconds> timeout = std::nullopt);
+  /// Waits until something is ready, a wake, or the end of `timeout` (none: no end), and reports as many events as fit
+  /// into `buffer`, one per registration; registrations that did not fit come first the next time. The events lie in
+  /// `buffer`. There are none after a wake, which can also come together with events, or at the end of the time, which
+  /// by a monotonic clock is never early.
+  /// Errors: invalid_argument for an empty buffer or a negative time-out, bad_file_descriptor after a move.
+  [[nodiscard]] Result<Events> wait(std::span<Event> buffer,
+                                    std::optional<std::chrono::nanoseconds> timeout = std::nullopt);
 
   [[nodiscard]] Waker waker() const noexcept;
 

@@ -67,7 +67,7 @@ struct Port {
     const auto count = backend->wait(room, 0ns);
     REQUIRE(count.has_value());
     std::vector<Told> told;
-    for (std::size_t i = 0; i < *count; i++) {
+    for (std::size_t i = 0; i < count->events; i++) {
       told.push_back(
           {static_cast<std::uint64_t>(room[i].token()), static_cast<std::uint32_t>(room[i].error().value())});
     }

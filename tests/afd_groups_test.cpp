@@ -197,8 +197,8 @@ TEST_CASE("group, rule 3: a packet with the key of groups and the address of non
   CHECK(f.wait().empty());
   const HANDLE port = *f.kernel.open.begin();
   const auto* held = f.kernel.pending[0].context;
-  CHECK(f.kernel.post(port, static_cast<ULONG_PTR>(afd::PacketKey::group), &f) == 0);
-  CHECK(f.kernel.post(port, static_cast<ULONG_PTR>(afd::PacketKey::poll), const_cast<void*>(held)) == 0);
+  CHECK(f.kernel.post(port, nullptr, static_cast<ULONG_PTR>(afd::PacketKey::group), &f) == 0);
+  CHECK(f.kernel.post(port, nullptr, static_cast<ULONG_PTR>(afd::PacketKey::poll), const_cast<void*>(held)) == 0);
   CHECK(f.wait().empty());
   CHECK(f.poller->stats().unknown_packets == 2);
   f.kernel.complete(base(hot(0)), AFD_POLL_RECEIVE);

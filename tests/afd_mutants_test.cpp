@@ -81,7 +81,7 @@ TEST_CASE("group: when it has been cancelled for one of its members, nobody canc
 TEST_CASE("group, rule 3: a packet for a member alone, or for a group that is not out, is nobody's") {
   Group f(3);
   const auto post = [&](afd::PacketKey key, void* context) {
-    REQUIRE(f.kernel.post(*f.kernel.open.begin(), std::to_underlying(key), context) == STATUS_SUCCESS);
+    REQUIRE(f.kernel.post(*f.kernel.open.begin(), nullptr, std::to_underlying(key), context) == STATUS_SUCCESS);
   };
   void* const group = f.kernel.pending[0].context;
   // One that is polled alone shows where the slots are.
@@ -234,9 +234,9 @@ TEST_CASE("rule 3: at the end, too, packets that are nobody's are dropped") {
   CHECK(f.readable() == Sockets{b});
   const HANDLE port = *f.kernel.open.begin();
   const auto poll = std::to_underlying(afd::PacketKey::poll);
-  CHECK(f.kernel.post(port, poll, nullptr) == 0);
-  CHECK(f.kernel.post(port, poll, slot) == 0);  // its poll is not out
-  CHECK(f.kernel.post(port, std::to_underlying(afd::PacketKey::group), slot) == 0);
+  CHECK(f.kernel.post(port, nullptr, poll, nullptr) == 0);
+  CHECK(f.kernel.post(port, nullptr, poll, slot) == 0);  // its poll is not out
+  CHECK(f.kernel.post(port, nullptr, std::to_underlying(afd::PacketKey::group), slot) == 0);
   f.poller.reset();
   CHECK(f.kernel.pending.empty());
 }
@@ -249,7 +249,7 @@ TEST_CASE("rule 2: memory that a kernel does not let anybody ask for is lost rat
     const auto registration = poller.add(socket, Token{1}, Interest::readable);
     std::array<Event, 4> room;
     REQUIRE(poller.wait(room, 0ns).has_value());
-    kernel.set_faults({.remove_refused = 1000});
+    kernel.set_faults({.dequeue_refused = 1000});
     {
       const Poller ends = std::move(poller);
     }
@@ -258,7 +258,7 @@ TEST_CASE("rule 2: memory that a kernel does not let anybody ask for is lost rat
 }
 
 TEST_CASE("where the probe can never look there are no inline completions") {
-  sim::BackendFixture f({.faults = {.remove_refused = 1000}});
+  sim::BackendFixture f({.faults = {.dequeue_refused = 1000}});
   const auto registration = f.add(f.kernel.net().udp(), Interest::writable);
   f.kernel.set_faults({});
   CHECK(f.wait(1s).size() == 1);
@@ -331,10 +331,10 @@ TEST_CASE("epoll: what is only watched for its end is not armed for who is aslee
       return false;
     }
     REQUIRE(kernel.net().send(other, 1) == 1u);
-    CHECK(backend.wait(room, 0ns).value() == 1);
+    CHECK(backend.wait(room, 0ns).value().events == 1);
     return true;
   });
-  CHECK(backend.wait(room, 1ms).value() == 0);
+  CHECK(backend.wait(room, 1ms).value().events == 0);
   CHECK(asleep == 2);
   CHECK(kernel.pending_polls() == 1);
   kernel.set_when_asleep(nullptr);

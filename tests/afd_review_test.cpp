@@ -97,7 +97,7 @@ TEST_CASE("rule 3: a packet that claims to be a member's own poll does not distu
   Hot f(4);
   auto* group = static_cast<afd::Group*>(f.kernel.pending[0].context);
   const HANDLE port = *f.kernel.open.begin();
-  REQUIRE(f.kernel.post(port, std::to_underlying(afd::PacketKey::poll), group->room[0].slot) == 0);
+  REQUIRE(f.kernel.post(port, nullptr, std::to_underlying(afd::PacketKey::poll), group->room[0].slot) == 0);
   const auto before = f.kernel.clock;
   f.poller.reset();
   CHECK(f.kernel.clock == before);  // nothing was waited for in vain

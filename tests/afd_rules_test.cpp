@@ -129,17 +129,17 @@ TEST_CASE("rule 3: packets that are nobody's are counted and dropped") {
   const HANDLE port = *f.kernel.open.begin();
   auto* slot = static_cast<char*>(f.kernel.pending_on(base(a))->context);
   const auto poll = std::to_underlying(afd::PacketKey::poll);
-  CHECK(f.kernel.post(port, 0x1234, nullptr) == 0);                      // an unknown key
-  CHECK(f.kernel.post(port, poll, nullptr) == 0);                        // an address outside the arena
-  CHECK(f.kernel.post(port, poll, slot + 8) == 0);                       // inside a slot
-  CHECK(f.kernel.post(port, poll, slot + sizeof(afd::Slot)) == 0);       // a slot that is free
-  CHECK(f.kernel.post(port, poll, slot + 64 * sizeof(afd::Slot)) == 0);  // behind the block's slots
-  CHECK(f.kernel.post(port, poll, slot - sizeof(afd::Slot)) == 0);       // before them
+  CHECK(f.kernel.post(port, nullptr, 0x1234, nullptr) == 0);                      // an unknown key
+  CHECK(f.kernel.post(port, nullptr, poll, nullptr) == 0);                        // an address outside the arena
+  CHECK(f.kernel.post(port, nullptr, poll, slot + 8) == 0);                       // inside a slot
+  CHECK(f.kernel.post(port, nullptr, poll, slot + sizeof(afd::Slot)) == 0);       // a slot that is free
+  CHECK(f.kernel.post(port, nullptr, poll, slot + 64 * sizeof(afd::Slot)) == 0);  // behind the block's slots
+  CHECK(f.kernel.post(port, nullptr, poll, slot - sizeof(afd::Slot)) == 0);       // before them
   CHECK(f.wait().empty());
   CHECK(f.poller->stats().unknown_packets == 6);
   f.kernel.complete(base(a), AFD_POLL_RECEIVE);
   CHECK(f.readable() == Sockets{a});
-  CHECK(f.kernel.post(port, poll, slot) == 0);  // a slot whose poll is not out
+  CHECK(f.kernel.post(port, nullptr, poll, slot) == 0);  // a slot whose poll is not out
   CHECK(f.wait(0ns, 1).empty());
   CHECK(f.poller->stats().unknown_packets == 7);
 }

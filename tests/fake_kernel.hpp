@@ -73,7 +73,8 @@ class FakeKernel final : public reactor::nt::Kernel {
   bool can_skip = true;                    // FILE_SKIP_COMPLETION_PORT_ON_SUCCESS has its effect
   std::set<HANDLE> closed;                 // sockets: a poll that lists one is refused
   std::deque<NTSTATUS> poll_refusals;      // the next polls are refused with these (0: taken)
-  int post_refusals = 0;                   // so many posts are refused
+  bool has_reserves = true;                // NtAllocateReserveObject is there
+  int post_refusals = 0;                   // so many posts without a reserve are refused
   bool keeps_what_is_cancelled = false;    // breaks the kernel's word: no packet after a cancel
   nanoseconds early{0};                    // how much too early a time-out ends, once
   std::map<std::uintptr_t, HANDLE> bases;  // of sockets that are layered; others are their own
@@ -109,8 +110,8 @@ class FakeKernel final : public reactor::nt::Kernel {
 
   Result<HANDLE> create_port() override { return open_handle(); }
 
-  NTSTATUS remove(HANDLE port, std::span<reactor::nt::FILE_IO_COMPLETION_INFORMATION> into, ULONG& removed,
-                  std::optional<nanoseconds> timeout) override {
+  NTSTATUS dequeue(HANDLE port, std::span<reactor::nt::FILE_IO_COMPLETION_INFORMATION> into, ULONG& removed,
+                   std::optional<nanoseconds> timeout) override {
     removes++;
     removed = 1;  // as Wine leaves it on a time-out
     std::size_t count = 0;
@@ -132,9 +133,14 @@ class FakeKernel final : public reactor::nt::Kernel {
     return reactor::nt::STATUS_TIMEOUT;
   }
 
-  NTSTATUS post(HANDLE port, reactor::nt::ULONG_PTR key, void* context) override {
+  Result<HANDLE> create_reserve() override {
+    if (!has_reserves) return reactor::failure(std::errc::function_not_supported);
+    return open_handle();
+  }
+
+  NTSTATUS post(HANDLE port, HANDLE reserve, reactor::nt::ULONG_PTR key, void* context) override {
     posts++;
-    if (post_refusals > 0) {
+    if (reserve == nullptr && post_refusals > 0) {
       post_refusals--;
       return reactor::nt::STATUS_INSUFFICIENT_RESOURCES;
     }
@@ -210,6 +216,9 @@ class FakeKernel final : public reactor::nt::Kernel {
     helpers_[helper].skips = true;
     return true;
   }
+
+  std::uint32_t thread = 1;  // the one that the test plays
+  std::uint32_t thread_id() override { return thread; }
 
   nanoseconds now() override { return clock; }
 

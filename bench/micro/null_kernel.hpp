@@ -30,6 +30,7 @@ class NullKernel final : public reactor::nt::Kernel {
   }
   bool skip_packet_on_success(HANDLE) override { return true; }
   void close(HANDLE) noexcept override {}
+  std::uint32_t thread_id() override { return 1; }
   std::chrono::nanoseconds now() override { return std::chrono::nanoseconds(1); }
 
   NTSTATUS poll(HANDLE, reactor::nt::IO_STATUS_BLOCK& iosb, reactor::nt::AFD_POLL_INFO& poll, ULONG,
@@ -44,8 +45,8 @@ class NullKernel final : public reactor::nt::Kernel {
   }
 
   // Every request that is pending completes, the youngest first: with what is ready, or cancelled.
-  NTSTATUS remove(HANDLE, std::span<reactor::nt::FILE_IO_COMPLETION_INFORMATION> packets, ULONG& removed,
-                  std::optional<std::chrono::nanoseconds>) override {
+  NTSTATUS dequeue(HANDLE, std::span<reactor::nt::FILE_IO_COMPLETION_INFORMATION> packets, ULONG& removed,
+                   std::optional<std::chrono::nanoseconds>) override {
     removed = 0;
     while (removed < packets.size() && !cancelled_.empty()) give(packets[removed++], cancelled_, true);
     while (answers == Answers::by_packet && removed < packets.size() && !pending_.empty()) {
@@ -54,7 +55,8 @@ class NullKernel final : public reactor::nt::Kernel {
     return removed > 0 ? reactor::nt::STATUS_SUCCESS : reactor::nt::STATUS_TIMEOUT;
   }
 
-  NTSTATUS post(HANDLE, reactor::nt::ULONG_PTR, void*) override { return reactor::nt::STATUS_SUCCESS; }
+  reactor::Result<HANDLE> create_reserve() override { return next_handle(); }
+  NTSTATUS post(HANDLE, HANDLE, reactor::nt::ULONG_PTR, void*) override { return reactor::nt::STATUS_SUCCESS; }
 
   NTSTATUS cancel(HANDLE, reactor::nt::IO_STATUS_BLOCK* request) override {
     for (std::size_t i = pending_.size(); i-- > 0;) {

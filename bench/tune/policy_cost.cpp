@@ -32,8 +32,8 @@ class PatternKernel final : public Kernel {
   void drain(std::size_t socket) { ready_[socket] = false; }
 
   Result<HANDLE> create_port() override { return handle(0x10000); }
-  NTSTATUS remove(HANDLE port, std::span<FILE_IO_COMPLETION_INFORMATION> packets, ULONG& removed,
-                  std::optional<std::chrono::nanoseconds>) override {
+  NTSTATUS dequeue(HANDLE port, std::span<FILE_IO_COMPLETION_INFORMATION> packets, ULONG& removed,
+                   std::optional<std::chrono::nanoseconds>) override {
     removed = 0;
     if (port != handle(0x10000)) return STATUS_TIMEOUT;  // the probe's
     for (; removed < packets.size() && !packets_.empty(); removed++) {
@@ -42,7 +42,9 @@ class PatternKernel final : public Kernel {
     }
     return removed > 0 ? STATUS_SUCCESS : STATUS_TIMEOUT;
   }
-  NTSTATUS post(HANDLE, ULONG_PTR, void*) override { return STATUS_SUCCESS; }
+  Result<HANDLE> create_reserve() override { return failure(std::errc::function_not_supported); }
+  std::uint32_t thread_id() override { return 1; }
+  NTSTATUS post(HANDLE, HANDLE, ULONG_PTR, void*) override { return STATUS_SUCCESS; }
   Result<HANDLE> open_helper(HANDLE, ULONG_PTR key) override {
     keys_.push_back(key);
     return handle(0x20000 + keys_.size() - 1);

@@ -84,7 +84,7 @@ void measure_beside(Kernel& kernel, HANDLE port, HANDLE ready, const std::vector
   std::array<FILE_IO_COMPLETION_INFORMATION, 256> packets;
   std::size_t back = 0;
   for (ULONG removed = 0; back < requests.size(); back += removed) {
-    if (kernel.remove(port, packets, removed, std::chrono::seconds(10)) != STATUS_SUCCESS) std::exit(1);
+    if (kernel.dequeue(port, packets, removed, std::chrono::seconds(10)) != STATUS_SUCCESS) std::exit(1);
   }
   for (const HANDLE opened : helpers) kernel.close(opened);
   kernel.close(helper);

@@ -44,11 +44,11 @@ AfdBackend::AfdBackend(Kernel& kernel, HANDLE port, const PollerOptions& options
 
 AfdBackend::~AfdBackend() { AfdBackend::close(); }
 
-Result<Backend::Place> AfdBackend::add(NativeSocket socket, Token token, Interest interest, Mode mode) {
+Result<RegistrationId> AfdBackend::add(NativeSocket socket, Token token, Interest interest, Mode mode) {
   return add(socket, {token, interest, mode});
 }
 
-Result<Backend::Place> AfdBackend::add(NativeSocket socket, const Watch& watch) try {
+Result<RegistrationId> AfdBackend::add(NativeSocket socket, const Watch& watch) try {
   if (socket == invalid_socket) return failure(std::errc::bad_file_descriptor);
   const auto number = static_cast<SocketNumber>(socket);
   const auto base = kernel_.base_socket(number);  // outside the lock: a layered provider may take its time
@@ -64,10 +64,10 @@ Result<Backend::Place> AfdBackend::add(NativeSocket socket, const Watch& watch) 
   slot.heat = {};
   slot.generation = ++last_generation_;
   live_++;
-  const Place place{slot.index, slot.generation};
+  const RegistrationId id{slot.index, slot.generation};
   enqueue(slot);
   arm_queued_for_others();
-  return place;
+  return id;
 } catch (const std::bad_alloc&) {
   return failure(std::errc::not_enough_memory);
 }
@@ -102,15 +102,15 @@ Result<Slot*> AfdBackend::slot_for(SocketNumber socket, HANDLE base) {
   return &slot;
 }
 
-Slot* AfdBackend::find(Place place) noexcept {
+Slot* AfdBackend::find(RegistrationId id) noexcept {
   if (closed_) return nullptr;
-  Slot* slot = arena_.at(place.slot);
-  return slot != nullptr && slot->generation == place.generation ? slot : nullptr;
+  Slot* slot = arena_.at(id.slot);
+  return slot != nullptr && slot->generation == id.generation ? slot : nullptr;
 }
 
-Result<> AfdBackend::modify(Place place, Interest interest, std::optional<Mode> mode) {
+Result<> AfdBackend::modify(RegistrationId id, Interest interest, std::optional<Mode> mode) {
   const Lock lock(mutex_);
-  Slot* slot = find(place);
+  Slot* slot = find(id);
   if (slot == nullptr) return failure(std::errc::bad_file_descriptor);
   slot->interest = interest;
   slot->mode = mode.value_or(slot->mode);
@@ -120,9 +120,9 @@ Result<> AfdBackend::modify(Place place, Interest interest, std::optional<Mode> 
   return {};
 }
 
-Result<> AfdBackend::drained(Place place, Interest direction) {
+Result<> AfdBackend::drained(RegistrationId id, Interest direction) {
   const Lock lock(mutex_);
-  Slot* slot = find(place);
+  Slot* slot = find(id);
   if (slot == nullptr) return failure(std::errc::bad_file_descriptor);
   if (slot->mode != Mode::edge || !has(slot->silent, direction)) return {};
   slot->silent = slot->silent & static_cast<Interest>(~std::to_underlying(direction));
@@ -131,10 +131,10 @@ Result<> AfdBackend::drained(Place place, Interest direction) {
   return {};
 }
 
-Result<> AfdBackend::remove(Place place) {
+Result<> AfdBackend::remove(RegistrationId id) {
   const Lock lock(mutex_);
   if (closed_) return failure(std::errc::bad_file_descriptor);
-  Slot* slot = find(place);
+  Slot* slot = find(id);
   if (slot != nullptr) remove(*slot);  // else its socket was closed and it ended by itself
   return {};
 }
@@ -145,7 +145,7 @@ void AfdBackend::remove(Slot& slot) noexcept {
   end(slot);
 }
 
-Result<std::size_t> AfdBackend::wait(std::span<Event> events, Timeout timeout) {
+Result<WaitResult> AfdBackend::wait(std::span<Event> events, Timeout timeout) {
   Lock lock(mutex_);
   if (closed_) return failure(std::errc::bad_file_descriptor);
   Timeout deadline;
@@ -184,7 +184,7 @@ Result<std::size_t> AfdBackend::wait(std::span<Event> events, Timeout timeout) {
   arm_queued_for_others();
   if (room.count() > 0) policy_.end_round();
   if (!NT_SUCCESS(status) && room.count() == 0) return failure(make_error(status));
-  return room.count();
+  return WaitResult{room.count(), woken};
 }
 
 NTSTATUS AfdBackend::collect(Lock& lock, Room& room, Timeout timeout, bool& woken) {
@@ -197,7 +197,7 @@ NTSTATUS AfdBackend::collect(Lock& lock, Room& room, Timeout timeout, bool& woke
     waiting_threads_++;
     lock.unlock();
   }
-  const NTSTATUS status = kernel_.remove(port_.get(), std::span(packets).first(count), removed, timeout);
+  const NTSTATUS status = kernel_.dequeue(port_.get(), std::span(packets).first(count), removed, timeout);
   if (sleeps) {
     lock.lock();
     waiting_threads_--;
@@ -215,7 +215,7 @@ void AfdBackend::wake() noexcept {
   // The kernel refuses only when it is out of memory. A wake must not be lost: ask again, for a while.
   for (int attempt = 0; attempt < Arming::attempts; attempt++) {
     wake_posts_.fetch_add(1, std::memory_order_relaxed);
-    if (NT_SUCCESS(kernel_.post(port_.get(), std::to_underlying(PacketKey::wake), nullptr))) return;
+    if (NT_SUCCESS(kernel_.post(port_.get(), nullptr, std::to_underlying(PacketKey::wake), nullptr))) return;
     std::this_thread::yield();
   }
   wake_is_queued_.store(false, std::memory_order_release);
@@ -261,7 +261,7 @@ void AfdBackend::drain() noexcept {
   while (held_ > 0 && kernel_.now() < deadline) {
     ULONG removed = 0;
     stats_.wait_calls++;
-    const NTSTATUS status = kernel_.remove(port_.get(), packets, removed, std::chrono::seconds(1));
+    const NTSTATUS status = kernel_.dequeue(port_.get(), packets, removed, std::chrono::seconds(1));
     if (!NT_SUCCESS(status) && ++refusals == Arming::attempts) return;
     if (status == STATUS_TIMEOUT) arming_.cancel_all();  // what it said was not pending may be after all
     if (status != STATUS_SUCCESS) continue;

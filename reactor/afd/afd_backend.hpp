@@ -53,19 +53,19 @@ class AfdBackend final : public Backend {
   AfdBackend(nt::Kernel& kernel, nt::HANDLE port, const PollerOptions& options) noexcept;
   ~AfdBackend() override;
 
-  [[nodiscard]] Result<Place> add(NativeSocket socket, Token token, Interest interest, Mode mode) override;
-  [[nodiscard]] Result<> modify(Place place, Interest interest, std::optional<Mode> mode) override;
-  [[nodiscard]] Result<> drained(Place place, Interest direction) override;
-  [[nodiscard]] Result<> remove(Place place) override;
-  [[nodiscard]] Result<std::size_t> wait(std::span<Event> room,
-                                         std::optional<std::chrono::nanoseconds> timeout) override;
+  [[nodiscard]] Result<RegistrationId> add(NativeSocket socket, Token token, Interest interest, Mode mode) override;
+  [[nodiscard]] Result<> modify(RegistrationId id, Interest interest, std::optional<Mode> mode) override;
+  [[nodiscard]] Result<> drained(RegistrationId id, Interest direction) override;
+  [[nodiscard]] Result<> remove(RegistrationId id) override;
+  [[nodiscard]] Result<WaitResult> wait(std::span<Event> room,
+                                        std::optional<std::chrono::nanoseconds> timeout) override;
   void wake() noexcept override;
   [[nodiscard]] Stats stats() const noexcept override;
   void close() noexcept override;
 
   // For reactor/epoll.h, in by_number.cpp. A number that is not registered is no_such_file_or_directory; an Event of a
   // registration with a filter carries epoll's bits in place of the reason.
-  [[nodiscard]] Result<Place> add(NativeSocket socket, const Watch& watch);
+  [[nodiscard]] Result<RegistrationId> add(NativeSocket socket, const Watch& watch);
   [[nodiscard]] Result<> modify(NativeSocket socket, const Watch& watch);
   [[nodiscard]] Result<> remove(NativeSocket socket);
   [[nodiscard]] nt::HANDLE port() const noexcept { return port_.get(); }
@@ -79,7 +79,7 @@ class AfdBackend final : public Backend {
 
   // afd_backend.cpp
   [[nodiscard]] Result<Slot*> slot_for(nt::SocketNumber socket, nt::HANDLE base);
-  [[nodiscard]] Slot* find(Place place) noexcept;
+  [[nodiscard]] Slot* find(RegistrationId id) noexcept;
   [[nodiscard]] Slot* find(NativeSocket socket);
   void remove(Slot& slot) noexcept;
   [[nodiscard]] nt::NTSTATUS collect(Lock& lock, Room& room, Timeout timeout, bool& woken);

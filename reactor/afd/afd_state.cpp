@@ -85,7 +85,7 @@ void AfdBackend::step(Slot& slot, Room* room) {
 void AfdBackend::post_answer(Slot& slot) {
   for (int attempt = 0; attempt < Arming::attempts; attempt++) {
     stats_.post_calls++;
-    if (NT_SUCCESS(kernel_.post(port_.get(), std::to_underlying(PacketKey::poll), &slot))) return;
+    if (NT_SUCCESS(kernel_.post(port_.get(), nullptr, std::to_underlying(PacketKey::poll), &slot))) return;
     std::this_thread::yield();
   }
   slot.state = PollState::idle;

@@ -109,7 +109,7 @@ NTSTATUS Arming::look(HANDLE port, std::span<FILE_IO_COMPLETION_INFORMATION> pac
   NTSTATUS status = STATUS_SUCCESS;
   for (int attempt = 0; attempt < attempts; attempt++) {
     stats_.wait_calls++;
-    status = kernel_.remove(port, packets, removed, timeout);
+    status = kernel_.dequeue(port, packets, removed, timeout);
     if (NT_SUCCESS(status)) break;
     std::this_thread::yield();
   }

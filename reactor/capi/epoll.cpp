@@ -183,8 +183,8 @@ int epoll_wait(HANDLE ephnd, epoll_event* events, int maxevents, int timeout) {
   std::optional<std::chrono::nanoseconds> limit;
   if (timeout >= 0) limit = std::chrono::milliseconds(timeout);
   const std::span room(reinterpret_cast<Event*>(events), static_cast<std::size_t>(maxevents));
-  const auto count = (*port)->wait(room, limit);
-  if (!count) return fail(count.error());
-  convert(events, *count);
-  return static_cast<int>(*count);
+  const auto waited = (*port)->wait(room, limit);
+  if (!waited) return fail(waited.error());
+  convert(events, waited->events);
+  return static_cast<int>(waited->events);
 }

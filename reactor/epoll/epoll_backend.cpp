@@ -115,10 +115,10 @@ int EpollBackend::control_wake(int epoll, int operation, std::uint32_t events) n
   return epoll_ctl(epoll, operation, wake_fd_, &event) == 0 ? 0 : errno;
 }
 
-EpollBackend::Entry* EpollBackend::find(Place place) noexcept {
-  if (place.slot >= table_.size()) return nullptr;
-  Entry& entry = table_[place.slot];
-  return place.generation != 0 && entry.generation == place.generation ? &entry : nullptr;
+EpollBackend::Entry* EpollBackend::find(RegistrationId id) noexcept {
+  if (id.slot >= table_.size()) return nullptr;
+  Entry& entry = table_[id.slot];
+  return id.generation != 0 && entry.generation == id.generation ? &entry : nullptr;
 }
 
 void EpollBackend::erase(Entry& entry) noexcept {
@@ -133,7 +133,7 @@ bool EpollBackend::make_room(std::uint32_t slot) noexcept try {
   return false;
 }
 
-Result<Backend::Place> EpollBackend::add(NativeSocket socket, Token token, Interest interest, Mode mode) {
+Result<RegistrationId> EpollBackend::add(NativeSocket socket, Token token, Interest interest, Mode mode) {
   const std::lock_guard lock(mutex_);
   if (epoll_ < 0) return gone();
   const auto slot = static_cast<std::uint32_t>(socket);
@@ -157,19 +157,19 @@ Result<Backend::Place> EpollBackend::add(NativeSocket socket, Token token, Inter
   }
   if (!known) ++live_;  // else the kernel has forgotten the old one, so its socket was closed: invariant 5
   table_[slot] = entry;
-  return Place{slot, generation};
+  return RegistrationId{slot, generation};
 }
 
-Result<> EpollBackend::modify(Place place, Interest interest, std::optional<Mode> mode) {
+Result<> EpollBackend::modify(RegistrationId id, Interest interest, std::optional<Mode> mode) {
   const std::lock_guard lock(mutex_);
-  Entry* const entry = find(place);
+  Entry* const entry = find(id);
   if (entry == nullptr) return gone();
   Entry changed = *entry;
   changed.interest = interest;
   changed.mode = mode.value_or(entry->mode);
   changed.told = false;
   changed.tag = static_cast<std::uint32_t>(++generations_);
-  const int error = control(epoll_, EPOLL_CTL_MOD, place.slot, changed);
+  const int error = control(epoll_, EPOLL_CTL_MOD, id.slot, changed);
   if (error == ENOENT || error == EBADF) {
     erase(*entry);
     return gone();
@@ -179,18 +179,18 @@ Result<> EpollBackend::modify(Place place, Interest interest, std::optional<Mode
   return {};
 }
 
-Result<> EpollBackend::drained(Place place, Interest) {
+Result<> EpollBackend::drained(RegistrationId id, Interest) {
   const std::lock_guard lock(mutex_);
-  if (find(place) == nullptr) return gone();
+  if (find(id) == nullptr) return gone();
   return {};
 }
 
-Result<> EpollBackend::remove(Place place) {
+Result<> EpollBackend::remove(RegistrationId id) {
   const std::lock_guard lock(mutex_);
   if (epoll_ < 0) return gone();
-  Entry* const entry = find(place);
+  Entry* const entry = find(id);
   if (entry == nullptr) return {};  // its socket was closed; what has the number now is another's
-  control(epoll_, EPOLL_CTL_DEL, place.slot, *entry);
+  control(epoll_, EPOLL_CTL_DEL, id.slot, *entry);
   erase(*entry);
   return {};
 }
@@ -216,7 +216,7 @@ int EpollBackend::poll(std::span<std::byte> reports, std::size_t batch, std::opt
                     static_cast<int>(std::min<std::int64_t>(left_ms, INT_MAX)));
 }
 
-Result<std::size_t> EpollBackend::wait(std::span<Event> room, std::optional<nanoseconds> timeout) {
+Result<WaitResult> EpollBackend::wait(std::span<Event> room, std::optional<nanoseconds> timeout) {
   const std::size_t batch = std::min(room.size(), batch_max);
   // At the end of the room: so every event lands on reports that have been read.
   const auto reports = std::as_writable_bytes(room.first(batch)).subspan(batch * (sizeof(Event) - sizeof(epoll_event)));
@@ -230,12 +230,12 @@ Result<std::size_t> EpollBackend::wait(std::span<Event> room, std::optional<nano
     const int error = count < 0 ? errno : 0;
     const auto taken = take(room, reports.first(static_cast<std::size_t>(std::max(count, 0)) * sizeof(epoll_event)));
     if (error != 0 && error != EINTR) return system_failure(error);
-    if (taken.told != 0 || taken.woken) return taken.told;
+    if (taken.told != 0 || taken.woken) return WaitResult{taken.told, taken.woken};
     if (!timeout) continue;
     // A full batch of stale reports may stand before what is ready: then look once more, though without waiting.
     const bool seen_all = std::cmp_less(count, batch) || taken.stuck;
     left = std::max<nanoseconds>(deadline - Clock::now(), nanoseconds::zero());
-    if (*left == nanoseconds::zero() && seen_all) return 0;
+    if (*left == nanoseconds::zero() && seen_all) return WaitResult{};
   }
 }
 

@@ -33,12 +33,12 @@ class EpollBackend final : public Backend {
   EpollBackend& operator=(const EpollBackend&) = delete;
   ~EpollBackend() override;
 
-  [[nodiscard]] Result<Place> add(NativeSocket socket, Token token, Interest interest, Mode mode) override;
-  [[nodiscard]] Result<> modify(Place place, Interest interest, std::optional<Mode> mode) override;
-  [[nodiscard]] Result<> drained(Place place, Interest direction) override;
-  [[nodiscard]] Result<> remove(Place place) override;
-  [[nodiscard]] Result<std::size_t> wait(std::span<Event> room,
-                                         std::optional<std::chrono::nanoseconds> timeout) override;
+  [[nodiscard]] Result<RegistrationId> add(NativeSocket socket, Token token, Interest interest, Mode mode) override;
+  [[nodiscard]] Result<> modify(RegistrationId id, Interest interest, std::optional<Mode> mode) override;
+  [[nodiscard]] Result<> drained(RegistrationId id, Interest direction) override;
+  [[nodiscard]] Result<> remove(RegistrationId id) override;
+  [[nodiscard]] Result<WaitResult> wait(std::span<Event> room,
+                                        std::optional<std::chrono::nanoseconds> timeout) override;
   void wake() noexcept override;
   [[nodiscard]] Stats stats() const noexcept override;
   void close() noexcept override;
@@ -66,7 +66,7 @@ class EpollBackend final : public Backend {
                          std::optional<std::chrono::nanoseconds> left) noexcept;
 
   // Under mutex_. Those that return int give an errno, 0 for success.
-  [[nodiscard]] Entry* find(Place place) noexcept;
+  [[nodiscard]] Entry* find(RegistrationId id) noexcept;
   void erase(Entry& entry) noexcept;
   [[nodiscard]] bool rebuild() noexcept;
   [[nodiscard]] bool move_all(int to) noexcept;

@@ -31,11 +31,16 @@ class Kernel {
   /// NtRemoveIoCompletionEx: sleeps until there is a packet or `timeout` is over (none: no end), then takes up to
   /// packets.size() of them. STATUS_TIMEOUT leaves `removed` with any value: trust the status (fact:
   /// port.timeout_removed). May end up to a clock tick early.
-  [[nodiscard]] virtual NTSTATUS remove(HANDLE port, std::span<FILE_IO_COMPLETION_INFORMATION> packets, ULONG& removed,
-                                        std::optional<std::chrono::nanoseconds> timeout) = 0;
+  [[nodiscard]] virtual NTSTATUS dequeue(HANDLE port, std::span<FILE_IO_COMPLETION_INFORMATION> packets, ULONG& removed,
+                                         std::optional<std::chrono::nanoseconds> timeout) = 0;
 
-  /// NtSetIoCompletion: a packet made by hand; status and information are 0.
-  [[nodiscard]] virtual NTSTATUS post(HANDLE port, ULONG_PTR key, void* context) = 0;
+  /// NtAllocateReserveObject: what a post needs, set aside in advance, for one queued packet at a time. Error:
+  /// function_not_supported where ntdll lacks it (Wine 8).
+  [[nodiscard]] virtual Result<HANDLE> create_reserve() = 0;
+
+  /// NtSetIoCompletion: a packet made by hand; status and information are 0. With a reserve (null: none)
+  /// NtSetIoCompletionEx, which cannot fail for memory; the reserve's last packet must have been dequeued.
+  [[nodiscard]] virtual NTSTATUS post(HANDLE port, HANDLE reserve, ULONG_PTR key, void* context) = 0;
 
   /// NtCreateFile on \Device\Afd\..., associated with the port: its packets carry `key`.
   [[nodiscard]] virtual Result<HANDLE> open_helper(HANDLE port, ULONG_PTR key) = 0;
@@ -60,6 +65,9 @@ class Kernel {
 
   /// SetFileCompletionNotificationModes with FILE_SKIP_COMPLETION_PORT_ON_SUCCESS.
   [[nodiscard]] virtual bool skip_packet_on_success(HANDLE helper) = 0;
+
+  /// The calling thread's number, which no other thread that runs has. Not a kernel call.
+  [[nodiscard]] virtual std::uint32_t thread_id() = 0;
 
   /// A monotonic clock.
   [[nodiscard]] virtual std::chrono::nanoseconds now() = 0;

@@ -59,6 +59,9 @@ using NtRemoveIoCompletionExFn = NTSTATUS NTAPI(::HANDLE port, FILE_IO_COMPLETIO
                                                 ULONG* removed, LARGE_INTEGER* timeout, BOOLEAN alertable);
 using NtSetIoCompletionFn = NTSTATUS NTAPI(::HANDLE port, void* key, void* context, NTSTATUS status,
                                            ::ULONG_PTR information);
+using NtSetIoCompletionExFn = NTSTATUS NTAPI(::HANDLE port, ::HANDLE reserve, void* key, void* context, NTSTATUS status,
+                                             ::ULONG_PTR information);
+using NtAllocateReserveObjectFn = NTSTATUS NTAPI(::HANDLE* reserve, OBJECT_ATTRIBUTES* attributes, ::ULONG type);
 using NtCreateFileFn = NTSTATUS NTAPI(::HANDLE* file, ACCESS_MASK access, OBJECT_ATTRIBUTES* attributes,
                                       IO_STATUS_BLOCK* iosb, LARGE_INTEGER* size, ::ULONG file_attributes,
                                       ::ULONG share, ::ULONG disposition, ::ULONG options, void* ea, ::ULONG ea_length);
@@ -119,8 +122,10 @@ class HelperHandles {
 class SystemKernel final : public Kernel {
  public:
   [[nodiscard]] Result<> resolve_functions() {
-    const auto found = resolve(
-        [](const char* name) { return reinterpret_cast<void*>(GetProcAddress(GetModuleHandleW(L"ntdll.dll"), name)); });
+    const auto find = [](const char* name) {
+      return reinterpret_cast<void*>(GetProcAddress(GetModuleHandleW(L"ntdll.dll"), name));
+    };
+    const auto found = resolve(find);
     if (!found) return failure(found.error());
     // In the order of function_names.
     auto in_order = [&, i = std::size_t{0}]<class Function>(Function*& function) mutable {
@@ -132,6 +137,8 @@ class SystemKernel final : public Kernel {
     in_order(create_file_);
     in_order(device_io_control_);
     in_order(cancel_io_file_);
+    set_io_completion_ex_ = reinterpret_cast<NtSetIoCompletionExFn*>(find("NtSetIoCompletionEx"));
+    allocate_reserve_ = reinterpret_cast<NtAllocateReserveObjectFn*>(find("NtAllocateReserveObject"));
     return {};
   }
 
@@ -142,15 +149,28 @@ class SystemKernel final : public Kernel {
     return port;
   }
 
-  [[nodiscard]] NTSTATUS remove(HANDLE port, std::span<FILE_IO_COMPLETION_INFORMATION> packets, ULONG& removed,
-                                std::optional<std::chrono::nanoseconds> timeout) override {
+  [[nodiscard]] NTSTATUS dequeue(HANDLE port, std::span<FILE_IO_COMPLETION_INFORMATION> packets, ULONG& removed,
+                                 std::optional<std::chrono::nanoseconds> timeout) override {
     LARGE_INTEGER relative;  // negative: from now, in 100 ns; rounded up, so as not to come back early by rounding
     if (timeout) relative.QuadPart = -((timeout->count() + 99) / 100);
     return remove_io_completion_(port, packets.data(), static_cast<::ULONG>(packets.size()), &removed,
                                  timeout ? &relative : nullptr, FALSE);
   }
 
-  [[nodiscard]] NTSTATUS post(HANDLE port, ULONG_PTR key, void* context) override {
+  [[nodiscard]] Result<HANDLE> create_reserve() override {
+    if (allocate_reserve_ == nullptr || set_io_completion_ex_ == nullptr) {
+      return failure(std::errc::function_not_supported);
+    }
+    ::HANDLE reserve = nullptr;
+    const NTSTATUS status = allocate_reserve_(&reserve, nullptr, 1 /* MemoryReserveIoCompletion */);
+    if (!NT_SUCCESS(status)) return failure(make_error(status));
+    return reserve;
+  }
+
+  [[nodiscard]] NTSTATUS post(HANDLE port, HANDLE reserve, ULONG_PTR key, void* context) override {
+    if (reserve != nullptr) {
+      return set_io_completion_ex_(port, reserve, reinterpret_cast<void*>(key), context, STATUS_SUCCESS, 0);
+    }
     return set_io_completion_(port, reinterpret_cast<void*>(key), context, STATUS_SUCCESS, 0);
   }
 
@@ -217,6 +237,8 @@ class SystemKernel final : public Kernel {
     return SetFileCompletionNotificationModes(helper, FILE_SKIP_COMPLETION_PORT_ON_SUCCESS) != FALSE;
   }
 
+  [[nodiscard]] std::uint32_t thread_id() override { return GetCurrentThreadId(); }
+
   [[nodiscard]] std::chrono::nanoseconds now() override {
     return std::chrono::steady_clock::now().time_since_epoch();  // QueryPerformanceCounter
   }
@@ -241,6 +263,8 @@ class SystemKernel final : public Kernel {
   NtCreateIoCompletionFn* create_io_completion_ = nullptr;
   NtRemoveIoCompletionExFn* remove_io_completion_ = nullptr;
   NtSetIoCompletionFn* set_io_completion_ = nullptr;
+  NtSetIoCompletionExFn* set_io_completion_ex_ = nullptr;  // null where ntdll lacks it, like the next
+  NtAllocateReserveObjectFn* allocate_reserve_ = nullptr;
   NtCreateFileFn* create_file_ = nullptr;
   NtDeviceIoControlFileFn* device_io_control_ = nullptr;
   NtCancelIoFileExFn* cancel_io_file_ = nullptr;

@@ -183,7 +183,7 @@ class Bench {
   std::optional<FILE_IO_COMPLETION_INFORMATION> take(std::chrono::nanoseconds timeout = deadline) {
     std::array<FILE_IO_COMPLETION_INFORMATION, 1> packet{};
     ULONG removed = 0xAAAAAAAA;
-    const NTSTATUS status = kernel.remove(port, packet, removed, timeout);
+    const NTSTATUS status = kernel.dequeue(port, packet, removed, timeout);
     if (status != STATUS_SUCCESS) {
       CHECK(status == STATUS_TIMEOUT);
       return std::nullopt;
@@ -218,11 +218,11 @@ class Bench {
     REQUIRE(NT_SUCCESS(kernel.poll(side_helper, asks.iosb, asks.info(), asks.size_bytes(), &asks)));
     std::array<FILE_IO_COMPLETION_INFORMATION, 1> packet{};
     ULONG removed = 0;
-    NTSTATUS status = kernel.remove(side_port, packet, removed, deadline);
+    NTSTATUS status = kernel.dequeue(side_port, packet, removed, deadline);
     CHECK(status == STATUS_SUCCESS);
     if (status != STATUS_SUCCESS) {
       kernel.cancel(side_helper, nullptr);
-      status = kernel.remove(side_port, packet, removed, deadline);
+      status = kernel.dequeue(side_port, packet, removed, deadline);
     }
     REQUIRE(status == STATUS_SUCCESS);
     CHECK(packet[0].ApcContext == &asks);

@@ -20,14 +20,14 @@ TEST_CASE_TEMPLATE("port.create, port.timeout_0: an empty port says STATUS_TIMEO
   Bench<World> b;
   std::array<FILE_IO_COMPLETION_INFORMATION, 4> packets{};
   ULONG removed = 0;
-  CHECK(b.kernel.remove(b.port, packets, removed, 0ns) == STATUS_TIMEOUT);
+  CHECK(b.kernel.dequeue(b.port, packets, removed, 0ns) == STATUS_TIMEOUT);
 }
 
 TEST_CASE_TEMPLATE("port.timeout_removed: the count after a time-out says nothing", World, ALL_KERNELS) {
   Bench<World> b;
   std::array<FILE_IO_COMPLETION_INFORMATION, 4> packets{};
   ULONG removed = 0xAAAAAAAA;
-  CHECK(b.kernel.remove(b.port, packets, removed, 0ns) == STATUS_TIMEOUT);
+  CHECK(b.kernel.dequeue(b.port, packets, removed, 0ns) == STATUS_TIMEOUT);
   // The simulator does what Wine does in both flavours, since it is the trap.
   if (b.world.is_unknown()) {
     MESSAGE("removed is " << removed);
@@ -41,7 +41,7 @@ TEST_CASE_TEMPLATE("port.timeout_50: ends by its time, at most 15 ms early", Wor
   std::array<FILE_IO_COMPLETION_INFORMATION, 4> packets{};
   ULONG removed = 0;
   const auto before = b.kernel.now();
-  CHECK(b.kernel.remove(b.port, packets, removed, 50ms) == STATUS_TIMEOUT);
+  CHECK(b.kernel.dequeue(b.port, packets, removed, 50ms) == STATUS_TIMEOUT);
   CHECK(b.kernel.now() - before >= 35ms);
 }
 
@@ -49,7 +49,7 @@ TEST_CASE_TEMPLATE("port.post, port.remove, port.round_trip.*: key and context c
                    World, ALL_KERNELS) {
   Bench<World> b;
   constexpr ULONG_PTR key = 0x11223344;
-  REQUIRE(b.kernel.post(b.port, key, context_of(0x99AABBCC)) == STATUS_SUCCESS);
+  REQUIRE(b.kernel.post(b.port, nullptr, key, context_of(0x99AABBCC)) == STATUS_SUCCESS);
   const auto packet = b.take();
   REQUIRE(packet.has_value());
   CHECK(packet->KeyContext == context_of(key));
@@ -60,10 +60,10 @@ TEST_CASE_TEMPLATE("port.post, port.remove, port.round_trip.*: key and context c
 
 TEST_CASE_TEMPLATE("port.timeout_none, port.wake: asleep without a time-out until a packet comes", World, ALL_KERNELS) {
   Bench<World> b;
-  b.world.meanwhile([&] { CHECK(b.kernel.post(b.port, 7, nullptr) == STATUS_SUCCESS); });
+  b.world.meanwhile([&] { CHECK(b.kernel.post(b.port, nullptr, 7, nullptr) == STATUS_SUCCESS); });
   std::array<FILE_IO_COMPLETION_INFORMATION, 4> packets{};
   ULONG removed = 0;
-  REQUIRE(b.kernel.remove(b.port, packets, removed, std::nullopt) == STATUS_SUCCESS);
+  REQUIRE(b.kernel.dequeue(b.port, packets, removed, std::nullopt) == STATUS_SUCCESS);
   CHECK(removed == 1);
   CHECK(packets[0].KeyContext == context_of(7));
   b.world.join();
@@ -73,13 +73,14 @@ TEST_CASE_TEMPLATE("port.batch: up to so many in a call, in the order sent, and 
                    ALL_KERNELS) {
   Bench<World> b;
   constexpr std::uintptr_t count = 600;
-  for (std::uintptr_t i = 0; i < count; i++) REQUIRE(b.kernel.post(b.port, 1, context_of(i)) == STATUS_SUCCESS);
+  for (std::uintptr_t i = 0; i < count; i++)
+    REQUIRE(b.kernel.post(b.port, nullptr, 1, context_of(i)) == STATUS_SUCCESS);
   std::vector<FILE_IO_COMPLETION_INFORMATION> packets(256);
   std::vector<ULONG> sizes;
   std::uintptr_t next = 0, out_of_order = 0;
   while (next < count) {
     ULONG removed = 0;
-    REQUIRE(b.kernel.remove(b.port, packets, removed, deadline) == STATUS_SUCCESS);
+    REQUIRE(b.kernel.dequeue(b.port, packets, removed, deadline) == STATUS_SUCCESS);
     REQUIRE(removed <= packets.size());
     sizes.push_back(removed);
     for (ULONG i = 0; i < removed; i++) out_of_order += packets[i].ApcContext == context_of(next++) ? 0 : 1;
@@ -96,7 +97,7 @@ TEST_CASE_TEMPLATE("port.wakes: what four threads post comes, each once", World,
     b.world.meanwhile([&b, thread] {
       std::uintptr_t refused = 0;
       for (std::uintptr_t i = 0; i < each; i++) {
-        refused += b.kernel.post(b.port, 1, context_of(thread * each + i)) == STATUS_SUCCESS ? 0 : 1;
+        refused += b.kernel.post(b.port, nullptr, 1, context_of(thread * each + i)) == STATUS_SUCCESS ? 0 : 1;
       }
       CHECK(refused == 0);
     });
@@ -121,19 +122,19 @@ TEST_CASE_TEMPLATE("port.waiters: four threads wait at one port, each gets its p
     b.world.meanwhile([&b, &mine] {
       std::array<FILE_IO_COMPLETION_INFORMATION, 1> packet{};
       ULONG removed = 0;
-      while (mine.size() < each && b.kernel.remove(b.port, packet, removed, deadline) == STATUS_SUCCESS) {
+      while (mine.size() < each && b.kernel.dequeue(b.port, packet, removed, deadline) == STATUS_SUCCESS) {
         mine.push_back(packet[0].ApcContext);
       }
-      CHECK(b.kernel.post(b.side_port, 1, nullptr) == STATUS_SUCCESS);
+      CHECK(b.kernel.post(b.side_port, nullptr, 1, nullptr) == STATUS_SUCCESS);
     });
   }
   for (std::uintptr_t i = 0; i < threads * each; i++) {
-    REQUIRE(b.kernel.post(b.port, 1, context_of(i)) == STATUS_SUCCESS);
+    REQUIRE(b.kernel.post(b.port, nullptr, 1, context_of(i)) == STATUS_SUCCESS);
   }
   std::array<FILE_IO_COMPLETION_INFORMATION, 1> done{};
   ULONG removed = 0;
   for (std::uintptr_t i = 0; i < threads; i++) {
-    CHECK(b.kernel.remove(b.side_port, done, removed, 2 * deadline) == STATUS_SUCCESS);
+    CHECK(b.kernel.dequeue(b.side_port, done, removed, 2 * deadline) == STATUS_SUCCESS);
   }
   b.world.join();
   std::set<void*> seen;

@@ -36,14 +36,23 @@ class FaultyKernel final : public reactor::nt::Kernel {
     const NTSTATUS status = begin(Call::create_port);
     return status != 0 ? reactor::failure(reactor::nt::make_error(status)) : below_.create_port();
   }
-  NTSTATUS remove(HANDLE port, std::span<reactor::nt::FILE_IO_COMPLETION_INFORMATION> packets,
-                  reactor::nt::ULONG& removed, std::optional<std::chrono::nanoseconds> timeout) override {
-    const NTSTATUS status = begin(Call::remove);
-    return status != 0 ? status : below_.remove(port, packets, removed, timeout);
+  NTSTATUS dequeue(HANDLE port, std::span<reactor::nt::FILE_IO_COMPLETION_INFORMATION> packets,
+                   reactor::nt::ULONG& removed, std::optional<std::chrono::nanoseconds> timeout) override {
+    const NTSTATUS status = begin(Call::dequeue);
+    return status != 0 ? status : below_.dequeue(port, packets, removed, timeout);
   }
-  NTSTATUS post(HANDLE port, reactor::nt::ULONG_PTR key, void* context) override {
+  Result<HANDLE> create_reserve() override {
+    const NTSTATUS status = begin(Call::create_reserve);
+    return status != 0 ? reactor::failure(reactor::nt::make_error(status)) : below_.create_reserve();
+  }
+  // A post with a reserve cannot fail.
+  NTSTATUS post(HANDLE port, HANDLE reserve, reactor::nt::ULONG_PTR key, void* context) override {
+    if (reserve != nullptr) {
+      ++counts_[std::to_underlying(Call::post)];
+      return below_.post(port, reserve, key, context);
+    }
     const NTSTATUS status = begin(Call::post);
-    return status != 0 ? status : below_.post(port, key, context);
+    return status != 0 ? status : below_.post(port, reserve, key, context);
   }
   Result<HANDLE> open_helper(HANDLE port, reactor::nt::ULONG_PTR key) override {
     const NTSTATUS status = begin(Call::open_helper);
@@ -72,6 +81,7 @@ class FaultyKernel final : public reactor::nt::Kernel {
   bool skip_packet_on_success(HANDLE helper) override {
     return begin(Call::skip_packet) == 0 && below_.skip_packet_on_success(helper);
   }
+  std::uint32_t thread_id() override { return below_.thread_id(); }
   std::chrono::nanoseconds now() override { return below_.now(); }
 
  private:

@@ -20,14 +20,20 @@ class KernelApart final : public reactor::nt::Kernel {
     const FailsNot here;
     return below_.create_port();
   }
-  reactor::nt::NTSTATUS remove(reactor::nt::HANDLE port, std::span<reactor::nt::FILE_IO_COMPLETION_INFORMATION> packets,
-                               reactor::nt::ULONG& removed, std::optional<std::chrono::nanoseconds> timeout) override {
+  reactor::nt::NTSTATUS dequeue(reactor::nt::HANDLE port,
+                                std::span<reactor::nt::FILE_IO_COMPLETION_INFORMATION> packets,
+                                reactor::nt::ULONG& removed, std::optional<std::chrono::nanoseconds> timeout) override {
     const FailsNot here;
-    return below_.remove(port, packets, removed, timeout);
+    return below_.dequeue(port, packets, removed, timeout);
   }
-  reactor::nt::NTSTATUS post(reactor::nt::HANDLE port, reactor::nt::ULONG_PTR key, void* context) override {
+  reactor::Result<reactor::nt::HANDLE> create_reserve() override {
     const FailsNot here;
-    return below_.post(port, key, context);
+    return below_.create_reserve();
+  }
+  reactor::nt::NTSTATUS post(reactor::nt::HANDLE port, reactor::nt::HANDLE reserve, reactor::nt::ULONG_PTR key,
+                             void* context) override {
+    const FailsNot here;
+    return below_.post(port, reserve, key, context);
   }
   reactor::Result<reactor::nt::HANDLE> open_helper(reactor::nt::HANDLE port, reactor::nt::ULONG_PTR key) override {
     const FailsNot here;
@@ -54,6 +60,7 @@ class KernelApart final : public reactor::nt::Kernel {
     const FailsNot here;
     return below_.skip_packet_on_success(helper);
   }
+  std::uint32_t thread_id() override { return below_.thread_id(); }
   std::chrono::nanoseconds now() override {
     const FailsNot here;
     return below_.now();

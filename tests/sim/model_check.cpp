@@ -93,7 +93,7 @@ void World::check_counts(const Stats& stats) {
   const Counts counts = sim_.counts();
   const auto of = [&counts](Call call) { return counts[std::to_underlying(call)]; };
   require(stats.arm_calls == of(Call::poll), "stats: arm_calls");
-  require(stats.wait_calls == of(Call::remove), "stats: wait_calls");
+  require(stats.wait_calls == of(Call::dequeue), "stats: wait_calls");
   require(stats.cancel_calls == of(Call::cancel), "stats: cancel_calls");
   require(stats.post_calls == of(Call::post) - junk_posts_, "stats: post_calls");
   require(stats.other_calls == of(Call::create_port) - refused_ports_ + of(Call::open_helper) + of(Call::skip_packet) +

@@ -64,7 +64,7 @@ Faults draw_faults(Random& random) {
   maybe(faults.helper_refused, 200);
   maybe(faults.base_refused, 100);
   maybe(faults.skip_refused, 500);
-  maybe(faults.remove_refused, 50);
+  maybe(faults.dequeue_refused, 50);
   maybe(faults.early_time_out, 700);
   maybe(faults.shuffled_packet, 500);
   if (random.chance(100)) faults.poll_invalid = 1 + static_cast<int>(random.below(50));
@@ -178,7 +178,7 @@ Program decode_program(std::span<const std::uint8_t> bytes) {
   fault(faults.helper_refused, 6, 200);
   fault(faults.base_refused, 7, 100);
   fault(faults.skip_refused, 8, 500);
-  fault(faults.remove_refused, 9, 50);
+  fault(faults.dequeue_refused, 9, 50);
   fault(faults.early_time_out, 10, 500);
   fault(faults.shuffled_packet, 11, 500);
   fault(faults.poll_invalid, 12, 30);
@@ -220,7 +220,7 @@ std::string describe(const Program& program) {
   fault("helper refused", f.helper_refused);
   fault("base refused", f.base_refused);
   fault("skip refused", f.skip_refused);
-  fault("remove refused", f.remove_refused);
+  fault("remove refused", f.dequeue_refused);
   fault("early time-out", f.early_time_out);
   fault("shuffled packet", f.shuffled_packet);
   fault("poll invalid", f.poll_invalid);

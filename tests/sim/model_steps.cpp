@@ -308,7 +308,7 @@ void World::post_junk(const Step& step) {
   auto* const address = step.b % 2 == 0 ? this : reinterpret_cast<void*>(std::uintptr_t{step.b} << (step.c % 50));
   const auto key = std::to_underlying(keys[step.a % keys.size()]);
   junk_posts_++;
-  if (NT_SUCCESS(sim_.post(kernel_.port(), key, address))) junk_++;
+  if (NT_SUCCESS(sim_.post(kernel_.port(), nullptr, key, address))) junk_++;
 }
 
 }  // namespace sim::model

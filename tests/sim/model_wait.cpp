@@ -105,19 +105,19 @@ std::size_t World::wait_once(std::span<Event> room, std::optional<nanoseconds> t
   asleep_.push_back(&wait);
   const auto told = backend_->wait(room, timeout);
   asleep_.pop_back();
-  judge_calls(wait, told.value_or(0));
+  judge_calls(wait, told ? told->events : 0);
   if (!told) {
-    require(program_.options.faults.remove_refused > 0 && told.error() == make_error(STATUS_INSUFFICIENT_RESOURCES),
+    require(program_.options.faults.dequeue_refused > 0 && told.error() == make_error(STATUS_INSUFFICIENT_RESOURCES),
             "a wait failed (rule 8)");
     note("  the wait failed: ", told.error().message());
     judge_wakes(wait, false);
     check_books();
     return 0;
   }
-  require(*told <= room.size(), "more events than there is room for");
-  judge(wait, room.first(*told));
+  require(told->events <= room.size(), "more events than there is room for");
+  judge(wait, room.first(told->events));
   check_books();
-  return *told;
+  return told->events;
 }
 
 // The kernel is about to put a thread to sleep: what do the others do? False: nothing, so time goes on.

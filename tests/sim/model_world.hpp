@@ -54,7 +54,7 @@ struct Registered {
     closed,  ///< its number was closed without remove: it is over as soon as that is noticed
     over,
   };
-  reactor::Backend::Place place{};
+  reactor::RegistrationId place{};
   SocketNumber number = 0, polled = 0;
   std::shared_ptr<Endpoint> endpoint;
   reactor::Interest interest = reactor::Interest::none;

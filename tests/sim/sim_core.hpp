@@ -28,13 +28,18 @@ struct Endpoint;
 struct Port;
 struct Helper;
 
+/// What NtAllocateReserveObject makes: serves one queued packet at a time.
+struct Reserve {
+  bool is_queued = false;
+};
+
 /// A socket with a layered provider on top: its base, or none when the provider hides it.
 struct Layered {
   reactor::nt::SocketNumber base = 0;
 };
 
-using Object =
-    std::variant<std::monostate, std::shared_ptr<Port>, std::shared_ptr<Helper>, std::shared_ptr<Endpoint>, Layered>;
+using Object = std::variant<std::monostate, std::shared_ptr<Port>, std::shared_ptr<Helper>, std::shared_ptr<Reserve>,
+                            std::shared_ptr<Endpoint>, Layered>;
 
 /// One table for all handles of the process, as on Windows: multiples of 4, and what was closed last is used first.
 class HandleTable {

@@ -20,7 +20,8 @@ namespace sim {
 /// The calls of nt::Kernel that can fail, and close, which cannot.
 enum class Call : std::uint8_t {
   create_port,
-  remove,
+  dequeue,
+  create_reserve,
   post,
   open_helper,
   poll,
@@ -29,8 +30,9 @@ enum class Call : std::uint8_t {
   skip_packet,
   close
 };
-inline constexpr std::array<std::string_view, 9> call_names{
-    "create_port", "remove", "post", "open_helper", "poll", "cancel", "base", "skip_packet", "close"};
+inline constexpr std::array<std::string_view, 10> call_names{"create_port", "dequeue", "create_reserve", "post",
+                                                             "open_helper", "poll",    "cancel",         "base",
+                                                             "skip_packet", "close"};
 
 [[nodiscard]] constexpr std::string_view name_of(Call call) noexcept { return call_names[std::to_underlying(call)]; }
 
@@ -88,11 +90,12 @@ struct Faults {
   int poll_invalid = 0;     ///< STATUS_INVALID_HANDLE, though all of its sockets are open
   int post_refused = 0;     ///< STATUS_INSUFFICIENT_RESOURCES, like those that follow
   int helper_refused = 0;   //
+  int reserve_refused = 0;  //
   int port_refused = 0;     //
   int base_refused = 0;     ///< not_supported
   int skip_refused = 0;     ///< skip_packet_on_success says no
-  int remove_refused = 0;   ///< remove fails with STATUS_INSUFFICIENT_RESOURCES, takes nothing
-  int early_time_out = 0;   ///< remove ends up to 15 ms, and up to half of its time, early
+  int dequeue_refused = 0;  ///< dequeue fails with STATUS_INSUFFICIENT_RESOURCES, takes nothing
+  int early_time_out = 0;   ///< dequeue ends up to 15 ms, and up to half of its time, early
   int shuffled_packet = 0;  ///< a packet overtakes those that are queued
 };
 
@@ -106,6 +109,7 @@ struct Options {
   Delay refusal{};     ///< beyond the flight, until a connect to where nobody listens has failed
   Faults faults{};     ///< set later by SimKernel::set_faults
   bool skips = true;   ///< FILE_SKIP_COMPLETION_PORT_ON_SUCCESS has its effect; false: it is accepted and has none
+  bool has_reserves = true;           ///< NtAllocateReserveObject is there (not on Wine 8)
   std::size_t send_capacity = 65536;  ///< bytes a TCP socket takes before what is under way has arrived
   std::size_t receive_capacity = 65536;
 
@@ -116,7 +120,7 @@ struct Options {
   /// detector); then nothing depends on the seed alone, and `when_asleep` is not called.
   bool real_threads = false;
 
-  /// One thread: called when remove is about to sleep, with nothing locked, so the test can play another thread: add,
+  /// One thread: called when dequeue is about to sleep, with nothing locked, so the test can play another thread: add,
   /// send, wake, or wait in its turn. True: it did something, look again. It has to say false in the end.
   std::function<bool()> when_asleep{};
 

@@ -4,6 +4,7 @@
 #include "sim_kernel.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
 #include <numeric>
 #include <utility>
@@ -94,43 +95,69 @@ SimKernel::Result<HANDLE> SimKernel::base_socket(SocketNumber socket) {
                                                                 : std::errc::not_a_socket);
 }
 
-NTSTATUS SimKernel::post(HANDLE port, ULONG_PTR key, void* context) {
+SimKernel::Result<HANDLE> SimKernel::create_reserve() {
   const Core::Lock lock(core_.mutex);
-  const NTSTATUS status = begin(Call::post, core_.options.faults.post_refused);
-  if (status != STATUS_SUCCESS) return status;
+  const NTSTATUS status = begin(Call::create_reserve, core_.options.faults.reserve_refused);
+  if (status != STATUS_SUCCESS) return failure(make_error(status));
+  if (!core_.options.has_reserves) return failure(std::errc::function_not_supported);
+  handles_++;
+  const auto opened = core_.handles.open(std::make_shared<Reserve>());
+  if (core_.is_traced()) core_.trace("create_reserve -> " + hex(opened));
+  return handle(opened);
+}
+
+// A post with a reserve needs no memory, so it cannot be refused.
+NTSTATUS SimKernel::post(HANDLE port, HANDLE reserve, ULONG_PTR key, void* context) {
+  const Core::Lock lock(core_.mutex);
+  std::shared_ptr<Reserve> used;
+  if (reserve == nullptr) {
+    const NTSTATUS status = begin(Call::post, core_.options.faults.post_refused);
+    if (status != STATUS_SUCCESS) return status;
+  } else {
+    counts_[std::to_underlying(Call::post)]++;
+    core_.run_due();
+    used = core_.handles.find<Reserve>(number(reserve));
+    if (used == nullptr || used->is_queued) {
+      core_.violate("post: the reserve is not open, or its last packet was not dequeued");
+      return STATUS_INVALID_HANDLE;
+    }
+    used->is_queued = true;
+  }
   const auto found = core_.handles.find<Port>(number(port));
   if (found == nullptr) {
     core_.violate("post: there is no port " + hex(number(port)));
     return STATUS_INVALID_HANDLE;
   }
   if (core_.is_traced()) core_.trace("post key " + hex(key));
-  queue_packet(found, {handle(key), context, {{STATUS_SUCCESS}, 0}}, nullptr, core_.draw(core_.options.packet));
+  queue_packet(found, {handle(key), context, {{STATUS_SUCCESS}, 0}}, nullptr, core_.draw(core_.options.packet), used);
   core_.run_due();
   return STATUS_SUCCESS;
 }
 
-void SimKernel::queue_packet(const PortPtr& port, const Packet& packet, const RequestPtr& request, nanoseconds delay) {
-  core_.after(delay, [this, port, packet, request] {
+void SimKernel::queue_packet(const PortPtr& port, const Packet& packet, const RequestPtr& request, nanoseconds delay,
+                             const std::shared_ptr<Reserve>& reserve) {
+  core_.after(delay, [this, port, packet, request, reserve] {
     if (!port->is_open) return;
     auto at = port->packets.end();
     if (core_.random.chance(core_.options.faults.shuffled_packet)) {
       at = port->packets.begin() + static_cast<std::ptrdiff_t>(core_.random.below(port->packets.size() + 1));
     }
-    port->packets.insert(at, {packet, request});
+    port->packets.insert(at, {packet, request, reserve});
     if (core_.options.real_threads) core_.changed.notify_all();
   });
 }
 
-NTSTATUS SimKernel::remove(HANDLE port, std::span<Packet> packets, ULONG& removed, std::optional<nanoseconds> timeout) {
+NTSTATUS SimKernel::dequeue(HANDLE port, std::span<Packet> packets, ULONG& removed,
+                            std::optional<nanoseconds> timeout) {
   Core::Lock lock(core_.mutex);
-  const NTSTATUS refused = begin(Call::remove, core_.options.faults.remove_refused);
+  const NTSTATUS refused = begin(Call::dequeue, core_.options.faults.dequeue_refused);
   if (refused != STATUS_SUCCESS) return refused;
   const auto found = core_.handles.find<Port>(number(port));
   if (found == nullptr) {
-    core_.violate("remove: there is no port " + hex(number(port)));
+    core_.violate("dequeue: there is no port " + hex(number(port)));
     return STATUS_INVALID_HANDLE;
   }
-  if (packets.empty()) core_.violate("remove: no room for a packet");
+  if (packets.empty()) core_.violate("dequeue: no room for a packet");
   removed = 1;  // fact port.timeout_removed
   std::optional<nanoseconds> deadline;
   if (timeout && *timeout < nanoseconds::max() - core_.now()) deadline = core_.now() + *timeout;
@@ -138,7 +165,7 @@ NTSTATUS SimKernel::remove(HANDLE port, std::span<Packet> packets, ULONG& remove
     *deadline -= core_.random.between(0ns, std::min<nanoseconds>(15ms, *timeout / 2));
   }
   if (core_.is_traced()) {
-    core_.trace("remove, room for " + std::to_string(packets.size()) +
+    core_.trace("dequeue, room for " + std::to_string(packets.size()) +
                 (timeout ? ", until " + std::to_string(timeout->count()) + " ns from now" : ", without a time-out"));
   }
   for (;;) {
@@ -148,12 +175,12 @@ NTSTATUS SimKernel::remove(HANDLE port, std::span<Packet> packets, ULONG& remove
       return STATUS_SUCCESS;
     }
     if (deadline && core_.now() >= *deadline) {
-      if (core_.is_traced()) core_.trace("remove -> STATUS_TIMEOUT");
+      if (core_.is_traced()) core_.trace("dequeue -> STATUS_TIMEOUT");
       return STATUS_TIMEOUT;
     }
     sleep(lock, deadline);
     if (!found->is_open) {
-      core_.violate("remove: the port was closed while a thread waited at it");
+      core_.violate("dequeue: the port was closed while a thread waited at it");
       return STATUS_INVALID_HANDLE;
     }
   }
@@ -162,7 +189,8 @@ NTSTATUS SimKernel::remove(HANDLE port, std::span<Packet> packets, ULONG& remove
 std::size_t SimKernel::take(Port& port, std::span<Packet> packets) {
   const std::size_t count = std::min(packets.size(), port.packets.size());
   for (std::size_t i = 0; i < count; i++) {
-    auto& [info, request] = port.packets.front();
+    auto& [info, request, reserve] = port.packets.front();
+    if (reserve != nullptr) reserve->is_queued = false;
     if (request != nullptr) {
       give_back(*request);
       returned_entries_ += request->entries.size();
@@ -209,10 +237,11 @@ void SimKernel::close(HANDLE closed) noexcept {
   core_.run_due();
   if (core_.is_traced()) core_.trace("close " + hex(number(closed)));
   const Object& object = core_.handles.at(number(closed));
-  const bool is_ours =
-      std::holds_alternative<std::shared_ptr<Port>>(object) || std::holds_alternative<std::shared_ptr<Helper>>(object);
+  const bool is_ours = std::holds_alternative<std::shared_ptr<Port>>(object) ||
+                       std::holds_alternative<std::shared_ptr<Helper>>(object) ||
+                       std::holds_alternative<std::shared_ptr<Reserve>>(object);
   if (!is_ours) {
-    core_.violate("close: " + hex(number(closed)) + " is no port or helper that is open");
+    core_.violate("close: " + hex(number(closed)) + " is no port, helper or reserve that is open");
     return;
   }
   const Object gone = core_.handles.close(number(closed));
@@ -243,6 +272,13 @@ void SimKernel::close_helper(const Helper& helper, HANDLE closed) noexcept {
                   " polls were pending on it");
   }
   for (const auto& request : on_it) complete(request, STATUS_CANCELLED);
+}
+
+std::uint32_t SimKernel::thread_id() {
+  if (!core_.options.real_threads) return thread_id_;
+  static std::atomic<std::uint32_t> threads = 0;
+  thread_local const std::uint32_t mine = ++threads;
+  return mine;
 }
 
 std::chrono::nanoseconds SimKernel::now() {

@@ -24,7 +24,7 @@ namespace sim {
 
 struct Request;
 
-/// Thrown by SimKernel::remove when nothing will ever end its sleep; it is a violation as well.
+/// Thrown by SimKernel::dequeue when nothing will ever end its sleep; it is a violation as well.
 class AsleepForEver : public std::logic_error {
  public:
   AsleepForEver() : std::logic_error("asleep for ever: no time-out, no packet, and nothing is due") {}
@@ -38,7 +38,7 @@ class AsleepForEver : public std::logic_error {
 ///   ... kernel.net().send(b, 1); poller.wait(room, 1s); ...
 ///   CHECK(kernel.complaint() == "");
 ///
-/// One thread (the default): nothing sleeps. Time goes on only while `remove` waits, or in `run_for` and `settle`: it
+/// One thread (the default): nothing sleeps. Time goes on only while `dequeue` waits, or in `run_for` and `settle`: it
 /// jumps to the next thing that is due. With delays of zero an effect is there as soon as its cause returns.
 ///
 /// What belongs to the kernel is written at the last moment that is allowed: when the packet is taken. Until then the
@@ -63,8 +63,9 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
 
   // The kernel.
   Result<HANDLE> create_port() override;
-  NTSTATUS remove(HANDLE port, std::span<Packet> packets, ULONG& removed, std::optional<nanoseconds> timeout) override;
-  NTSTATUS post(HANDLE port, ULONG_PTR key, void* context) override;
+  NTSTATUS dequeue(HANDLE port, std::span<Packet> packets, ULONG& removed, std::optional<nanoseconds> timeout) override;
+  Result<HANDLE> create_reserve() override;
+  NTSTATUS post(HANDLE port, HANDLE reserve, ULONG_PTR key, void* context) override;
   Result<HANDLE> open_helper(HANDLE port, ULONG_PTR key) override;
   NTSTATUS poll(HANDLE helper, IO_STATUS_BLOCK& iosb, reactor::nt::AFD_POLL_INFO& poll, ULONG size_bytes,
                 void* context) override;
@@ -72,6 +73,7 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   void close(HANDLE handle) noexcept override;
   Result<HANDLE> base_socket(SocketNumber socket) override;
   bool skip_packet_on_success(HANDLE helper) override;
+  std::uint32_t thread_id() override;
   nanoseconds now() override;
 
   // The world around it. Any thread.
@@ -82,6 +84,8 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   void settle();
   void set_faults(const Faults& faults);
   void set_delays(Delay flight, Delay completion, Delay packet);
+  /// One thread: which thread it plays from now on.
+  void play_thread(std::uint32_t id) noexcept { thread_id_ = id; }
   void set_when_asleep(std::function<bool()> function);  ///< Options::when_asleep
   /// A pending poll on that socket ends now, if there is one: with STATUS_CANCELLED, or STATUS_SUCCESS and no entry.
   bool end_poll(SocketNumber socket, NTSTATUS status);
@@ -109,7 +113,8 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   [[nodiscard]] NTSTATUS begin(Call call, int refused_per_mille);
   [[nodiscard]] std::size_t take(Port& port, std::span<Packet> packets);
   void sleep(Core::Lock& lock, std::optional<nanoseconds> until);
-  void queue_packet(const PortPtr& port, const Packet& packet, const RequestPtr& request, nanoseconds delay);
+  void queue_packet(const PortPtr& port, const Packet& packet, const RequestPtr& request, nanoseconds delay,
+                    const std::shared_ptr<Reserve>& reserve = nullptr);
   void close_helper(const Helper& helper, HANDLE handle) noexcept;
   void close_port(Port& port) noexcept;
   [[nodiscard]] static std::uintptr_t number(const void* handle) noexcept {
@@ -139,6 +144,7 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   SimNet net_;
   NthFault nth_fault_;
   Counts counts_{};
+  std::uint32_t thread_id_ = 1;
   std::map<std::uint64_t, RequestPtr> pending_;           // by number, so in the order asked
   std::map<std::uintptr_t, RequestPtr> held_;             // by address of the status block
   std::map<std::uintptr_t, std::uintptr_t> held_memory_;  // begin and end of what is the kernel's
@@ -152,6 +158,7 @@ struct Port {
   struct Queued {
     reactor::nt::FILE_IO_COMPLETION_INFORMATION info;
     std::shared_ptr<Request> request;  // null for a posted one
+    std::shared_ptr<Reserve> reserve;  // that it was posted with, if any
   };
   std::deque<Queued> packets;
   bool is_open = true;

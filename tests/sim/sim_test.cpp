@@ -69,7 +69,7 @@ struct Fixture {
   std::optional<FILE_IO_COMPLETION_INFORMATION> take(std::chrono::nanoseconds timeout = 0s) {
     std::array<FILE_IO_COMPLETION_INFORMATION, 1> packet{};
     ULONG removed = 0;
-    const NTSTATUS status = kernel.remove(port, packet, removed, timeout);
+    const NTSTATUS status = kernel.dequeue(port, packet, removed, timeout);
     return status == STATUS_SUCCESS ? std::optional(packet[0]) : std::nullopt;
   }
   bool saw(const std::string& what) {
@@ -185,20 +185,23 @@ TEST_CASE("sim: each call can be refused") {
   kernel.set_faults({.helper_refused = 1000});
   const HANDLE port = *kernel.create_port();
   CHECK(kernel.open_helper(port, 1).error() == std::errc::not_enough_memory);
-  kernel.set_faults(
-      {.poll_invalid = 1000, .post_refused = 1000, .base_refused = 1000, .skip_refused = 1000, .remove_refused = 1000});
+  kernel.set_faults({.poll_invalid = 1000,
+                     .post_refused = 1000,
+                     .base_refused = 1000,
+                     .skip_refused = 1000,
+                     .dequeue_refused = 1000});
   const HANDLE helper = *kernel.open_helper(port, 1);
   const auto socket = kernel.net().udp();
   Poll poll;
   poll.entries[0] = {reinterpret_cast<HANDLE>(socket), AFD_POLL_SEND, 0};
   const auto ask = [&] { return kernel.poll(helper, poll.iosb, poll.info, poll.size_bytes(), &poll); };
   CHECK(ask() == STATUS_INVALID_HANDLE);
-  CHECK(kernel.post(port, 1, nullptr) == STATUS_INSUFFICIENT_RESOURCES);
+  CHECK(kernel.post(port, nullptr, 1, nullptr) == STATUS_INSUFFICIENT_RESOURCES);
   CHECK(kernel.base_socket(socket).error() == std::errc::not_supported);
   CHECK_FALSE(kernel.skip_packet_on_success(helper));
   std::array<FILE_IO_COMPLETION_INFORMATION, 1> packet{};
   ULONG removed = 0;
-  CHECK(kernel.remove(port, packet, removed, 0s) == STATUS_INSUFFICIENT_RESOURCES);
+  CHECK(kernel.dequeue(port, packet, removed, 0s) == STATUS_INSUFFICIENT_RESOURCES);
   kernel.set_faults({.cancel_refused = 1000, .poll_refused = 1000});
   CHECK(ask() == STATUS_INSUFFICIENT_RESOURCES);
   CHECK(kernel.cancel(helper, nullptr) == STATUS_INSUFFICIENT_RESOURCES);
@@ -356,7 +359,7 @@ TEST_CASE("sim: what a kernel must never see is noticed") {
     CHECK(f.saw("close:"));
     CHECK(f.kernel.cancel(f.port, nullptr) == STATUS_INVALID_HANDLE);
     CHECK(f.saw("cancel:"));
-    CHECK(f.kernel.post(f.helper, 1, nullptr) == STATUS_INVALID_HANDLE);
+    CHECK(f.kernel.post(f.helper, nullptr, 1, nullptr) == STATUS_INVALID_HANDLE);
     CHECK(f.saw("post:"));
   }
   SUBCASE("a helper that is closed while a poll is pending on it") {
@@ -374,7 +377,7 @@ TEST_CASE("sim: what a kernel must never see is noticed") {
 TEST_CASE("sim: packets overtake each other when they are shuffled, and none is lost") {
   Fixture f({.faults = {.shuffled_packet = 1000}});
   std::vector<std::uintptr_t> seen;
-  for (std::uintptr_t i = 0; i < 50; i++) REQUIRE(f.kernel.post(f.port, 1, reinterpret_cast<void*>(i)) == 0);
+  for (std::uintptr_t i = 0; i < 50; i++) REQUIRE(f.kernel.post(f.port, nullptr, 1, reinterpret_cast<void*>(i)) == 0);
   while (const auto packet = f.take()) seen.push_back(reinterpret_cast<std::uintptr_t>(packet->ApcContext));
   CHECK_FALSE(std::ranges::is_sorted(seen));
   std::ranges::sort(seen);

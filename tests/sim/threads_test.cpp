@@ -156,7 +156,7 @@ TEST_CASE("threads: eight of them, delays and faults") {
                     .cancel_refused = 50,
                     .poll_refused = 20,
                     .post_refused = 50,
-                    .remove_refused = 10,
+                    .dequeue_refused = 10,
                     .early_time_out = 300,
                     .shuffled_packet = 200};
   run(options, {}, 20ms);

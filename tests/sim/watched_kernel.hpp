@@ -61,10 +61,10 @@ class WatchedKernel final : public reactor::nt::Kernel {
     if (port && port_ == nullptr) port_ = *port;
     return port;
   }
-  NTSTATUS remove(HANDLE port, std::span<reactor::nt::FILE_IO_COMPLETION_INFORMATION> packets,
-                  reactor::nt::ULONG& removed, std::optional<std::chrono::nanoseconds> timeout) override {
+  NTSTATUS dequeue(HANDLE port, std::span<reactor::nt::FILE_IO_COMPLETION_INFORMATION> packets,
+                   reactor::nt::ULONG& removed, std::optional<std::chrono::nanoseconds> timeout) override {
     count();
-    const NTSTATUS status = below_.remove(port, packets, removed, timeout);
+    const NTSTATUS status = below_.dequeue(port, packets, removed, timeout);
     note(status);
     if (status != reactor::nt::STATUS_SUCCESS) return status;
     if (port == port_) packets_ += removed;
@@ -77,9 +77,13 @@ class WatchedKernel final : public reactor::nt::Kernel {
     }
     return status;
   }
-  NTSTATUS post(HANDLE port, reactor::nt::ULONG_PTR key, void* context) override {
+  Result<HANDLE> create_reserve() override {
     count();
-    const NTSTATUS status = note(below_.post(port, key, context));
+    return below_.create_reserve();
+  }
+  NTSTATUS post(HANDLE port, HANDLE reserve, reactor::nt::ULONG_PTR key, void* context) override {
+    count();
+    const NTSTATUS status = note(below_.post(port, reserve, key, context));
     const bool is_answer = key == std::to_underlying(reactor::afd::PacketKey::poll);
     if (status == reactor::nt::STATUS_SUCCESS && is_answer) posted_.push_back(context);
     return status;
@@ -122,6 +126,7 @@ class WatchedKernel final : public reactor::nt::Kernel {
     count();
     return below_.skip_packet_on_success(helper);
   }
+  std::uint32_t thread_id() override { return below_.thread_id(); }
   std::chrono::nanoseconds now() override { return below_.now(); }
 
  private:

@@ -32,11 +32,11 @@ std::size_t Request::answers() const noexcept {
 
 NTSTATUS SimKernel::poll(HANDLE helper, IO_STATUS_BLOCK& iosb, AFD_POLL_INFO& poll, ULONG size_bytes, void* context) {
   const Core::Lock lock(core_.mutex);
-  NTSTATUS status = begin(Call::poll, core_.options.faults.poll_refused);
-  if (status != STATUS_SUCCESS) return status;
-  if (core_.random.chance(core_.options.faults.poll_invalid)) {
-    if (core_.is_traced()) core_.trace("poll FAILS " + text_of(STATUS_INVALID_HANDLE));
-    return STATUS_INVALID_HANDLE;
+  NTSTATUS status = begin(Call::poll, 0);
+  if (status == STATUS_SUCCESS) status = drawn_refusal();
+  if (status != STATUS_SUCCESS) {
+    if (core_.is_traced()) core_.trace("poll FAILS " + text_of(status));
+    return status;
   }
   if ((status = judge(poll, size_bytes)) != STATUS_SUCCESS) return status;
 
@@ -60,12 +60,15 @@ NTSTATUS SimKernel::poll(HANDLE helper, IO_STATUS_BLOCK& iosb, AFD_POLL_INFO& po
   if (status == STATUS_SUCCESS) {
     check_memory(*request);
     check_rules(*request);
-    const bool is_ready = look(*request);
-    const bool at_once = is_ready || poll.Timeout == 0;
+    const bool is_empty = poll.Timeout != 0 && core_.random.chance(core_.options.faults.empty_answer);
+    const bool at_once = is_empty || note_ready(*request, false) || poll.Timeout == 0;
     status = at_once ? STATUS_SUCCESS : STATUS_PENDING;
+    if (!at_once && context == nullptr) {
+      core_.violate("poll: it has to wait and has no context, so it ends with its thread and brings no packet");
+    }
     hold(request);
     if (at_once) complete(request, STATUS_SUCCESS, true);
-    if (!at_once) schedule_mischief(request);
+    if (!at_once) schedule_faults(request);
   }
   if (core_.is_traced()) {
     std::string line = "poll #" + std::to_string(request->id) + " on " + hex(number(helper)) + ":";
@@ -74,6 +77,13 @@ NTSTATUS SimKernel::poll(HANDLE helper, IO_STATUS_BLOCK& iosb, AFD_POLL_INFO& po
   }
   core_.run_due();
   return status;
+}
+
+NTSTATUS SimKernel::drawn_refusal() {
+  const Faults& faults = core_.options.faults;
+  if (core_.random.chance(faults.poll_refused)) return shortages[core_.random.below(shortages.size())];
+  if (core_.random.chance(faults.poll_denied)) return STATUS_ACCESS_DENIED;
+  return core_.random.chance(faults.poll_invalid) ? STATUS_INVALID_HANDLE : STATUS_SUCCESS;
 }
 
 // What a caller must never hand in.
@@ -101,19 +111,23 @@ NTSTATUS SimKernel::look_up(Request& request) {
     if (core_.is_windows() && std::holds_alternative<std::shared_ptr<Port>>(object)) return STATUS_INVALID_HANDLE;
     entry.endpoint = core_.handles.find<Endpoint>(number(entry.handle));
     if (entry.endpoint == nullptr) return STATUS_OBJECT_TYPE_MISMATCH;
+    if (entry.endpoint->state == SocketState::not_afd) {
+      return core_.is_windows() ? STATUS_INVALID_HANDLE : STATUS_OBJECT_TYPE_MISMATCH;
+    }
   }
   return STATUS_SUCCESS;
 }
 
-// Rule 1 of design.md: a socket is in at most one pending poll.
+// Rule 1 of design.md: a socket number is in at most one pending poll, whatever it meant when that was submitted. That
+// two numbers mean one socket, the caller cannot know.
 void SimKernel::check_rules(const Request& request) {
   for (std::size_t i = 0; i < request.entries.size(); i++) {
-    const auto& endpoint = request.entries[i].endpoint;
+    const HANDLE socket = request.entries[i].handle;
     for (std::size_t j = 0; j < i; j++) {
-      if (request.entries[j].endpoint == endpoint) core_.violate("poll: one socket is listed twice");
+      if (request.entries[j].handle == socket) core_.violate("poll: one socket is listed twice");
     }
-    if (!endpoint->polls.empty()) {
-      core_.violate("poll: two polls are pending on socket " + hex(number(request.entries[i].handle)));
+    if (asked_.contains(number(socket))) {
+      core_.violate("poll: two polls are pending on socket " + hex(number(socket)));
     }
   }
 }
@@ -140,8 +154,9 @@ void SimKernel::hold(const RequestPtr& request) {
   held_memory_[number(request->iosb)] = number(request->iosb) + sizeof(IO_STATUS_BLOCK);
   held_memory_[number(request->poll)] = number(request->poll) + request->as_asked.size();
   pending_[request->id] = request;
+  for (const auto& entry : request->entries) asked_[number(entry.handle)]++;
   if (timeout == 0) return;
-  if (core_.is_windows()) {
+  if (core_.is_windows() && core_.options.entangles) {
     for (const auto& entry : request->entries) {
       if (!entry.endpoint->polls.empty()) entangle(pending_[entry.endpoint->polls.front()], request);
     }
@@ -164,7 +179,7 @@ void SimKernel::entangle(const RequestPtr& older, const RequestPtr& newer) {
 }
 
 // What may happen to a poll though nothing happened to its sockets.
-void SimKernel::schedule_mischief(const RequestPtr& request) {
+void SimKernel::schedule_faults(const RequestPtr& request) {
   const Faults& faults = core_.options.faults;
   const auto later = [&](NTSTATUS status) {
     core_.after(core_.random.between(0ns, 10ms), [this, request, status] {
@@ -175,18 +190,26 @@ void SimKernel::schedule_mischief(const RequestPtr& request) {
   if (core_.random.chance(faults.unasked_cancel)) later(STATUS_CANCELLED);
 }
 
-// Notes what is so now beside what has been noted; true when there is an answer.
-bool SimKernel::look(Request& request) {
+// Notes what is so now beside what has been noted; true when there is an answer. A poll that was pending answers for a
+// socket that it lists twice once, and for one that was reset with what the reset brought.
+bool SimKernel::note_ready(Request& request, bool was_pending) {
   for (auto& entry : request.entries) {
     if (entry.endpoint->closed) continue;
     entry.endpoint->history |= net_.events_of(*entry.endpoint);
     const ULONG events = net_.events_of(*entry.endpoint) & entry.mask;
-    if (events == 0) continue;
+    if (events == 0 || (was_pending && is_settled(request, entry))) continue;
     entry.events |= events;
     entry.status = SimNet::status_of(*entry.endpoint, events);
     if ((events & AFD_POLL_ABORT) != 0) entry.endpoint->reset_is_told = true;
   }
   return request.answers() > 0;
+}
+
+bool SimKernel::is_settled(const Request& request, const Request::Entry& entry) {
+  if ((entry.events & AFD_POLL_ABORT) != 0) return true;
+  return std::ranges::any_of(request.entries, [&](const auto& other) {
+    return &other != &entry && other.endpoint == entry.endpoint && other.events != 0;
+  });
 }
 
 void SimKernel::socket_changed(Endpoint& endpoint) {
@@ -208,29 +231,40 @@ void SimKernel::socket_closed(Endpoint& endpoint) {
   }
 }
 
+// The entry of a request that an event of a socket goes to: of a socket that is listed twice one of the two, it is not
+// known which. Null: none asked for it.
+Request::Entry* SimKernel::entry_for(Request& request, const Endpoint& endpoint, ULONG events) {
+  std::vector<Request::Entry*> found;
+  for (auto& entry : request.entries) {
+    if (entry.endpoint.get() != &endpoint || (events & (entry.mask | AFD_POLL_LOCAL_CLOSE)) == 0) continue;
+    if (entry.events != 0) return &entry;
+    found.push_back(&entry);
+  }
+  if (found.empty()) return nullptr;
+  return found.size() == 1 ? found.front() : found[core_.random.below(found.size())];
+}
+
 // Something happened to a socket that this poll lists.
 void SimKernel::event(const RequestPtr& request, Endpoint& endpoint, ULONG events) {
   if (request->is_deaf || request->state == State::completed) return;
-  bool is_asked_for = false;
-  for (auto& entry : request->entries) {
-    if (entry.endpoint.get() != &endpoint) continue;
-    const ULONG heard = events & (entry.mask | AFD_POLL_LOCAL_CLOSE);
-    if (heard == 0) continue;
-    is_asked_for = true;
-    // LOCAL_CLOSE stands alone (fact close.pending): whatever was to be told is over.
-    entry.events = (heard & AFD_POLL_LOCAL_CLOSE) != 0 ? heard : entry.events | heard;
-    entry.status = SimNet::status_of(endpoint, heard);
-    if ((heard & AFD_POLL_ABORT) != 0) endpoint.reset_is_told = true;
-  }
+  Request::Entry* const entry = entry_for(*request, endpoint, events);
+  if (entry == nullptr) return;
   const bool is_close = (events & AFD_POLL_LOCAL_CLOSE) != 0;
-  if (!is_asked_for || (request->state == State::completing && !is_close)) return;
+  const bool is_reset = endpoint.reset && (entry->mask & AFD_POLL_ABORT) != 0 && !is_close;
+  const ULONG wanted = is_reset ? events & entry->mask & (AFD_POLL_ABORT | endpoint.reset_adds)
+                                : events & (entry->mask | AFD_POLL_LOCAL_CLOSE);
+  // LOCAL_CLOSE stands alone (fact close.pending): whatever was to be reported is obsolete.
+  entry->events = is_close ? AFD_POLL_LOCAL_CLOSE : entry->events | wanted;
+  entry->status = SimNet::status_of(endpoint, wanted);
+  if ((wanted & AFD_POLL_ABORT) != 0) endpoint.reset_is_told = true;
+  if (request->state == State::completing && !is_close) return;
   request->state = State::completing;
   // A close completes its polls before it returns (fact cancel.closed): a cancel after it comes too late.
   if (is_close) return complete(swapped(request), STATUS_SUCCESS);
   core_.after(core_.draw(core_.options.completion), [this, request] {
     if (request->state != State::completing) return;
     // What has become ready since: Wine's poll is over with its first event.
-    if (core_.is_windows()) static_cast<void>(look(*request));
+    if (core_.is_windows()) static_cast<void>(note_ready(*request, true));
     complete(swapped(request), STATUS_SUCCESS);
   });
 }
@@ -278,7 +312,11 @@ void SimKernel::complete(const RequestPtr& request, NTSTATUS status, bool in_the
 
 void SimKernel::detach(Request& request) {
   pending_.erase(request.id);
-  for (const auto& entry : request.entries) std::erase(entry.endpoint->polls, request.id);
+  for (const auto& entry : request.entries) {
+    std::erase(entry.endpoint->polls, request.id);
+    const auto asked = asked_.find(number(entry.handle));
+    if (--asked->second == 0) asked_.erase(asked);
+  }
 }
 
 // The memory is the caller's again.

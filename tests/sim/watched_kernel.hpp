@@ -101,7 +101,7 @@ class WatchedKernel final : public reactor::nt::Kernel {
     const std::uint64_t sockets = poll.NumberOfHandles;
     group_polls_ += sockets > 1 ? 1 : 0;
     const NTSTATUS status = note(below_.poll(helper, iosb, poll, size_bytes, context), sockets);
-    if (status == reactor::nt::STATUS_INSUFFICIENT_RESOURCES) refused_sockets_ += sockets;
+    if (is_shortage(status)) refused_sockets_ += sockets;
     const bool is_denied =
         status == reactor::nt::STATUS_INVALID_HANDLE || status == reactor::nt::STATUS_OBJECT_TYPE_MISMATCH;
     if (is_denied && sockets == 1 && helper != probe_) {

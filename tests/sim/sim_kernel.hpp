@@ -148,11 +148,14 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   [[nodiscard]] static std::uint64_t total(const Counts& counts) noexcept;  ///< but for close
   [[nodiscard]] std::size_t pending_polls();                                ///< that nothing has ended yet
   [[nodiscard]] std::size_t pending_on(SocketNumber socket);                ///< through this number
-  [[nodiscard]] std::size_t held_requests();                                ///< whose memory is the kernel's
-  [[nodiscard]] std::size_t held_entries();                                 ///< sockets in them, all told
-  [[nodiscard]] std::uint64_t returned_entries();  ///< sockets in all requests that a packet has given back
-  [[nodiscard]] std::size_t queued_packets();      ///< that can be taken now, on all ports
-  [[nodiscard]] std::size_t open_handles();        ///< ports and helpers
+  [[nodiscard]] std::size_t held_on(SocketNumber socket);  ///< the same, until their packets are dequeued
+  [[nodiscard]] std::size_t held_requests();               ///< whose memory is the kernel's
+  [[nodiscard]] std::size_t held_entries();                ///< sockets in them, all told
+  [[nodiscard]] std::uint64_t returned_entries();          ///< sockets in all requests that a packet has given back
+  [[nodiscard]] std::uint64_t inline_answers();  ///< entries of polls that completed in the call without a packet
+  [[nodiscard]] std::uint64_t empty_answers();   ///< polls that completed in the call without an entry, by a fault
+  [[nodiscard]] std::size_t queued_packets();    ///< that can be taken now, on all ports
+  [[nodiscard]] std::size_t open_handles();      ///< ports and helpers
 
  private:
   using RequestPtr = std::shared_ptr<Request>;
@@ -200,8 +203,9 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   std::map<std::uint64_t, RequestPtr> pending_;           // by number, so in the order asked
   std::map<std::uintptr_t, RequestPtr> held_;             // by address of the status block
   std::map<std::uintptr_t, std::uintptr_t> held_memory_;  // begin and end of what is the kernel's
-  std::map<std::uintptr_t, std::size_t> asked_;           // how often a socket number stands in pending polls
-  std::uint64_t last_request_ = 0, returned_entries_ = 0;
+  /// How often a socket number stands in pending polls, and in those whose memory is the kernel's.
+  std::map<std::uintptr_t, std::size_t> asked_, held_sockets_;
+  std::uint64_t last_request_ = 0, returned_entries_ = 0, empty_answers_ = 0, inline_answers_ = 0;
   std::size_t handles_ = 0;
 };
 

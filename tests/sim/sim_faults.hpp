@@ -38,26 +38,30 @@ inline constexpr std::array<std::string_view, 10> call_names{"create_port", "deq
 
 using Counts = std::array<std::uint64_t, call_names.size()>;
 
-/// Lets exactly one kernel call fail: the n-th from when it was set, counted over all calls but close and now, from 1.
-/// Any thread.
+/// Lets one kernel call fail, or some in a row: the n-th from when it was set, counted over all calls but close and
+/// now, from 1. Any thread.
 class NthFault {
  public:
   /// n = 0: none fails (any more). `status` must be a failure (negative).
-  void set(std::uint64_t n, reactor::nt::NTSTATUS status) noexcept {
+  void set(std::uint64_t n, reactor::nt::NTSTATUS status, std::uint64_t in_a_row = 1) noexcept {
     status_.store(status);
+    in_a_row_.store(in_a_row);
     seen_.store(0);
     nth_.store(n);
   }
   /// Counts a call; its status when it is the one to fail, else STATUS_SUCCESS.
   [[nodiscard]] reactor::nt::NTSTATUS next() noexcept {
-    return ++seen_ == nth_.load() ? status_.load() : reactor::nt::STATUS_SUCCESS;
+    const std::uint64_t at = ++seen_, first = nth_.load();
+    const bool fails = first != 0 && at >= first && at - first < in_a_row_.load();
+    return fails ? status_.load() : reactor::nt::STATUS_SUCCESS;
   }
-  /// Whether the n-th call has been made: when a scenario ends without, the sweep is over.
+  /// Whether the n-th call has been made: when a scenario ends without, the sweep has reached its end.
   [[nodiscard]] bool has_struck() const noexcept { return nth_.load() != 0 && seen_.load() >= nth_.load(); }
   [[nodiscard]] std::uint64_t seen() const noexcept { return seen_.load(); }
+  [[nodiscard]] reactor::nt::NTSTATUS status() const noexcept { return status_.load(); }
 
  private:
-  std::atomic<std::uint64_t> nth_{0}, seen_{0};
+  std::atomic<std::uint64_t> nth_{0}, in_a_row_{1}, seen_{0};
   std::atomic<reactor::nt::NTSTATUS> status_{0};
 };
 

@@ -15,8 +15,9 @@
 
 namespace sim {
 
-/// Any kernel, the real one too, of whose calls exactly one fails: fault().set(n, status). What fails does not reach
-/// the kernel below. close and now cannot fail and are not counted towards n. Any thread.
+/// Any kernel, the real one too, of whose calls one fails, or some in a row: fault().set(n, status). What fails does
+/// not reach the kernel below. close, now and a post with a reserve cannot fail and are not counted towards n. Any
+/// thread.
 class FaultyKernel final : public reactor::nt::Kernel {
  public:
   using HANDLE = reactor::nt::HANDLE;
@@ -24,10 +25,13 @@ class FaultyKernel final : public reactor::nt::Kernel {
   template <class T>
   using Result = reactor::Result<T>;
 
-  /// `below` must outlive it.
-  explicit FaultyKernel(reactor::nt::Kernel& below) noexcept : below_(below) {}
+  /// `below` must outlive it. Without reserves, as on Wine 8, a post can fail.
+  explicit FaultyKernel(reactor::nt::Kernel& below, bool has_reserves = true) noexcept
+      : below_(below), has_reserves_(has_reserves) {}
 
   [[nodiscard]] NthFault& fault() noexcept { return fault_; }
+  /// What fails, fails for a shortage.
+  [[nodiscard]] bool is_shortage() const noexcept { return sim::is_shortage(fault_.status()); }
   [[nodiscard]] std::uint64_t count(Call call) const noexcept { return counts_[std::to_underlying(call)].load(); }
   /// A poll was refused as if its socket had been closed: its registration may be over.
   [[nodiscard]] bool has_denied_socket() const noexcept { return has_denied_socket_; }
@@ -43,6 +47,7 @@ class FaultyKernel final : public reactor::nt::Kernel {
   }
   Result<HANDLE> create_reserve() override {
     const NTSTATUS status = begin(Call::create_reserve);
+    if (!has_reserves_) return reactor::failure(std::errc::function_not_supported);
     return status != 0 ? reactor::failure(reactor::nt::make_error(status)) : below_.create_reserve();
   }
   // A post with a reserve cannot fail.
@@ -91,6 +96,7 @@ class FaultyKernel final : public reactor::nt::Kernel {
   }
 
   reactor::nt::Kernel& below_;
+  bool has_reserves_;
   NthFault fault_;
   std::atomic<bool> has_denied_socket_ = false;
   std::array<std::atomic<std::uint64_t>, call_names.size()> counts_{};

@@ -58,31 +58,50 @@ void World::mark_over(std::uint32_t token) {
   std::erase(open_, token);
 }
 
-// Whose poll was refused as if its socket were closed has ended, whether it was or not.
-void World::see_denied() {
-  if (!kernel_.has_denied()) return;
-  for (const std::uintptr_t socket : kernel_.take_denied()) {
-    const auto found = std::ranges::find_if(open_, [&](std::uint32_t at) { return registered_[at].polled == socket; });
-    require(found != open_.end(), "a socket was polled that is not registered");
-    note("  denied ", std::to_string(*found));
-    denied_ += registered_[*found].state == State::live ? 1 : 0;
-    mark_over(*found);
+void World::see_denials() {
+  if (!kernel_.has_denials()) return;
+  for (const Denial& denial : kernel_.take_denials()) see_denial(denial);
+}
+
+// A registration whose poll was refused as if its socket were closed has ended, whether it was closed or not; but for
+// the very first one: if the number still has the same base socket, that is not AFD's.
+void World::see_denial(const Denial& denial) {
+  const auto found =
+      std::ranges::find_if(open_, [&](std::uint32_t at) { return registered_[at].polled == denial.socket; });
+  require(found != open_.end(), "a socket was polled that is not registered");
+  Registered& reg = registered_[*found];
+  require(reg.not_afd == NotAfd::no, "a registration was polled that is disarmed for good");
+  note("  denied ", std::to_string(*found));
+  if (!checks(Rule::first_poll) || !denial.is_first) {
+    denied_ += reg.state == State::live ? 1 : 0;
+    return mark_over(*found);
   }
+  // What base_socket has answered, or whether it was asked after a shortage, is not known in these cases.
+  const bool is_unknown = denial.is_second || program_.options.faults.base_refused > 0;
+  if (is_unknown && reg.state == State::live) {
+    reg.state = State::closed;
+    live_--;
+    closed_++;
+  }
+  not_afd_++;
+  reg.not_afd = NotAfd::owed;
+  reg.silent = 0xFF;
 }
 
 // Statistics, the model, and what the kernel says agree.
 void World::check_books() {
-  see_denied();
+  see_denials();
   const Stats stats = backend_->stats();
   require(stats.registrations >= live_ && stats.registrations <= live_ + closed_, "stats: registrations");
   // Each slot is a registration's or the kernel's.
   require(stats.arena_slots >= stats.registrations && stats.arena_slots <= stats.registrations + stats.pending_polls,
           "stats: arena_slots");
+  require(!checks(Rule::no_posts) || kernel_.posted_answers() == 0, "an answer was posted to the port");
   require(stats.pending_polls == sim_.held_entries() + kernel_.posted_answers(), "stats: pending_polls");
-  require(stats.helper_handles + 1 == sim_.open_handles(), "stats: helper_handles");
+  require(stats.helper_handles + 1 + kernel_.reserves() == sim_.open_handles(), "stats: helper_handles");
   require(stats.events == events_, "stats: events");
-  require(stats.packets == kernel_.packets(), "stats: packets");
-  require(stats.unknown_packets <= junk_, "a packet of ours was taken for somebody else's (rule 3)");
+  require(stats.packets == kernel_.counted().packets, "stats: packets");
+  require(stats.unknown_packets <= junk_, "a packet of ours was taken for another program's (rule 3)");
   check_counts(stats);
   const auto violations = sim_.violations();
   if (!violations.empty()) fail("the kernel saw: " + violations.front());
@@ -96,10 +115,11 @@ void World::check_counts(const Stats& stats) {
   require(stats.wait_calls == of(Call::dequeue), "stats: wait_calls");
   require(stats.cancel_calls == of(Call::cancel), "stats: cancel_calls");
   require(stats.post_calls == of(Call::post) - junk_posts_, "stats: post_calls");
-  require(stats.other_calls == of(Call::create_port) - refused_ports_ + of(Call::open_helper) + of(Call::skip_packet) +
-                                   of(Call::base_socket) + of(Call::close),
+  require(stats.other_calls == of(Call::create_port) - refused_ports_ + of(Call::create_reserve) +
+                                   of(Call::open_helper) + of(Call::skip_packet) + of(Call::base_socket) +
+                                   of(Call::close),
           "stats: other_calls");
-  require(stats.group_arms == kernel_.group_polls(), "stats: group_arms");
+  require(stats.group_arms == kernel_.counted().group_polls, "stats: group_arms");
 }
 
 // No more faults and no more delays, and all that was under way has arrived.
@@ -109,7 +129,7 @@ void World::calm() {
   sim_.settle();
 }
 
-// Whoever is ready and armed is told within as many waits as it takes by turns, with whatever room there is.
+// What is ready and armed is delivered within as many waits as it takes by turns, with a buffer of any size.
 void World::checkpoint(std::size_t room_size) {
   calm();
   std::vector<std::uint32_t> waiting;
@@ -118,7 +138,7 @@ void World::checkpoint(std::size_t room_size) {
     if (reg.state == State::live && owed(reg, net_.events_of(*reg.endpoint)) != Readiness::none)
       waiting.push_back(token);
   }
-  // Every other wait may be spent on those that only the port tells of, however few; and packets that tell of nothing
+  // Every other wait may be spent on those that only the port reports, however few; and packets that report nothing
   // any more may come one at a time.
   const std::size_t on_the_way = sim_.held_entries() + sim_.queued_packets();
   const std::size_t tellers = waiting.size() + closed_;  // who was closed may speak for another socket of its number
@@ -162,12 +182,12 @@ void World::check_idle() {
     if (wait_once(room, 0ns) == 0 && backend_->stats().wakes == wakes) break;
   }
   const nanoseconds begin = sim_.now();
-  const std::uint64_t calls = kernel_.calls();
+  const std::uint64_t calls = kernel_.counted().calls;
   is_quiet_ = true;
   require(wait_once(room, 1h) == 0, "told though silent");
   is_quiet_ = false;
   require(sim_.now() - begin == 1h, "a wait of an hour that takes less or more");
-  require(kernel_.calls() - calls <= 2, "an idle wait that makes kernel calls (rule 7)");
+  require(kernel_.counted().calls - calls <= 2, "an idle wait that makes kernel calls (rule 7)");
   require(backend_->stats().unknown_packets == junk_, "a packet that was nobody's was taken for ours (rule 3)");
 }
 
@@ -197,7 +217,8 @@ void World::be_over() {
 void World::finish() {
   checkpoint(1 + program_.seed % 8);
   check_idle();
-  // Of those whose socket was closed, an answer from before may have been told. Asked for again, it is noticed.
+  net_.end_child();
+  // Of those whose socket was closed, an answer from before may have been delivered. Asked again, it is noticed.
   for (const std::uint32_t token : std::vector(open_)) {
     if (registered_[token].state == State::closed) modify(registered_[token], Interest::readable, Mode::oneshot);
   }
@@ -234,7 +255,7 @@ void World::finish() {
   sim_.set_when_asleep(nullptr);
   sim_.set_faults({});
   last_stats_ = backend_->stats();
-  packets_max_ = kernel_.packets_max();  // of waits: the end has a room of its own
+  packets_max_ = kernel_.counted().packets_max;  // of waits: the end has a buffer of its own
   backend_->close();
   const Stats after = backend_->stats();
   require(after.arena_slots == 0 && after.pending_polls == 0, "a slot is left after the end (rule 2)");
@@ -254,13 +275,16 @@ void World::add_to(Totals& totals) const {
              .waits = waits_,
              .events = last_stats_.events,
              .wakes = last_stats_.wakes,
-             .kernel_calls = kernel_.calls(),
+             .kernel_calls = kernel_.counted().calls,
              .packets = last_stats_.packets,
              .group_arms = last_stats_.group_arms,
              .group_members = last_stats_.group_members,
-             .group_members_max = kernel_.sockets_max(),
+             .group_members_max = kernel_.counted().sockets_max,
              .packets_max = packets_max_,
-             .denied = denied_};
+             .denied = denied_,
+             .replaced = replaced_,
+             .not_afd = not_afd_,
+             .deferred = deferred_};
 }
 
 Totals& Totals::operator+=(const Totals& other) noexcept {
@@ -276,6 +300,9 @@ Totals& Totals::operator+=(const Totals& other) noexcept {
   group_members_max = std::max(group_members_max, other.group_members_max);
   packets_max = std::max(packets_max, other.packets_max);
   denied += other.denied;
+  replaced += other.replaced;
+  not_afd += other.not_afd;
+  deferred += other.deferred;
   return *this;
 }
 
@@ -285,7 +312,9 @@ std::string describe(const Totals& totals) {
          text(totals.wakes, " wakes, ") + text(totals.kernel_calls, " kernel calls, ") +
          text(totals.packets, " packets, ") + text(totals.group_arms, " groups of ") +
          text(totals.group_members, " sockets in all and ") + text(totals.group_members_max, " at most, ") +
-         text(totals.packets_max, " packets in a look at most, ") + text(totals.denied, " ended by a refusal");
+         text(totals.packets_max, " packets in a dequeue at most, ") + text(totals.denied, " ended by a refusal, ") +
+         text(totals.replaced, " replaced, ") + text(totals.not_afd, " not AFD's, ") +
+         text(totals.deferred, " times deferred");
 }
 
 std::optional<std::string> run(const Program& program, const World::Log* log, Totals* totals) try {

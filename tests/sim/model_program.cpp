@@ -14,11 +14,15 @@ namespace {
 
 // How often each step is drawn, in the order of Op, while the program is in a phase of that kind.
 using Weights = std::array<int, op_names.size()>;
-//                          op ad mo dr rm cl se re sh ur co ac wk wait pa st ep bu pk ch
-constexpr Weights building{30, 40, 4, 1, 1, 1, 5, 1, 0, 1, 6, 2, 1, 6, 1, 1, 0, 1, 0, 0};
-constexpr Weights mixed{6, 8, 9, 5, 6, 6, 12, 6, 2, 3, 4, 3, 4, 22, 4, 2, 2, 3, 1, 1};
-constexpr Weights hot{1, 2, 3, 1, 1, 1, 5, 1, 0, 1, 1, 1, 2, 40, 1, 0, 1, 38, 0, 0};
-constexpr Weights churn{18, 22, 3, 1, 8, 20, 5, 1, 1, 0, 4, 3, 2, 14, 1, 4, 1, 3, 1, 0};
+//                          op ad mo dr rm cl se re sh ur co ac wk wait pa st ep bu pk ch in
+constexpr Weights building{30, 40, 4, 1, 1, 1, 5, 1, 0, 1, 6, 2, 1, 6, 1, 1, 0, 1, 0, 0, 0};
+constexpr Weights mixed{6, 8, 9, 5, 6, 6, 12, 6, 2, 3, 4, 3, 4, 22, 4, 2, 2, 3, 1, 1, 1};
+constexpr Weights hot{1, 2, 3, 1, 1, 1, 5, 1, 0, 1, 1, 1, 2, 40, 1, 0, 1, 38, 0, 0, 1};
+constexpr Weights churn{18, 22, 3, 1, 8, 20, 5, 1, 1, 0, 4, 3, 2, 14, 1, 4, 1, 3, 1, 0, 4};
+// Few sockets, whose numbers are used again and again while duplicates and children keep the old ones open.
+constexpr Weights reuse{8, 22, 8, 3, 3, 22, 10, 3, 1, 0, 1, 1, 2, 18, 3, 2, 1, 3, 0, 1, 8};
+// Several threads, which wait and change what is registered.
+constexpr Weights threads{2, 4, 10, 8, 1, 1, 14, 4, 0, 1, 1, 1, 3, 36, 6, 0, 1, 14, 0, 0, 0};
 
 Op draw(Random& random, const Weights& weights) {
   int total = 0;
@@ -45,7 +49,7 @@ void add_phase(Program& program, Random& random, const Weights& weights, std::si
       step.c |= 3;  // what is told is served
     }
     if (step.op == Op::add && random.chance(750)) step.b = 1;  // readable, level
-    step.during = step.op != Op::checkpoint && random.chance(150);
+    step.during = step.op != Op::checkpoint && random.chance(&weights == &threads ? 600 : 150);
     program.steps.push_back(step);
   }
 }
@@ -60,8 +64,11 @@ Faults draw_faults(Random& random) {
   maybe(faults.cancel_late, 500);
   maybe(faults.cancel_refused, 200);
   maybe(faults.poll_refused, 100);
+  if (random.chance(100)) faults.poll_denied = 1 + static_cast<int>(random.below(50));
+  if (random.chance(200)) faults.empty_answer = 1 + static_cast<int>(random.below(300));
   maybe(faults.post_refused, 200);
   maybe(faults.helper_refused, 200);
+  maybe(faults.reserve_refused, 500);
   maybe(faults.base_refused, 100);
   maybe(faults.skip_refused, 500);
   maybe(faults.dequeue_refused, 50);
@@ -91,6 +98,8 @@ void draw_circumstances(Program& program, Random& random) {
   }
   if (random.chance(600)) options.faults = draw_faults(random);
   options.skips = random.chance(850);
+  options.has_reserves = random.chance(700);
+  options.entangles = random.chance(500);
   if (random.chance(300)) options.send_capacity = 1000;
   if (random.chance(300)) options.receive_capacity = 1000;
   program.inline_completions = random.chance(850);
@@ -115,6 +124,7 @@ Program make_program(std::uint64_t seed) {
     program.sockets_max = 700;
     program.options.faults.skip_refused = program.options.faults.helper_refused = 0;
     program.options.faults.port_refused = program.options.faults.poll_invalid = 0;
+    program.options.faults.poll_denied = program.options.faults.empty_answer = 0;
     if (has_large_room) {  // and more packets than one look takes
       program.room_max = 300;
       program.hot_groups = false;
@@ -141,7 +151,7 @@ Program make_program(std::uint64_t seed) {
     }
   }
   for (std::size_t phases = 1 + random.below(3); phases > 0; phases--) {
-    const std::array kinds{&mixed, &hot, &hot, &churn};
+    const std::array kinds{&mixed, &hot, &hot, &churn, &reuse, &threads};
     add_phase(program, random, *kinds[random.below(kinds.size())], 15 + random.below(50));
   }
   return program;
@@ -156,6 +166,8 @@ Program decode_program(std::span<const std::uint8_t> bytes) {
   options.seed = head[0];
   options.flavour = (head[1] & 1) != 0 ? Flavour::wine : Flavour::windows;
   options.skips = (head[1] & 2) == 0;
+  options.has_reserves = (head[3] & 4) == 0;
+  options.entangles = (head[3] & 8) == 0;
   program.inline_completions = (head[1] & 4) == 0;
   program.hot_groups = (head[1] & 8) == 0;
   program.ending = static_cast<Ending>((head[1] >> 4) % 3);
@@ -183,6 +195,9 @@ Program decode_program(std::span<const std::uint8_t> bytes) {
   fault(faults.shuffled_packet, 11, 500);
   fault(faults.poll_invalid, 12, 30);
   fault(faults.port_refused, 13, 300);
+  fault(faults.empty_answer, 14, 200);
+  fault(faults.reserve_refused, 15, 300);
+  fault(faults.poll_denied, 16, 30);
   if ((head[3] & 2) != 0) program.room_max = 300;
   constexpr std::size_t steps_max = 400;
   for (; bytes.size() >= 4 && program.steps.size() < steps_max; bytes = bytes.subspan(4)) {
@@ -190,6 +205,18 @@ Program decode_program(std::span<const std::uint8_t> bytes) {
     program.steps.push_back({op, bytes[1], bytes[2], bytes[3], (bytes[0] & 0x80) != 0 && op != Op::checkpoint});
   }
   return program;
+}
+
+std::optional<std::uint32_t> rules_of(std::string_view names) {
+  std::uint32_t rules = 0;
+  while (!names.empty()) {
+    const std::string_view name = names.substr(0, names.find(','));
+    const auto* const found = std::ranges::find(rule_names, name);
+    if (found == rule_names.end()) return std::nullopt;
+    rules |= std::uint32_t{1} << (found - rule_names.begin());
+    names.remove_prefix(std::min(name.size() + 1, names.size()));
+  }
+  return rules;
 }
 
 std::string describe(const Step& step) {
@@ -205,6 +232,8 @@ std::string describe(const Program& program) {
   text += ", flight/completion/packet/refusal up to " + us(o.flight) + "/" + us(o.completion) + "/" + us(o.packet) +
           "/" + us(o.refusal) + " us";
   if (!o.skips) text += ", skip has no effect";
+  if (!o.has_reserves) text += ", no reserve objects";
+  if (o.flavour == Flavour::windows && !o.entangles) text += ", two polls on one socket each get their own answer";
   if (!program.inline_completions) text += ", no inline completions";
   if (!program.hot_groups) text += ", no hot groups";
   if (program.room_max != 64) text += ", room for up to " + std::to_string(program.room_max);
@@ -216,11 +245,14 @@ std::string describe(const Program& program) {
   fault("cancel late", f.cancel_late);
   fault("cancel refused", f.cancel_refused);
   fault("poll refused", f.poll_refused);
+  fault("poll denied", f.poll_denied);
+  fault("empty answer", f.empty_answer);
+  fault("reserve refused", f.reserve_refused);
   fault("post refused", f.post_refused);
   fault("helper refused", f.helper_refused);
   fault("base refused", f.base_refused);
   fault("skip refused", f.skip_refused);
-  fault("remove refused", f.dequeue_refused);
+  fault("dequeue refused", f.dequeue_refused);
   fault("early time-out", f.early_time_out);
   fault("shuffled packet", f.shuffled_packet);
   fault("poll invalid", f.poll_invalid);

@@ -4,9 +4,11 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "sim_faults.hpp"
@@ -36,11 +38,26 @@ enum class Op : std::uint8_t {
   end_poll,    ///< a: socket; its poll ends for no reason, b: how
   burst,       ///< a: first socket, b: how many get something to read
   packet,      ///< a: a packet that is nobody's
-  checkpoint,  ///< a: room; whoever is ready must be told
+  checkpoint,  ///< a: size of the buffer; whatever is ready and armed must be delivered
+  inherit,     ///< a: socket, b: whether a child gets a handle of it, or the child ends
 };
-inline constexpr std::array<std::string_view, 20> op_names{
-    "open",    "add",    "modify", "drained", "remove", "close", "send",     "recv",  "shutdown", "urgent",
-    "connect", "accept", "wake",   "wait",    "pass",   "stale", "end_poll", "burst", "packet",   "checkpoint"};
+inline constexpr std::array<std::string_view, 21> op_names{
+    "open",   "add",  "modify", "drained", "remove", "close",    "send",  "recv",   "shutdown",   "urgent", "connect",
+    "accept", "wake", "wait",   "pass",    "stale",  "end_poll", "burst", "packet", "checkpoint", "inherit"};
+
+/// A requirement that a program can be run without: to see that a check finds what it is for.
+enum class Rule : std::uint8_t {
+  replace,     ///< adding never fails because of an old registration
+  first_poll,  ///< a first poll that is refused as if the socket were closed: one event that says not_supported
+  shortage,    ///< a shortage is never an event
+  defer,       ///< what was delivered, and what a thread between two waits has marked, may wait; for so long
+  one_thread,  ///< no readiness is delivered to two threads
+  none_once,   ///< Interest::none: a failure is reported once
+  no_posts,    ///< answers are not posted to the port
+  calls,       ///< what a wait may cost beside other threads
+};
+inline constexpr std::array<std::string_view, 8> rule_names{"replace",    "first_poll", "shortage", "defer",
+                                                            "one_thread", "none_once",  "no_posts", "calls"};
 
 struct Step {
   Op op = Op::wait;
@@ -49,6 +66,9 @@ struct Step {
 
   bool operator==(const Step&) const = default;
 };
+
+/// Not met by the backend yet.
+inline constexpr std::uint32_t rules_to_come = (std::uint32_t{1} << rule_names.size()) - 1;
 
 /// What a program does at its end.
 enum class Ending : std::uint8_t { remove_all, close_pending, close_unseen };
@@ -60,7 +80,10 @@ struct Program {
   std::size_t sockets_max = 48;
   std::size_t room_max = 64;  ///< for events
   Ending ending = Ending::remove_all;
+  std::uint32_t left_out = rules_to_come;  ///< a bit for each Rule that is not checked
   std::vector<Step> steps;
+
+  [[nodiscard]] bool checks(Rule rule) const noexcept { return ((left_out >> std::to_underlying(rule)) & 1) == 0; }
 
   /// Nothing takes time: then a wait must tell at once what is so, whatever goes wrong.
   [[nodiscard]] bool is_strict() const noexcept;
@@ -71,6 +94,9 @@ struct Program {
 
 /// Bytes as a program: eight for the circumstances, then four a step.
 [[nodiscard]] Program decode_program(std::span<const std::uint8_t> bytes);
+
+/// "replace,defer" as Program::left_out; none when there is no such rule.
+[[nodiscard]] std::optional<std::uint32_t> rules_of(std::string_view names);
 
 [[nodiscard]] std::string describe(const Step& step);
 [[nodiscard]] std::string describe(const Program& program);  ///< its circumstances, in a line

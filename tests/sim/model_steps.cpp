@@ -33,8 +33,18 @@ void World::run_step() {
   const Step& step = program_.steps[next_step_++];
   if (log_ != nullptr) note("step ", std::to_string(next_step_ - 1), " ", describe(step));
   kernel_.allow(20'000 + 100 * sockets_.size());
+  // Another thread for each wait within a wait; some steps are done by one that has never waited.
+  const std::uint32_t outer = std::exchange(thread_, thread_of(step));
+  sim_.play_thread(thread_);
   perform(step);
   check_books();
+  thread_ = outer;
+  sim_.play_thread(outer);
+}
+
+std::uint32_t World::thread_of(const Step& step) const {
+  const auto depth = static_cast<std::uint32_t>(asleep_.size());
+  return 1 + depth + ((step.c & 64) != 0 ? 10 : 0);
 }
 
 void World::perform(const Step& step) {
@@ -55,12 +65,15 @@ void World::perform(const Step& step) {
     case Op::remove: return open_.empty() ? void() : remove(open_[step.a % open_.size()]);
     default: break;
   }
-  if (sockets_.empty()) return;
-  const std::size_t at = step.a % sockets_.size();
+  if (!sockets_.empty()) perform_on_socket(step, step.a % sockets_.size());
+}
+
+void World::perform_on_socket(const Step& step, std::size_t at) {
   const SocketNumber number = sockets_[at].number;
   switch (step.op) {
     case Op::add: return add(step);
-    case Op::close: return step.b % 4 == 3 ? close_and_reuse(at) : close(at, step.b % 4 == 2, step.b % 4 == 0);
+    case Op::close: return step.b % 4 == 3 ? close_and_reuse(at, step.b) : close(at, step.b % 4 == 2, step.b % 4 == 0);
+    case Op::inherit: return inherit(step);
     case Op::send: return send(sockets_[at], step.b);
     case Op::recv: return recv(sockets_[at], std::size_t{1} << (step.b % 18));
     case Op::shutdown: return static_cast<void>(net_.shutdown(number));
@@ -97,12 +110,15 @@ void World::open(const Step& step) {
       require(!added && added.error() == std::errc::not_supported, "a hidden base socket is not_supported");
       return static_cast<void>(net_.close(hidden));
     }
-    default: {
-      const auto [a, b] = net_.tcp_pair();
-      keep(a);
-      return keep(b);
-    }
+    case 15: return step.b % 4 == 0 ? keep(net_.not_afd()) : open_pair();
+    default: return open_pair();
   }
+}
+
+void World::open_pair() {
+  const auto [a, b] = net_.tcp_pair();
+  keep(a);
+  keep(b);
 }
 
 void World::keep(SocketNumber number) {
@@ -114,18 +130,20 @@ void World::keep(SocketNumber number) {
   }
 }
 
-// Its number may be one that a registration still goes by whose socket was closed: then that one would poll this socket
-// too, and there is nothing a backend could do about it.
+// Its number may be one that a registration still goes by whose socket was closed: then that one may poll this socket
+// too, through its number, while it is polled through another. Where that spoils both answers nothing can be required.
 void World::duplicate(const Socket& socket) {
   const SocketNumber number = net_.duplicate(socket.number);
-  if (std::ranges::any_of(open_, [&](std::uint32_t token) { return registered_[token].polled == number; })) {
-    return static_cast<void>(net_.close(number));
-  }
+  const auto is_polled = [&](std::uint32_t token) { return registered_[token].polled == number; };
+  if (entangles() && std::ranges::any_of(open_, is_polled)) return static_cast<void>(net_.close(number));
   keep(number);
 }
 
-// Another number of ours stands for the same socket: two polls of it would be the program's fault.
+bool World::entangles() const { return program_.options.flavour == Flavour::windows && program_.options.entangles; }
+
+// Another number of ours stands for the same socket, and two polls of it would spoil each other's answers.
 bool World::conflicts(const Socket& socket) {
+  if (!entangles()) return false;
   for (const std::uint32_t token : open_) {
     const Registered& reg = registered_[token];
     if (reg.polled == socket.polled) continue;
@@ -141,43 +159,62 @@ void World::add(const Step& step) {
 }
 
 void World::add(const Socket& socket, Interest interest, Mode mode) {
+  see_denials();
   const auto token = static_cast<std::uint32_t>(registered_.size());
-  std::uint32_t before = 0;
-  Registered* existing = find_open(socket, &before);
-  // A poll that waits for it, or no poll ever: it is alive for sure.
-  const bool must_be_refused =
-      existing != nullptr && existing->state == State::live &&
-      (!existing->was_waited_for || (!socket.endpoint->polls.empty() && program_.options.faults.cancel_late == 0));
-  marked_++;
-  const auto added = backend_->add(static_cast<NativeSocket>(socket.number), Token{token}, interest, mode);
-  if (!added) {
-    const auto why = added.error();
-    if (why == std::errc::file_exists) {
-      require(existing != nullptr, "a number was file_exists that is not registered");
-      if (existing->state == State::live) return;
-      remove(before);  // it has not been noticed that its socket was closed
-      return add(socket, interest, mode);
-    }
-    const Faults& faults = program_.options.faults;
-    if (why == make_error(STATUS_INSUFFICIENT_RESOURCES)) return require(faults.helper_refused > 0, "add failed");
-    return require(why == std::errc::not_supported && faults.base_refused > 0, "add failed");
-  }
-  if (existing != nullptr) {
-    require(!must_be_refused, "a live socket was added twice (rule 5)");
+  const auto added = add_to_backend(socket, token, interest, mode);
+  if (!added) return judge_refused_add(socket, added.error());
+  // Rule 5: whatever its number meant before, nothing of that is delivered any more.
+  if (std::uint32_t before = 0; find_open(socket, &before) != nullptr) {
+    replaced_++;
     mark_over(before);
   }
   note("  registered ", std::to_string(token), " for ", hex(socket.number));
-  socket.endpoint->history = net_.events_of(*socket.endpoint);
   registered_.push_back({.place = *added,
                          .number = socket.number,
                          .polled = socket.polled,
                          .endpoint = socket.endpoint,
                          .interest = interest,
-                         .mode = mode,
-                         .was_waited_for = !asleep_.empty()});
+                         .mode = mode});
   open_.push_back(token);
   live_++;
-  see_denied();
+  Registered& reg = registered_.back();
+  restart_history(reg);
+  was_marked(reg);
+}
+
+Result<RegistrationId> World::add_to_backend(const Socket& socket, std::uint32_t token, Interest interest, Mode mode) {
+  mark(socket.polled);
+  kernel_.expect_first(socket.polled);
+  const auto number = static_cast<NativeSocket>(socket.number);
+  auto added = backend_->add(number, Token{token}, interest, mode);
+  std::uint32_t before = 0;
+  if (added || checks(Rule::replace) || find_open(socket, &before) == nullptr) return added;
+  if (added.error() != std::errc::file_exists) return added;
+  remove(before);
+  kernel_.expect_first(socket.polled);
+  return backend_->add(number, Token{token}, interest, mode);
+}
+
+// The old registration of that number, if there is one, goes on.
+void World::judge_refused_add(const Socket& socket, std::error_code why) {
+  kernel_.forget_first(socket.polled);
+  require(why != std::errc::file_exists, "add failed because of an old registration (rule 5)");
+  const Faults& faults = program_.options.faults;
+  if (why == make_error(STATUS_INSUFFICIENT_RESOURCES)) return require(faults.helper_refused > 0, "add failed");
+  require(why == std::errc::not_supported && faults.base_refused > 0, "add failed");
+}
+
+// Whoever waits may have to cancel the poll that it is out with. One that is not out is counted as unarmed when a wait
+// begins.
+void World::mark(SocketNumber polled) {
+  if (!asleep_.empty() || sim_.held_on(polled) > 0) marked_++;
+}
+
+// Something is to be asked of its socket now: by this call, by a thread that sleeps, or by the next wait.
+void World::was_marked(Registered& reg) {
+  reg.is_changed = true;
+  if (!between_waits_[thread_].empty()) defer(reg);
+  see_denials();
 }
 
 void World::modify(const Step& step) {
@@ -187,28 +224,31 @@ void World::modify(const Step& step) {
 }
 
 void World::modify(Registered& reg, Interest interest, std::optional<Mode> mode) {
-  marked_++;
+  mark(reg.polled);
   const auto modified = backend_->modify(reg.place, interest, mode);
   if (!modified) {
     require(modified.error() == std::errc::bad_file_descriptor && reg.state == State::closed, "modify failed");
-    return mark_over(static_cast<std::uint32_t>(&reg - registered_.data()));
+    return mark_over(token_of(reg));
   }
   reg.interest = interest;
   reg.mode = mode.value_or(reg.mode);
-  reg.silent = 0;
-  reg.was_waited_for = reg.was_waited_for || !asleep_.empty();
-  see_denied();
+  reg.silent = reg.not_afd == NotAfd::no ? 0 : 0xFF;
+  was_rearmed(token_of(reg));
+  was_marked(reg);
 }
 
 void World::drained(Registered& reg, Interest directions) {
-  marked_++;
+  mark(reg.polled);
   const auto done = backend_->drained(reg.place, directions);
   if (!done) {
     require(done.error() == std::errc::bad_file_descriptor && reg.state == State::closed, "drained failed");
-    return mark_over(static_cast<std::uint32_t>(&reg - registered_.data()));
+    return mark_over(token_of(reg));
   }
-  if (reg.mode == Mode::edge) reg.silent &= static_cast<std::uint8_t>(~std::to_underlying(directions));
-  see_denied();
+  if (reg.mode == Mode::edge && reg.not_afd == NotAfd::no) {
+    reg.silent &= static_cast<std::uint8_t>(~std::to_underlying(directions));
+  }
+  if (reg.silent == 0) was_rearmed(token_of(reg));
+  was_marked(reg);
 }
 
 void World::remove(std::uint32_t token) {
@@ -233,14 +273,30 @@ void World::close(std::size_t socket, bool is_reset, bool removes) {
   require((is_reset ? net_.reset(gone.number) : net_.close(gone.number)).has_value(), "the simulated close failed");
 }
 
-// Rule 5: the number means another socket at once.
-void World::close_and_reuse(std::size_t socket) {
+// Rule 5: the number means another socket at once, while the old one may stay open in a child or in a duplicate.
+void World::close_and_reuse(std::size_t socket, std::uint8_t how) {
   const SocketNumber number = sockets_[socket].number;
+  if ((how >> 2) % 4 == 1) static_cast<void>(net_.inherit(number));
+  const bool has_place = sockets_.size() + 2 <= program_.sockets_max;
+  if ((how >> 2) % 4 == 2 && has_place) duplicate(sockets_[socket]);
+  socket = static_cast<std::size_t>(std::ranges::find(sockets_, number, &Socket::number) - sockets_.begin());
   close(socket, false, false);
-  keep(net_.udp());
-  if (sockets_.back().number == number && !conflicts(sockets_.back())) {
-    add(Socket(sockets_.back()), Interest::readable, Mode::level);
+  switch (has_place ? (how >> 4) % 4 : 0) {
+    case 0: keep(net_.udp()); break;
+    case 1: open_pair(); break;
+    case 2: keep(net_.listener(2)); break;
+    default: sockets_.empty() ? keep(net_.tcp()) : duplicate(Socket(sockets_[how % sockets_.size()]));
   }
+  const auto fresh = std::ranges::find(sockets_, number, &Socket::number);
+  if (fresh == sockets_.end() || how >= 192 || conflicts(*fresh)) return;
+  add(Socket(*fresh), (how & 64) != 0 ? Interest::writable : Interest::readable, Mode::level);
+}
+
+// A handle of the socket in another process keeps it open, though no number of this one means it.
+void World::inherit(const Step& step) {
+  constexpr std::size_t inherited_max = 16;
+  if (step.b % 4 == 0 || net_.inherited() >= inherited_max) return net_.end_child();
+  static_cast<void>(net_.inherit(sockets_[step.a % sockets_.size()].number));
 }
 
 void World::connect(const Step& step) {
@@ -302,13 +358,18 @@ void World::stale(const Step& step) {
   }
 }
 
-// Rule 3: somebody else posts to the port.
+// Rule 3: another program posts to the port. No index and no generation gets as large as these contexts say; one half
+// of some is as small as real ones are.
 void World::post_junk(const Step& step) {
   static constexpr std::array keys{afd::PacketKey::poll, afd::PacketKey::group, afd::PacketKey{0}, afd::PacketKey{7}};
-  auto* const address = step.b % 2 == 0 ? this : reinterpret_cast<void*>(std::uintptr_t{step.b} << (step.c % 50));
+  constexpr std::uint64_t large = 0x7FFFFFF0;
+  const std::uint64_t small = step.b % 64;
+  const std::array contexts{(large << 32) | small, (small << 32) | large, (large << 32) | large | small,
+                            std::uint64_t{reinterpret_cast<std::uintptr_t>(this)}};
+  void* const context = reinterpret_cast<void*>(static_cast<std::uintptr_t>(contexts[step.c % 4]));
   const auto key = std::to_underlying(keys[step.a % keys.size()]);
   junk_posts_++;
-  if (NT_SUCCESS(sim_.post(kernel_.port(), nullptr, key, address))) junk_++;
+  if (NT_SUCCESS(sim_.post(kernel_.port(), nullptr, key, context))) junk_++;
 }
 
 }  // namespace sim::model

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -35,6 +36,9 @@ struct Totals {
   std::uint64_t group_arms = 0, group_members = 0, group_members_max = 0;
   std::uint64_t packets_max = 0;  ///< in one look
   std::uint64_t denied = 0;       ///< registrations that ended because a poll was refused though the socket was open
+  std::uint64_t replaced = 0;     ///< registrations that ended because their number was added again
+  std::uint64_t not_afd = 0;      ///< registrations whose first poll was refused though the socket was open
+  std::uint64_t deferred = 0;     ///< times that a ready registration was not armed yet while a thread slept
 
   Totals& operator+=(const Totals& other) noexcept;
 };
@@ -51,30 +55,53 @@ struct Socket {
 struct Registered {
   enum class State : std::uint8_t {
     live,
-    closed,  ///< its number was closed without remove: it is over as soon as that is noticed
+    closed,  ///< its number was closed without remove, or may have seemed to be: it is over as soon as that is noticed
     over,
   };
+  /// Its first poll was refused as if its socket were closed, which it was not: it is not AFD's.
+  enum class NotAfd : std::uint8_t { no, owed, delivered };
+
   reactor::RegistrationId place{};
   SocketNumber number = 0, polled = 0;
   std::shared_ptr<Endpoint> endpoint;
   reactor::Interest interest = reactor::Interest::none;
   reactor::Mode mode = reactor::Mode::level;
-  std::uint8_t silent = 0;  ///< bits of Interest, and `ending`, that have told and tell no more
+  std::uint8_t silent = 0;  ///< bits of Interest, and `ending`, that are disarmed
   State state = State::live;
-  bool is_reused = false;       ///< closed, and its number means another socket: it may speak of that one
-  bool was_waited_for = false;  ///< so that it may have been armed
-  std::uint64_t told_in = 0;    ///< the wait
+  bool is_reused = false;  ///< closed, and its number means another socket: it may speak of that one
+  NotAfd not_afd = NotAfd::no;
+  reactor::nt::ULONG seen = 0;  ///< all that was so since it was last delivered, beside its endpoint's history
+
+  // The last delivery.
+  std::uint64_t told_in = 0;  ///< the wait
+  std::chrono::nanoseconds told_at{0};
+  std::uint64_t begun_when_told = 0;  ///< how many waits had begun
+  bool is_changed = false;            ///< modified or drained since
+
+  /// It may stay unarmed until a wait begins, or until `grace` is over.
+  struct Deferral {
+    std::uint64_t begun = 0;  ///< waits, when it was deferred
+    std::uint32_t thread = 0;
+    std::chrono::nanoseconds at{0};
+  };
+  std::optional<Deferral> deferral{};
 };
+
+/// How long what is deferred may stay unarmed while a thread sleeps and no wait begins.
+inline constexpr std::chrono::milliseconds grace{100};
+
+/// How long a wait that has nothing to report pauses before it fails for a shortage.
+inline constexpr std::chrono::milliseconds pause_of_shortage{10};
 
 inline constexpr std::uint8_t ending_bit = 8;  ///< the direction of resets and failures, beside those of Interest
 
 /// What an answer of AFD means, in the words of docs/semantics.md: the model's own, so that it can disagree.
 [[nodiscard]] reactor::Readiness meaning(reactor::nt::ULONG events);
-/// What of it a registration hears.
-[[nodiscard]] reactor::Readiness heard(const Registered& reg, reactor::nt::ULONG events);
+/// What of it a registration wants.
+[[nodiscard]] reactor::Readiness wanted(const Registered& reg, reactor::nt::ULONG events);
 
-/// The same without what may be left out: after Mode::edge has told of a failure, there is no I/O that could say
-/// would-block, so nobody may say drained and wait for more.
+/// The same without what may be left out: after Mode::edge has reported a failure, there is no I/O that could say
+/// would-block, so no program may say drained and wait for more.
 [[nodiscard]] reactor::Readiness owed(const Registered& reg, reactor::nt::ULONG events);
 
 /// A backend over a simulated kernel, the program's sockets, and the reference model. Does one step after the other and
@@ -98,14 +125,29 @@ class World {
   using Interest = reactor::Interest;
   using Mode = reactor::Mode;
   using Event = reactor::Event;
+  using Readiness = reactor::Readiness;
+  using ULONG = reactor::nt::ULONG;
+  using NotAfd = Registered::NotAfd;
   using nanoseconds = std::chrono::nanoseconds;
   using State = Registered::State;
-  struct Wait;
+  struct Wait {
+    std::uint64_t number = 0;
+    nanoseconds begin{0};
+    std::optional<nanoseconds> timeout;
+    bool is_asleep = false;  // it has been in the kernel for good
+    bool was_kept = false;   // by a wait of another thread, played inside it: it may end late
+    // When it began.
+    WatchedKernel::Counted counted{};
+    std::uint64_t returned = 0, unarmed = 0, marked = 0, empties = 0, inlines = 0, owed = 0;
+    std::uint64_t of_others = 0;  // calls that other threads made meanwhile
+  };
 
   // model_steps.cpp
   void run_step();
   void perform(const Step& step);
+  void perform_on_socket(const Step& step, std::size_t at);
   void open(const Step& step);
+  void open_pair();
   void keep(SocketNumber number);
   void duplicate(const Socket& socket);
   void add(const Step& step);
@@ -115,7 +157,13 @@ class World {
   void drained(Registered& reg, Interest directions);
   void remove(std::uint32_t token);
   void close(std::size_t socket, bool is_reset, bool removes);
-  void close_and_reuse(std::size_t socket);
+  void close_and_reuse(std::size_t socket, std::uint8_t how);
+  void inherit(const Step& step);
+  void judge_refused_add(const Socket& socket, std::error_code why);
+  [[nodiscard]] reactor::Result<reactor::RegistrationId> add_to_backend(const Socket& socket, std::uint32_t token,
+                                                                        Interest interest, Mode mode);
+  void mark(SocketNumber polled);
+  void was_marked(Registered& reg);
   void connect(const Step& step);
   void accept(SocketNumber listener);
   void send(const Socket& socket, std::uint8_t how);
@@ -124,18 +172,34 @@ class World {
   void stale(const Step& step);
   void post_junk(const Step& step);
   [[nodiscard]] bool conflicts(const Socket& socket);
+  [[nodiscard]] bool entangles() const;
+  [[nodiscard]] std::uint32_t thread_of(const Step& step) const;
+  [[nodiscard]] std::uint32_t token_of(const Registered& reg) const {
+    return static_cast<std::uint32_t>(&reg - registered_.data());
+  }
 
   // model_wait.cpp
   void wake();
   void wait(const Step& step);
   [[nodiscard]] std::size_t wait_once(std::span<Event> room, std::optional<nanoseconds> timeout);
   [[nodiscard]] bool while_asleep();
-  void judge(Wait& wait, std::span<const Event> events);
+  void judge(Wait& wait, std::span<const Event> events, bool is_woken);
   void judge_event(const Wait& wait, const Event& event);
-  void judge_wakes(Wait& wait, bool is_empty);
+  void judge_repetition(const Wait& wait, const Registered& reg);
+  void judge_not_afd(Registered& reg, const Event& event) const;
+  void judge_error_event(const Event& event);
+  void judge_readiness(const Registered& reg, Readiness told) const;
+  void judge_failure(const Wait& wait, std::error_code why);
+  void disarm(Registered& reg, Readiness told) const;
+  void judge_wakes(Wait& wait, bool is_empty, bool is_woken);
   void judge_calls(const Wait& wait, std::size_t told);
-  [[nodiscard]] std::size_t unarmed() const;
+  [[nodiscard]] std::size_t unarmed();
   void judge_silence(std::string_view where);
+  [[nodiscard]] bool is_excused(const Registered& reg, std::size_t sleepers);
+  [[nodiscard]] ULONG could_be(const Registered& reg) const { return reg.seen | reg.endpoint->history; }
+  void restart_history(Registered& reg);
+  void defer(Registered& reg);
+  void was_rearmed(std::uint32_t token);
   void serve(std::span<const Event> events, std::uint8_t how);
   void serve(const Event& event, std::uint8_t how);
 
@@ -152,7 +216,9 @@ class World {
   [[nodiscard]] Registered* find_open(const Socket& socket, std::uint32_t* token = nullptr);
   [[nodiscard]] Socket* find_socket(const std::shared_ptr<Endpoint>& endpoint);
   void mark_over(std::uint32_t token);
-  void see_denied();
+  void see_denials();
+  void see_denial(const Denial& denial);
+  [[nodiscard]] bool checks(Rule rule) const noexcept { return program_.checks(rule); }
   void require(bool is_so, std::string_view rule) const {
     if (!is_so) fail(rule);
   }
@@ -177,14 +243,18 @@ class World {
   std::size_t live_ = 0, closed_ = 0;
 
   std::size_t next_step_ = 0;
-  std::uint64_t waits_ = 0, events_ = 0, troubles_ = 0, junk_ = 0, junk_posts_ = 0;
-  std::uint64_t marked_ = 0, marked_before_wait_ = 0;  // calls that mark a registration to be armed
+  std::uint64_t waits_ = 0, events_ = 0, errors_ = 0, junk_ = 0, junk_posts_ = 0;
+  std::uint64_t marked_ = 0, marked_before_wait_ = 0;  // calls that may cost a wait a cancel
   std::vector<Wait*> asleep_;                          // the waits under way, the innermost last
-  bool is_quiet_ = false;                              // no other thread does anything now
+  std::uint32_t thread_ = 1;                           // that does the step
+  /// What a thread's last wait delivered and it has not re-armed; cleared by its next wait.
+  std::map<std::uint32_t, std::vector<std::uint32_t>> between_waits_;
+  bool is_quiet_ = false;  // no other thread does anything now
   bool is_wake_owed_ = false;
   nanoseconds woken_at_{0};
   std::uint64_t waits_since_wake_ = 0, wakes_seen_ = 0;
   std::uint64_t refused_ports_ = 0, denied_ = 0, packets_max_ = 0;
+  std::uint64_t replaced_ = 0, not_afd_ = 0, deferred_ = 0;  // for Totals
   reactor::Stats last_stats_;
 };
 

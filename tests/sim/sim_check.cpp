@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // The long run of the model check:
-//   sim_check --seeds FROM COUNT [--threads N]
+//   sim_check --seeds FROM COUNT [--threads N] [--without RULE,RULE]
 // Each of the N is a process of its own, so that a crash, a sanitizer's report or a hang names its seed too. The first
 // failure is printed with as few steps as it takes, and how to replay it.
 #include <sys/mman.h>
@@ -31,6 +31,13 @@ constexpr unsigned seconds_per_seed = 60;
 struct Arguments {
   std::uint64_t from = 0, count = 1000;
   unsigned threads = 1;
+  std::uint32_t left_out = rules_to_come;
+
+  [[nodiscard]] Program program(std::uint64_t seed) const {
+    Program made = make_program(seed);
+    made.left_out = left_out;
+    return made;
+  }
 };
 
 /// What a worker tells its parent, in memory that both have.
@@ -47,6 +54,10 @@ bool parse(int argc, char** argv, Arguments& arguments) {
       arguments.count = std::strtoull(argv[++i], nullptr, 10);
     } else if (std::strcmp(argv[i], "--threads") == 0 && i + 1 < argc) {
       arguments.threads = static_cast<unsigned>(std::strtoul(argv[++i], nullptr, 10));
+    } else if (std::strcmp(argv[i], "--without") == 0 && i + 1 < argc) {
+      const auto rules = rules_of(argv[++i]);
+      if (!rules) return false;
+      arguments.left_out = *rules;
     } else {
       return false;
     }
@@ -67,7 +78,7 @@ void limit_time() {
   for (std::uint64_t seed = arguments.from + number; seed < end; seed += arguments.threads) {
     shared.seed = seed;
     limit_time();
-    if (const auto broken = run(make_program(seed), nullptr, &shared.totals)) {
+    if (const auto broken = run(arguments.program(seed), nullptr, &shared.totals)) {
       std::snprintf(shared.broken.data(), shared.broken.size(), "%s", broken->c_str());
       ::_exit(1);
     }
@@ -79,9 +90,9 @@ void limit_time() {
   ::_exit(0);
 }
 
-void print_failure(const Shared& shared, int status) {
+void print_failure(const Arguments& arguments, const Shared& shared, int status) {
   const std::uint64_t seed = shared.seed;
-  const Program program = make_program(seed);
+  const Program program = arguments.program(seed);
   const auto number = static_cast<unsigned long long>(seed);
   const char* const how = WIFSIGNALED(status) ? ::strsignal(WTERMSIG(status)) : "a sanitizer's report";
   std::printf("seed %llu: %s\n", number, shared.broken[0] != 0 ? shared.broken.data() : how);
@@ -101,7 +112,7 @@ void print_failure(const Shared& shared, int status) {
 int main(int argc, char** argv) {
   Arguments arguments;
   if (!parse(argc, argv, arguments)) {
-    std::puts("usage: sim_check --seeds FROM COUNT [--threads N]");
+    std::puts("usage: sim_check --seeds FROM COUNT [--threads N] [--without RULE,RULE]");
     return 2;
   }
   const auto begin = std::chrono::steady_clock::now();
@@ -124,7 +135,7 @@ int main(int argc, char** argv) {
     ::waitpid(workers[i], &status, 0);
     totals += shared[i].totals;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) continue;
-    if (failed++ == 0) print_failure(shared[i], status);
+    if (failed++ == 0) print_failure(arguments, shared[i], status);
   }
   const double s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   std::printf("%s model check: %llu seeds from %llu in %.1f s (%.0f a second): %s\n", failed == 0 ? "PASS" : "FAIL",

@@ -38,26 +38,30 @@ inline constexpr std::array<std::string_view, 10> call_names{"create_port", "deq
 
 using Counts = std::array<std::uint64_t, call_names.size()>;
 
-/// Lets exactly one kernel call fail: the n-th from when it was set, counted over all calls but close and now, from 1.
-/// Any thread.
+/// Lets one kernel call fail, or some in a row: the n-th from when it was set, counted over all calls but close and
+/// now, from 1. Any thread.
 class NthFault {
  public:
   /// n = 0: none fails (any more). `status` must be a failure (negative).
-  void set(std::uint64_t n, reactor::nt::NTSTATUS status) noexcept {
+  void set(std::uint64_t n, reactor::nt::NTSTATUS status, std::uint64_t in_a_row = 1) noexcept {
     status_.store(status);
+    in_a_row_.store(in_a_row);
     seen_.store(0);
     nth_.store(n);
   }
   /// Counts a call; its status when it is the one to fail, else STATUS_SUCCESS.
   [[nodiscard]] reactor::nt::NTSTATUS next() noexcept {
-    return ++seen_ == nth_.load() ? status_.load() : reactor::nt::STATUS_SUCCESS;
+    const std::uint64_t at = ++seen_, first = nth_.load();
+    const bool fails = first != 0 && at >= first && at - first < in_a_row_.load();
+    return fails ? status_.load() : reactor::nt::STATUS_SUCCESS;
   }
-  /// Whether the n-th call has been made: when a scenario ends without, the sweep is over.
+  /// Whether the n-th call has been made: when a scenario ends without, the sweep has reached its end.
   [[nodiscard]] bool has_struck() const noexcept { return nth_.load() != 0 && seen_.load() >= nth_.load(); }
   [[nodiscard]] std::uint64_t seen() const noexcept { return seen_.load(); }
+  [[nodiscard]] reactor::nt::NTSTATUS status() const noexcept { return status_.load(); }
 
  private:
-  std::atomic<std::uint64_t> nth_{0}, seen_{0};
+  std::atomic<std::uint64_t> nth_{0}, in_a_row_{1}, seen_{0};
   std::atomic<reactor::nt::NTSTATUS> status_{0};
 };
 
@@ -69,16 +73,28 @@ class NthFault {
 }
 
 /// Whose answers are given where the systems differ (docs/kernel-facts.md).
-///   windows: a FIN shows behind unread data; RST may bring SEND and CONNECT too and throws unread data away; an
-///            unreachable UDP port makes its sender readable; two polls pending on one socket swap results or never
-///            finish; a refusal can take 2 s; a closed handle is STATUS_INVALID_HANDLE.
+///   windows: a FIN shows behind unread data; RST throws unread data away, and brings SEND and CONNECT too to a poll
+///            that is submitted after it; an unreachable UDP port makes its sender readable; two polls pending on one
+///            socket swap results or never finish; a refusal can take 2 s; a closed handle is STATUS_INVALID_HANDLE;
+///            closing a helper handle does not end the polls that it carries.
 ///   wine:    a FIN shows when all is read; RST keeps unread data; an unreachable UDP port shows nothing; a poll that
-///            had to wait tells of the one socket that ended it.
+///            had to wait reports the one socket that ended it.
 enum class Flavour : std::uint8_t { windows, wine };
 
 struct Delay {
   std::chrono::nanoseconds low{0}, high{0};
 };
+
+// What the kernel says when memory, quota or a table of its own has run out, beside STATUS_INSUFFICIENT_RESOURCES.
+inline constexpr auto STATUS_NO_MEMORY = static_cast<reactor::nt::NTSTATUS>(0xC0000017);
+inline constexpr auto STATUS_QUOTA_EXCEEDED = static_cast<reactor::nt::NTSTATUS>(0xC0000044);
+inline constexpr std::array shortages{reactor::nt::STATUS_INSUFFICIENT_RESOURCES, STATUS_NO_MEMORY,
+                                      STATUS_QUOTA_EXCEEDED};
+[[nodiscard]] constexpr bool is_shortage(reactor::nt::NTSTATUS status) noexcept {
+  return status == shortages[0] || status == shortages[1] || status == shortages[2];
+}
+/// A refusal that is neither a shortage nor about the handle.
+inline constexpr auto STATUS_ACCESS_DENIED = static_cast<reactor::nt::NTSTATUS>(0xC0000022);
 
 /// How often things go wrong, in a thousand. All of it is what a kernel may do, or what a caller has to bear.
 struct Faults {
@@ -86,9 +102,11 @@ struct Faults {
   int unasked_cancel = 0;   ///< a pending poll completes with STATUS_CANCELLED, unasked
   int cancel_late = 0;      ///< cancel answers STATUS_NOT_FOUND: the poll is just completing, if need be with no entry
   int cancel_refused = 0;   ///< cancel answers STATUS_INSUFFICIENT_RESOURCES and does nothing
-  int poll_refused = 0;     ///< STATUS_INSUFFICIENT_RESOURCES
+  int poll_refused = 0;     ///< one of `shortages`
+  int poll_denied = 0;      ///< STATUS_ACCESS_DENIED
   int poll_invalid = 0;     ///< STATUS_INVALID_HANDLE, though all of its sockets are open
-  int post_refused = 0;     ///< STATUS_INSUFFICIENT_RESOURCES, like those that follow
+  int empty_answer = 0;     ///< a poll completes in the call with STATUS_SUCCESS and no entry
+  int post_refused = 0;     ///< STATUS_INSUFFICIENT_RESOURCES, like those that follow; not with a reserve
   int helper_refused = 0;   //
   int reserve_refused = 0;  //
   int port_refused = 0;     //
@@ -109,7 +127,10 @@ struct Options {
   Delay refusal{};     ///< beyond the flight, until a connect to where nobody listens has failed
   Faults faults{};     ///< set later by SimKernel::set_faults
   bool skips = true;   ///< FILE_SKIP_COMPLETION_PORT_ON_SUCCESS has its effect; false: it is accepted and has none
-  bool has_reserves = true;           ///< NtAllocateReserveObject is there (not on Wine 8)
+  bool has_reserves = true;  ///< NtAllocateReserveObject is there (not on Wine 8)
+  /// Two polls on one socket, through two handles of it: their results are swapped or one never finishes, as was seen
+  /// on Windows. False, and always under Flavour::wine: each gets its own.
+  bool entangles = true;
   std::size_t send_capacity = 65536;  ///< bytes a TCP socket takes before what is under way has arrived
   std::size_t receive_capacity = 65536;
 

@@ -22,7 +22,56 @@
 
 namespace sim {
 
+// Inside the simulator.
+
 struct Request;
+
+struct Port {
+  struct Queued {
+    reactor::nt::FILE_IO_COMPLETION_INFORMATION info;
+    std::shared_ptr<Request> request;  // null for a posted one
+    std::shared_ptr<Reserve> reserve;  // that it was posted with, if any
+  };
+  std::deque<Queued> packets;
+  bool is_open = true;
+};
+
+struct Helper {
+  std::shared_ptr<Port> port;
+  reactor::nt::ULONG_PTR key = 0;
+  bool skips = false;
+};
+
+struct Request {
+  struct Entry {
+    reactor::nt::HANDLE handle;
+    reactor::nt::ULONG mask;
+    std::shared_ptr<Endpoint> endpoint;
+    reactor::nt::ULONG events = 0;  // what will be answered
+    reactor::nt::NTSTATUS status = 0;
+  };
+  enum class State : std::uint8_t {
+    waiting,     // for an event
+    completing,  // an event has come, the completion is under way
+    completed,   // it can no longer be cancelled; the memory is the kernel's until the packet is taken
+  };
+
+  std::uint64_t id = 0;
+  State state = State::waiting;
+  reactor::nt::HANDLE helper = nullptr;
+  std::shared_ptr<Helper> owner;
+  reactor::nt::IO_STATUS_BLOCK* iosb = nullptr;
+  reactor::nt::AFD_POLL_INFO* poll = nullptr;
+  void* context = nullptr;
+  std::vector<std::byte> as_asked;  // the request, to see whether it was touched
+  reactor::nt::IO_STATUS_BLOCK iosb_as_held{};
+  std::vector<Entry> entries;
+  reactor::nt::NTSTATUS result = 0;
+  bool is_deaf = false;         // never finishes by an event: row 8 of the facts
+  std::weak_ptr<Request> twin;  // swaps results with it: the same row
+
+  [[nodiscard]] std::size_t answers() const noexcept;
+};
 
 /// Thrown by SimKernel::dequeue when nothing will ever end its sleep; it is a violation as well.
 class AsleepForEver : public std::logic_error {
@@ -98,12 +147,15 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   [[nodiscard]] Counts counts();
   [[nodiscard]] static std::uint64_t total(const Counts& counts) noexcept;  ///< but for close
   [[nodiscard]] std::size_t pending_polls();                                ///< that nothing has ended yet
-  [[nodiscard]] std::size_t pending_on(SocketNumber socket);
-  [[nodiscard]] std::size_t held_requests();       ///< whose memory is the kernel's
-  [[nodiscard]] std::size_t held_entries();        ///< sockets in them, all told
-  [[nodiscard]] std::uint64_t returned_entries();  ///< sockets in all requests that a packet has given back
-  [[nodiscard]] std::size_t queued_packets();      ///< that can be taken now, on all ports
-  [[nodiscard]] std::size_t open_handles();        ///< ports and helpers
+  [[nodiscard]] std::size_t pending_on(SocketNumber socket);                ///< through this number
+  [[nodiscard]] std::size_t held_on(SocketNumber socket);  ///< the same, until their packets are dequeued
+  [[nodiscard]] std::size_t held_requests();               ///< whose memory is the kernel's
+  [[nodiscard]] std::size_t held_entries();                ///< sockets in them, all told
+  [[nodiscard]] std::uint64_t returned_entries();          ///< sockets in all requests that a packet has given back
+  [[nodiscard]] std::uint64_t inline_answers();  ///< entries of polls that completed in the call without a packet
+  [[nodiscard]] std::uint64_t empty_answers();   ///< polls that completed in the call without an entry, by a fault
+  [[nodiscard]] std::size_t queued_packets();    ///< that can be taken now, on all ports
+  [[nodiscard]] std::size_t open_handles();      ///< ports and helpers
 
  private:
   using RequestPtr = std::shared_ptr<Request>;
@@ -122,6 +174,7 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   }
 
   // sim_poll.cpp
+  [[nodiscard]] NTSTATUS drawn_refusal();
   [[nodiscard]] NTSTATUS judge(const reactor::nt::AFD_POLL_INFO& poll, ULONG size_bytes);
   [[nodiscard]] NTSTATUS look_up(Request& request);
   void check_rules(const Request& request);
@@ -129,9 +182,11 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   void hold(const RequestPtr& request);
   [[nodiscard]] RequestPtr swapped(const RequestPtr& request);
   void entangle(const RequestPtr& older, const RequestPtr& newer);
-  void schedule_mischief(const RequestPtr& request);
-  [[nodiscard]] bool look(Request& request);
+  void schedule_faults(const RequestPtr& request);
+  [[nodiscard]] bool note_ready(Request& request, bool was_pending);
   void event(const RequestPtr& request, Endpoint& endpoint, ULONG events);
+  [[nodiscard]] Request::Entry* entry_for(Request& request, const Endpoint& endpoint, ULONG events);
+  [[nodiscard]] static bool is_settled(const Request& request, const Request::Entry& entry);
   void complete(const RequestPtr& request, NTSTATUS status, bool in_the_call = false);
   void detach(Request& request);
   void give_back(Request& request);
@@ -148,57 +203,10 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   std::map<std::uint64_t, RequestPtr> pending_;           // by number, so in the order asked
   std::map<std::uintptr_t, RequestPtr> held_;             // by address of the status block
   std::map<std::uintptr_t, std::uintptr_t> held_memory_;  // begin and end of what is the kernel's
-  std::uint64_t last_request_ = 0, returned_entries_ = 0;
+  /// How often a socket number stands in pending polls, and in those whose memory is the kernel's.
+  std::map<std::uintptr_t, std::size_t> asked_, held_sockets_;
+  std::uint64_t last_request_ = 0, returned_entries_ = 0, empty_answers_ = 0, inline_answers_ = 0;
   std::size_t handles_ = 0;
-};
-
-// Inside the simulator.
-
-struct Port {
-  struct Queued {
-    reactor::nt::FILE_IO_COMPLETION_INFORMATION info;
-    std::shared_ptr<Request> request;  // null for a posted one
-    std::shared_ptr<Reserve> reserve;  // that it was posted with, if any
-  };
-  std::deque<Queued> packets;
-  bool is_open = true;
-};
-
-struct Helper {
-  std::shared_ptr<Port> port;
-  reactor::nt::ULONG_PTR key = 0;
-  bool skips = false;
-};
-
-struct Request {
-  struct Entry {
-    reactor::nt::HANDLE handle;
-    reactor::nt::ULONG mask;
-    std::shared_ptr<Endpoint> endpoint;
-    reactor::nt::ULONG events = 0;  // what will be answered
-    reactor::nt::NTSTATUS status = 0;
-  };
-  enum class State : std::uint8_t {
-    waiting,     // for an event
-    completing,  // an event has come, the completion is under way
-    completed,   // it can no longer be cancelled; the memory is the kernel's until the packet is taken
-  };
-
-  std::uint64_t id = 0;
-  State state = State::waiting;
-  reactor::nt::HANDLE helper = nullptr;
-  std::shared_ptr<Helper> owner;
-  reactor::nt::IO_STATUS_BLOCK* iosb = nullptr;
-  reactor::nt::AFD_POLL_INFO* poll = nullptr;
-  void* context = nullptr;
-  std::vector<std::byte> as_asked;  // the request, to see whether it was touched
-  reactor::nt::IO_STATUS_BLOCK iosb_as_held{};
-  std::vector<Entry> entries;
-  reactor::nt::NTSTATUS result = 0;
-  bool is_deaf = false;         // never finishes by an event: row 8 of the facts
-  std::weak_ptr<Request> twin;  // swaps results with it: the same row
-
-  [[nodiscard]] std::size_t answers() const noexcept;
 };
 
 }  // namespace sim

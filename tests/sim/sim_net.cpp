@@ -19,7 +19,7 @@ SimNet::EndpointPtr SimNet::make(SocketState state) {
 }
 
 SocketNumber SimNet::open(const EndpointPtr& endpoint) {
-  endpoint->numbers++;
+  endpoint->handles++;
   return core_.handles.open(endpoint);
 }
 
@@ -76,6 +76,10 @@ SocketNumber SimNet::layered(SocketNumber base) {
 }
 
 SocketNumber SimNet::hidden() { return layered(0); }
+
+SocketNumber SimNet::not_afd() {
+  return locked([&] { return open(make(SocketState::not_afd)); });
+}
 
 std::uint16_t SimNet::port_of(SocketNumber socket) {
   return locked([&]() -> std::uint16_t {
@@ -230,13 +234,39 @@ SimNet::Result<> SimNet::close_number(SocketNumber socket, bool abortive) {
     }
     const auto endpoint = core_.handles.find<Endpoint>(number);
     if (endpoint == nullptr) return failure(std::errc::bad_file_descriptor);
-    note(abortive ? "reset; numbers left" : "close; numbers left", socket,
-         static_cast<std::size_t>(endpoint->numbers - 1));
+    note(abortive ? "reset; handles left" : "close; handles left", socket,
+         static_cast<std::size_t>(endpoint->handles - 1));
     core_.handles.close(number);
-    if (--endpoint->numbers > 0) return {};
-    end(endpoint, abortive);
+    drop_handle(endpoint, abortive);
     return {};
   });
+}
+
+void SimNet::drop_handle(const EndpointPtr& endpoint, bool abortive) {
+  if (--endpoint->handles == 0) end(endpoint, abortive);
+}
+
+SimNet::Result<> SimNet::inherit(SocketNumber socket) {
+  return locked([&]() -> Result<> {
+    const auto endpoint = find(socket);
+    if (endpoint == nullptr) return failure(std::errc::bad_file_descriptor);
+    endpoint->handles++;
+    inherited_.push_back(endpoint);
+    note("inherit; handles now", socket, static_cast<std::size_t>(endpoint->handles));
+    return {};
+  });
+}
+
+void SimNet::end_child() {
+  locked([&] {
+    if (core_.is_traced()) core_.trace("net the child ends");
+    for (const auto& endpoint : std::exchange(inherited_, {})) drop_handle(endpoint, false);
+    return true;
+  });
+}
+
+std::size_t SimNet::inherited() {
+  return locked([&] { return inherited_.size(); });
 }
 
 bool SimNet::is_open(SocketNumber socket) {

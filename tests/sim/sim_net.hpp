@@ -19,7 +19,7 @@ namespace sim {
 
 using reactor::nt::SocketNumber;
 
-enum class SocketState : std::uint8_t { fresh, connecting, connected, failed, listening, datagram };
+enum class SocketState : std::uint8_t { fresh, connecting, connected, failed, listening, datagram, not_afd };
 
 /// A socket of AFD, whatever the numbers that mean it. Bytes are counted, not kept. For the simulator alone.
 struct Endpoint {
@@ -31,7 +31,7 @@ struct Endpoint {
 
   std::uint64_t id = 0;
   SocketState state = SocketState::fresh;
-  int numbers = 0;      // that are open; more than one when it was duplicated
+  int handles = 0;      // that are open, here or in another process
   bool closed = false;  // by the last of them
   std::uint16_t port = 0;
   std::weak_ptr<Endpoint> peer;
@@ -41,7 +41,7 @@ struct Endpoint {
   // What has come.
   std::size_t unread = 0, urgent = 0;
   bool fin = false, reset = false, reset_is_told = false, unreachable = false;
-  reactor::nt::ULONG reset_adds = 0;  // events beside ABORT
+  reactor::nt::ULONG reset_adds = 0;  // beside ABORT, for a poll that was pending when the reset came
   std::deque<std::size_t> datagrams;
   std::deque<std::shared_ptr<Endpoint>> backlog;
   std::size_t backlog_max = 0;
@@ -89,7 +89,8 @@ class SimNet {
   [[nodiscard]] SocketNumber duplicate(SocketNumber socket);       ///< another number for the same socket
   /// A number with a layered provider on top: its base is a socket with another number, and both close together.
   [[nodiscard]] SocketNumber layered(SocketNumber base);
-  [[nodiscard]] SocketNumber hidden();  ///< a number whose provider hides its base
+  [[nodiscard]] SocketNumber hidden();   ///< a number whose provider hides its base
+  [[nodiscard]] SocketNumber not_afd();  ///< its own base, but no poll of it is ever accepted
   [[nodiscard]] std::uint16_t port_of(SocketNumber socket);
 
   // What a program does with them.
@@ -101,8 +102,13 @@ class SimNet {
   Result<> send_urgent(SocketNumber socket);
   Result<> recv_urgent(SocketNumber socket);
   Result<> shutdown(SocketNumber socket);  ///< FIN behind what was sent
-  Result<> reset(SocketNumber socket);     ///< closes the number; the last one sends RST
-  Result<> close(SocketNumber socket);     ///< the last one sends FIN, or RST when something is unread
+  Result<> reset(SocketNumber socket);     ///< closes the number; the last handle's end sends RST
+  Result<> close(SocketNumber socket);     ///< the last handle's end sends FIN, or RST when something is unread
+
+  /// A child process gets a handle of the socket: it stays open when its last number here was closed.
+  Result<> inherit(SocketNumber socket);
+  void end_child();  ///< closes all that was inherited
+  [[nodiscard]] std::size_t inherited();
 
   // The truth, for a reference model: what the program would find if it tried now.
   [[nodiscard]] bool is_open(SocketNumber socket);
@@ -139,6 +145,7 @@ class SimNet {
   void pump(const EndpointPtr& from);
   void send_reset(const EndpointPtr& to, std::chrono::nanoseconds not_before);
   void end(const EndpointPtr& endpoint, bool abortive);
+  void drop_handle(const EndpointPtr& endpoint, bool abortive);
   Result<> close_number(SocketNumber socket, bool abortive);
   void note(const char* what, SocketNumber socket, std::size_t value);
 
@@ -156,6 +163,7 @@ class SimNet {
   Watcher& watcher_;
   std::map<std::uint16_t, std::weak_ptr<Endpoint>> ports_;
   std::vector<EndpointPtr> lingering_;  // closed, but what they sent has not arrived yet
+  std::vector<EndpointPtr> inherited_;  // once for each handle that the child has
   std::uint64_t last_id_ = 0;
   std::uint16_t last_port_ = 1024;
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// What AFD does: a poll from its submission to its answer.
+// What AFD does with what it is asked: polls and cancels. sim_answer.cpp is how a poll completes.
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -19,7 +19,6 @@ namespace {
 constexpr auto STATUS_INVALID_PARAMETER = static_cast<NTSTATUS>(0xC000000D);
 constexpr ULONG handles_max = 4096;            // more is taken for a number that was never written
 constexpr ULONG_PTR canary = 0xC0FFEE0DDBA11;  // in the Information of a status block that the kernel holds
-constexpr int behind_the_answer = 0xA5;
 
 AFD_POLL_HANDLE_INFO* entries_of(AFD_POLL_INFO& poll) { return reinterpret_cast<AFD_POLL_HANDLE_INFO*>(&poll + 1); }
 std::string text_of(NTSTATUS status) { return hex(static_cast<std::uint32_t>(status)); }
@@ -32,11 +31,11 @@ std::size_t Request::answers() const noexcept {
 
 NTSTATUS SimKernel::poll(HANDLE helper, IO_STATUS_BLOCK& iosb, AFD_POLL_INFO& poll, ULONG size_bytes, void* context) {
   const Core::Lock lock(core_.mutex);
-  NTSTATUS status = begin(Call::poll, core_.options.faults.poll_refused);
-  if (status != STATUS_SUCCESS) return status;
-  if (core_.random.chance(core_.options.faults.poll_invalid)) {
-    if (core_.is_traced()) core_.trace("poll FAILS " + text_of(STATUS_INVALID_HANDLE));
-    return STATUS_INVALID_HANDLE;
+  NTSTATUS status = begin(Call::poll, 0);
+  if (status == STATUS_SUCCESS) status = drawn_refusal();
+  if (status != STATUS_SUCCESS) {
+    if (core_.is_traced()) core_.trace("poll FAILS " + text_of(status));
+    return status;
   }
   if ((status = judge(poll, size_bytes)) != STATUS_SUCCESS) return status;
 
@@ -60,12 +59,16 @@ NTSTATUS SimKernel::poll(HANDLE helper, IO_STATUS_BLOCK& iosb, AFD_POLL_INFO& po
   if (status == STATUS_SUCCESS) {
     check_memory(*request);
     check_rules(*request);
-    const bool is_ready = look(*request);
-    const bool at_once = is_ready || poll.Timeout == 0;
+    const bool is_empty = poll.Timeout != 0 && core_.random.chance(core_.options.faults.empty_answer);
+    empty_answers_ += is_empty ? 1 : 0;
+    const bool at_once = is_empty || note_ready(*request, false) || poll.Timeout == 0;
     status = at_once ? STATUS_SUCCESS : STATUS_PENDING;
+    if (!at_once && context == nullptr) {
+      core_.violate("poll: it has to wait and has no context, so it ends with its thread and brings no packet");
+    }
     hold(request);
     if (at_once) complete(request, STATUS_SUCCESS, true);
-    if (!at_once) schedule_mischief(request);
+    if (!at_once) schedule_faults(request);
   }
   if (core_.is_traced()) {
     std::string line = "poll #" + std::to_string(request->id) + " on " + hex(number(helper)) + ":";
@@ -74,6 +77,13 @@ NTSTATUS SimKernel::poll(HANDLE helper, IO_STATUS_BLOCK& iosb, AFD_POLL_INFO& po
   }
   core_.run_due();
   return status;
+}
+
+NTSTATUS SimKernel::drawn_refusal() {
+  const Faults& faults = core_.options.faults;
+  if (core_.random.chance(faults.poll_refused)) return shortages[core_.random.below(shortages.size())];
+  if (core_.random.chance(faults.poll_denied)) return STATUS_ACCESS_DENIED;
+  return core_.random.chance(faults.poll_invalid) ? STATUS_INVALID_HANDLE : STATUS_SUCCESS;
 }
 
 // What a caller must never hand in.
@@ -101,19 +111,23 @@ NTSTATUS SimKernel::look_up(Request& request) {
     if (core_.is_windows() && std::holds_alternative<std::shared_ptr<Port>>(object)) return STATUS_INVALID_HANDLE;
     entry.endpoint = core_.handles.find<Endpoint>(number(entry.handle));
     if (entry.endpoint == nullptr) return STATUS_OBJECT_TYPE_MISMATCH;
+    if (entry.endpoint->state == SocketState::not_afd) {
+      return core_.is_windows() ? STATUS_INVALID_HANDLE : STATUS_OBJECT_TYPE_MISMATCH;
+    }
   }
   return STATUS_SUCCESS;
 }
 
-// Rule 1 of design.md: a socket is in at most one pending poll.
+// Rule 1 of design.md: a socket number is in at most one pending poll, whatever it meant when that was submitted. That
+// two numbers mean one socket, the caller cannot know.
 void SimKernel::check_rules(const Request& request) {
   for (std::size_t i = 0; i < request.entries.size(); i++) {
-    const auto& endpoint = request.entries[i].endpoint;
+    const HANDLE socket = request.entries[i].handle;
     for (std::size_t j = 0; j < i; j++) {
-      if (request.entries[j].endpoint == endpoint) core_.violate("poll: one socket is listed twice");
+      if (request.entries[j].handle == socket) core_.violate("poll: one socket is listed twice");
     }
-    if (!endpoint->polls.empty()) {
-      core_.violate("poll: two polls are pending on socket " + hex(number(request.entries[i].handle)));
+    if (asked_.contains(number(socket))) {
+      core_.violate("poll: two polls are pending on socket " + hex(number(socket)));
     }
   }
 }
@@ -140,8 +154,12 @@ void SimKernel::hold(const RequestPtr& request) {
   held_memory_[number(request->iosb)] = number(request->iosb) + sizeof(IO_STATUS_BLOCK);
   held_memory_[number(request->poll)] = number(request->poll) + request->as_asked.size();
   pending_[request->id] = request;
+  for (const auto& entry : request->entries) {
+    asked_[number(entry.handle)]++;
+    held_sockets_[number(entry.handle)]++;
+  }
   if (timeout == 0) return;
-  if (core_.is_windows()) {
+  if (core_.is_windows() && core_.options.entangles) {
     for (const auto& entry : request->entries) {
       if (!entry.endpoint->polls.empty()) entangle(pending_[entry.endpoint->polls.front()], request);
     }
@@ -164,7 +182,7 @@ void SimKernel::entangle(const RequestPtr& older, const RequestPtr& newer) {
 }
 
 // What may happen to a poll though nothing happened to its sockets.
-void SimKernel::schedule_mischief(const RequestPtr& request) {
+void SimKernel::schedule_faults(const RequestPtr& request) {
   const Faults& faults = core_.options.faults;
   const auto later = [&](NTSTATUS status) {
     core_.after(core_.random.between(0ns, 10ms), [this, request, status] {
@@ -173,148 +191,6 @@ void SimKernel::schedule_mischief(const RequestPtr& request) {
   };
   if (core_.random.chance(faults.spurious)) later(STATUS_SUCCESS);
   if (core_.random.chance(faults.unasked_cancel)) later(STATUS_CANCELLED);
-}
-
-// Notes what is so now beside what has been noted; true when there is an answer.
-bool SimKernel::look(Request& request) {
-  for (auto& entry : request.entries) {
-    if (entry.endpoint->closed) continue;
-    entry.endpoint->history |= net_.events_of(*entry.endpoint);
-    const ULONG events = net_.events_of(*entry.endpoint) & entry.mask;
-    if (events == 0) continue;
-    entry.events |= events;
-    entry.status = SimNet::status_of(*entry.endpoint, events);
-    if ((events & AFD_POLL_ABORT) != 0) entry.endpoint->reset_is_told = true;
-  }
-  return request.answers() > 0;
-}
-
-void SimKernel::socket_changed(Endpoint& endpoint) {
-  endpoint.history |= net_.events_of(endpoint);
-  if (endpoint.polls.empty() || endpoint.closed) return;
-  const ULONG events = net_.events_of(endpoint);
-  for (const std::uint64_t id : std::vector(endpoint.polls)) {
-    if (const auto found = pending_.find(id); found != pending_.end()) {
-      event(RequestPtr(found->second), endpoint, events);
-    }
-  }
-}
-
-void SimKernel::socket_closed(Endpoint& endpoint) {
-  for (const std::uint64_t id : std::vector(endpoint.polls)) {
-    if (const auto found = pending_.find(id); found != pending_.end()) {
-      event(RequestPtr(found->second), endpoint, AFD_POLL_LOCAL_CLOSE);
-    }
-  }
-}
-
-// Something happened to a socket that this poll lists.
-void SimKernel::event(const RequestPtr& request, Endpoint& endpoint, ULONG events) {
-  if (request->is_deaf || request->state == State::completed) return;
-  bool is_asked_for = false;
-  for (auto& entry : request->entries) {
-    if (entry.endpoint.get() != &endpoint) continue;
-    const ULONG heard = events & (entry.mask | AFD_POLL_LOCAL_CLOSE);
-    if (heard == 0) continue;
-    is_asked_for = true;
-    // LOCAL_CLOSE stands alone (fact close.pending): whatever was to be told is over.
-    entry.events = (heard & AFD_POLL_LOCAL_CLOSE) != 0 ? heard : entry.events | heard;
-    entry.status = SimNet::status_of(endpoint, heard);
-    if ((heard & AFD_POLL_ABORT) != 0) endpoint.reset_is_told = true;
-  }
-  const bool is_close = (events & AFD_POLL_LOCAL_CLOSE) != 0;
-  if (!is_asked_for || (request->state == State::completing && !is_close)) return;
-  request->state = State::completing;
-  // A close completes its polls before it returns (fact cancel.closed): a cancel after it comes too late.
-  if (is_close) return complete(swapped(request), STATUS_SUCCESS);
-  core_.after(core_.draw(core_.options.completion), [this, request] {
-    if (request->state != State::completing) return;
-    // What has become ready since: Wine's poll is over with its first event.
-    if (core_.is_windows()) static_cast<void>(look(*request));
-    complete(swapped(request), STATUS_SUCCESS);
-  });
-}
-
-// Row 8 of the facts: the one of two polls that gets this one's result. The other waits on, or gets what was meant for
-// it.
-SimKernel::RequestPtr SimKernel::swapped(const RequestPtr& request) {
-  const auto twin = request->twin.lock();
-  request->twin.reset();
-  if (twin == nullptr || twin->state == State::completed) return request;
-  for (auto& entry : request->entries) {
-    for (auto& other : twin->entries) {
-      if (entry.endpoint == other.endpoint) std::swap(entry.events, other.events);
-    }
-  }
-  twin->twin.reset();
-  if (twin->state == State::completing) return request;
-  request->state = State::waiting;
-  return twin;
-}
-
-// No more events, no more cancel. What is answered is settled; it is written when the packet is taken.
-void SimKernel::complete(const RequestPtr& request, NTSTATUS status, bool in_the_call) {
-  detach(*request);
-  request->state = State::completed;
-  request->result = status;
-  if (status != STATUS_SUCCESS) {
-    for (auto& entry : request->entries) entry.events = 0;
-  }
-  if (core_.is_traced()) {
-    std::string line = "complete #" + std::to_string(request->id) + " " + text_of(status);
-    for (const auto& entry : request->entries) {
-      if (entry.events != 0) line += " " + hex(number(entry.handle)) + " " + event_names(entry.events);
-    }
-    core_.trace(line);
-  }
-  const Helper& helper = *request->owner;
-  if (request->context == nullptr || (in_the_call && helper.skips)) return give_back(*request);
-  const std::size_t answers = request->answers();
-  const ULONG_PTR information = NT_SUCCESS(status) ? sizeof(AFD_POLL_INFO) + answers * sizeof(AFD_POLL_HANDLE_INFO) : 0;
-  const Packet packet{reinterpret_cast<void*>(helper.key), request->context, {{status}, information}};
-  // Who completes in the call has queued the packet when the call returns.
-  queue_packet(helper.port, packet, request, in_the_call ? 0ns : core_.draw(core_.options.packet));
-}
-
-void SimKernel::detach(Request& request) {
-  pending_.erase(request.id);
-  for (const auto& entry : request.entries) std::erase(entry.endpoint->polls, request.id);
-}
-
-// The memory is the caller's again.
-void SimKernel::give_back(Request& request) {
-  release_memory(request);
-  const auto* now = reinterpret_cast<const std::byte*>(request.poll);
-  if (std::memcmp(request.iosb, &request.iosb_as_held, sizeof *request.iosb) != 0)
-    core_.violate("a status block was changed while the kernel held it");
-  if (!std::equal(request.as_asked.begin(), request.as_asked.end(), now)) {
-    core_.violate("a request was changed while the kernel held it");
-  }
-  write_answer(request);
-  held_.erase(number(request.iosb));
-  held_memory_.erase(number(request.iosb));
-  held_memory_.erase(number(request.poll));
-}
-
-void SimKernel::release_memory(const Request& request) noexcept {
-  unguard(request.iosb, sizeof *request.iosb);
-  unguard(request.poll, request.as_asked.size());
-}
-
-void SimKernel::write_answer(Request& request) {
-  request.iosb->Status = request.result;
-  request.iosb->Information = 0;
-  if (!NT_SUCCESS(request.result)) return;  // METHOD_BUFFERED: nothing is copied back
-  auto* out = entries_of(*request.poll);
-  ULONG count = 0;
-  for (const auto& entry : request.entries) {
-    if (entry.events != 0) out[count++] = {entry.handle, entry.events, entry.status};
-  }
-  request.poll->NumberOfHandles = count;
-  const std::size_t answered = sizeof(AFD_POLL_INFO) + count * sizeof(AFD_POLL_HANDLE_INFO);
-  std::memset(reinterpret_cast<std::byte*>(request.poll) + answered, behind_the_answer,
-              request.as_asked.size() - answered);
-  request.iosb->Information = answered;
 }
 
 NTSTATUS SimKernel::cancel(HANDLE helper, IO_STATUS_BLOCK* which) {

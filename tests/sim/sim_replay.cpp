@@ -4,6 +4,7 @@
 //   sim_replay SEED [--steps 1,2,5]      only these of its steps
 //   sim_replay --bytes FILE              what a fuzzer found
 //   sim_replay ... --quiet               without the kernel's side
+//   sim_replay ... --without RULE,RULE   as sim_check
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -44,6 +45,8 @@ int main(int argc, char** argv) {
       program = read_bytes(argv[++i]);
     } else if (std::strcmp(argv[i], "--steps") == 0 && i + 1 < argc && program) {
       program = keep_only(*program, to_numbers(argv[++i]));
+    } else if (std::strcmp(argv[i], "--without") == 0 && i + 1 < argc && program) {
+      program->left_out = rules_of(argv[++i]).value_or(0);
     } else {
       program = make_program(std::strtoull(argv[i], nullptr, 10));
     }

@@ -111,15 +111,16 @@ void SimNet::send_reset(const EndpointPtr& to, std::chrono::nanoseconds not_befo
     to->reset = true;
     to->under_way.clear();
     to->unsent = 0;
-    // Fact reset.mask: Wine adds SEND and CONNECT, Windows may. Fact reset.behind_data: Windows throws away what is
-    // unread, Wine keeps it.
+    // Fact reset.behind_data: Windows throws away what is unread, Wine keeps it.
     if (core_.is_windows()) to->unread = 0;
+    // A poll that was pending has been seen to get ABORT alone on Windows when it asked for neither SEND nor CONNECT;
+    // what one gets that asked for them is not known.
     if (!core_.is_windows() || core_.random.below(2) == 0) to->reset_adds = AFD_POLL_SEND | AFD_POLL_CONNECT;
     watcher_.socket_changed(*to);
   });
 }
 
-// The last number was closed.
+// The last handle was closed.
 void SimNet::end(const EndpointPtr& endpoint, bool abortive) {
   endpoint->closed = true;
   watcher_.socket_closed(*endpoint);
@@ -143,6 +144,7 @@ void SimNet::end(const EndpointPtr& endpoint, bool abortive) {
 ULONG SimNet::events_of(const Endpoint& endpoint) const {
   const bool windows = core_.is_windows();
   switch (endpoint.state) {
+    case SocketState::not_afd:
     case SocketState::fresh:
     case SocketState::connecting: return 0;  // fact never_connected.mask
     case SocketState::failed: return AFD_POLL_CONNECT_FAIL;
@@ -153,7 +155,7 @@ ULONG SimNet::events_of(const Endpoint& endpoint) const {
     }
     case SocketState::connected: break;
   }
-  if (endpoint.reset) return AFD_POLL_ABORT | endpoint.reset_adds;
+  if (endpoint.reset) return AFD_POLL_ABORT | AFD_POLL_SEND | AFD_POLL_CONNECT;  // fact reset.mask
   ULONG events = AFD_POLL_CONNECT;  // fact connected.again: it never goes away
   if (endpoint.unread > 0) events |= AFD_POLL_RECEIVE;
   if (endpoint.urgent > 0) events |= AFD_POLL_RECEIVE_EXPEDITED;

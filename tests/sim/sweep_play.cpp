@@ -15,7 +15,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr int patience = 20;  // tries of a call that fails, and waits for what must come
+constexpr int tries_max = 20;  // of a call that fails, and waits for what must come
 constexpr auto slice = 500ms;
 
 template <class Function>
@@ -28,7 +28,7 @@ auto in_library(Function&& function) {
 
 Play::Play(conformance::World& the_world, sim::FaultyKernel& faulty)
     : world(the_world), faulty_(faulty), kernel_(std::make_unique<sim::KernelApart>(faulty)) {
-  for (int i = 0; i < patience && !poller_; i++) {
+  for (int i = 0; i < tries_max && !poller_; i++) {
     try {
       auto backend = in_library([this] { return afd::AfdBackend::create(*kernel_, {}); });
       if (backend) poller_.emplace(std::move(*backend));
@@ -52,7 +52,7 @@ bool Play::try_add(Socket socket, Interest interest, Mode mode) {
 }
 
 void Play::add(Socket socket, Interest interest, Mode mode) {
-  for (int i = 0; i < patience; i++) {
+  for (int i = 0; i < tries_max; i++) {
     if (try_add(socket, interest, mode)) return;
   }
   complaint_ = "a socket could not be added";
@@ -69,11 +69,12 @@ void Play::drained(Socket socket) {
   if (!in_library([&] { return watched.registration.drained(Interest::readable); })) add_again(socket);
 }
 
-// Its registration is over: by a poll that was refused because its socket seemed closed, and by nothing else.
+// Its registration is retired or disarmed for good: by a poll that was refused because its socket seemed closed, and by
+// nothing else.
 void Play::add_again(Socket socket) {
   if (!faulty_.has_denied_socket()) complaint_ = "a registration ended by itself";
-  const Watched& watched = watched_.at(socket);
-  add(socket, watched.interest, watched.mode);
+  const auto found = watched_.find(socket);
+  if (found != watched_.end()) add(socket, found->second.interest, found->second.mode);
 }
 
 void Play::remove(Socket socket) {
@@ -86,33 +87,42 @@ void Play::wake() {
   in_library([&] { waker.wake(); });
 }
 
-std::size_t Play::wait(std::chrono::nanoseconds timeout, std::size_t room_size) {
-  std::array<Event, 64> room;
-  const auto told = in_library([&] { return poller_->wait(std::span(room).first(room_size), timeout); });
-  if (!told) return 0;
-  for (const Event& event : *told) told_.push_back(static_cast<Socket>(event.token()));
-  return told->size();
+std::size_t Play::wait(std::chrono::nanoseconds timeout, std::size_t size) {
+  std::array<Event, 64> buffer;
+  const auto events = in_library([&] { return poller_->wait(std::span(buffer).first(size), timeout); });
+  if (!events) return 0;
+  for (const Event& event : *events) note(event);
+  return events->size();
 }
 
-void Play::hear(const std::vector<Socket>& sockets, std::size_t room) {
-  told_.clear();
-  const auto is_told = [&](Socket socket) { return std::ranges::find(told_, socket) != told_.end(); };
-  for (int i = 0; i < patience + static_cast<int>(sockets.size()); i++) {
-    wait(slice, room);
-    if (std::ranges::all_of(sockets, is_told)) return;
+void Play::note(const Event& event) {
+  const auto socket = static_cast<Socket>(event.token());
+  const bool is_refusal = event.failed() && !event.hung_up();
+  if (is_refusal && rules_are_met && faulty_.is_shortage()) complaint_ = "a shortage was reported as a failure";
+  // A first poll that was refused as if its socket were closed.
+  if (is_refusal && event.error() == std::errc::not_supported) return add_again(socket);
+  reported_.push_back(socket);
+}
+
+void Play::expect(const std::vector<Socket>& sockets, std::size_t buffer) {
+  reported_.clear();
+  const auto is_reported = [&](Socket socket) { return std::ranges::find(reported_, socket) != reported_.end(); };
+  for (int i = 0; i < tries_max + static_cast<int>(sockets.size()); i++) {
+    wait(slice, buffer);
+    if (std::ranges::all_of(sockets, is_reported)) return;
     if (!faulty_.has_denied_socket()) continue;
     for (const Socket socket : sockets) {
-      // To have drained nothing changes nothing, but is refused when it is over.
+      // To have drained nothing changes nothing, but is refused when it is retired.
       auto& registration = watched_.at(socket).registration;
-      if (!is_told(socket) && !in_library([&] { return registration.drained(Interest::none); })) add_again(socket);
+      if (!is_reported(socket) && !in_library([&] { return registration.drained(Interest::none); })) add_again(socket);
     }
   }
-  complaint_ = "what is ready was not told";
+  complaint_ = "what is ready was not reported";
 }
 
-void Play::hear_wake() {
+void Play::expect_wake() {
   const auto before = stats().wakes;
-  for (int i = 0; i < patience && stats().wakes == before; i++) wait(slice);
+  for (int i = 0; i < tries_max && stats().wakes == before; i++) wait(slice);
   if (stats().wakes != before + 1) complaint_ = "a wake was lost, or came twice";
 }
 

@@ -23,8 +23,12 @@ using Socket = conformance::Socket;
 using reactor::Interest;
 using reactor::Mode;
 
-/// What a scenario has at hand: a world, a Poller over it, and patience. A call that fails is repeated by whoever has
-/// use for its result, as a program would.
+/// That a shortage is never an event, and adding a number never fails because of an old registration: not met by the
+/// backend yet.
+inline constexpr bool rules_are_met = false;
+
+/// What a scenario has at hand: a world and a Poller over it. A call that fails is repeated by whoever needs its
+/// result, as a program would.
 class Play {
  public:
   Play(conformance::World& the_world, sim::FaultyKernel& faulty);
@@ -41,13 +45,13 @@ class Play {
   void remove(Socket socket);
   void wake();
 
-  /// A wait; its events are noted. A wait that fails is one that tells of nothing.
-  std::size_t wait(std::chrono::nanoseconds timeout, std::size_t room = 16);
-  /// Waits until each has been told of. Nobody's readiness may be lost; only a registration that the fault has ended is
-  /// added again.
-  void hear(const std::vector<Socket>& sockets, std::size_t room = 16);
+  /// A wait; its events are noted. A wait that fails is one that reports nothing.
+  std::size_t wait(std::chrono::nanoseconds timeout, std::size_t buffer = 16);
+  /// Waits until each has been reported. No readiness may be lost; only a registration that the fault has retired, or
+  /// disarmed for good, is added again.
+  void expect(const std::vector<Socket>& sockets, std::size_t buffer = 16);
   /// Waits until a wake has ended a wait.
-  void hear_wake();
+  void expect_wake();
 
   [[nodiscard]] const std::string& complaint() const noexcept { return complaint_; }
   [[nodiscard]] reactor::Stats stats() const { return poller_->stats(); }
@@ -60,12 +64,13 @@ class Play {
   };
   [[nodiscard]] bool try_add(Socket socket, Interest interest, Mode mode);
   void add_again(Socket socket);
+  void note(const reactor::Event& event);
 
   sim::FaultyKernel& faulty_;
   std::unique_ptr<reactor::nt::Kernel> kernel_;  // outlives the Poller
   std::optional<reactor::Poller> poller_;
   std::map<Socket, Watched> watched_;
-  std::vector<Socket> told_;
+  std::vector<Socket> reported_;
   std::string complaint_;
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // What is played again and again while one call after the other fails. Each step bears that; at the end all that is
-// ready has to be told.
+// ready has to be reported.
 #include <array>
 #include <utility>
 #include <vector>
@@ -26,20 +26,20 @@ void single(Play& play) {
   play.add(a);
   play.wait(0ms);
   send(play, b);
-  play.hear({a});
+  play.expect({a});
   read_all(play, a);
   play.wait(0ms);
   play.world.shutdown(b);
-  play.hear({a});
+  play.expect({a});
   play.remove(a);
 }
 
 void ready_at_once(Play& play) {
   const auto [a, b] = play.world.tcp_pair();
   play.add(a, Interest::writable, Mode::oneshot);
-  play.hear({a});
+  play.expect({a});
   play.modify(a, Interest::writable);
-  play.hear({a});
+  play.expect({a});
 }
 
 void edge(Play& play) {
@@ -47,7 +47,7 @@ void edge(Play& play) {
   play.add(a, Interest::readable, Mode::edge);
   for (int round = 0; round < 2; round++) {
     send(play, b);
-    play.hear({a});
+    play.expect({a});
     read_all(play, a);
     play.drained(a);
   }
@@ -58,7 +58,7 @@ void wider_interest(Play& play) {
   play.add(a);
   play.wait(0ms);
   play.modify(a, Interest::readable | Interest::writable);
-  play.hear({a});
+  play.expect({a});
 }
 
 void removed_while_pending(Play& play) {
@@ -68,7 +68,7 @@ void removed_while_pending(Play& play) {
   play.remove(a);
   play.add(a);
   send(play, b);
-  play.hear({a});
+  play.expect({a});
 }
 
 void closed_unseen(Play& play) {
@@ -79,10 +79,10 @@ void closed_unseen(Play& play) {
   const auto [c, d] = play.world.tcp_pair();  // one of them may have its number
   play.add(c);
   send(play, d);
-  play.hear({c});
+  play.expect({c});
 }
 
-void small_room(Play& play) {
+void small_buffer(Play& play) {
   std::vector<Socket> sockets;
   for (int i = 0; i < 5; i++) {
     const auto [a, b] = play.world.tcp_pair();
@@ -90,7 +90,7 @@ void small_room(Play& play) {
     send(play, b);
     sockets.push_back(a);
   }
-  play.hear(sockets, 1);
+  play.expect(sockets, 1);
 }
 
 void group(Play& play) {
@@ -103,7 +103,7 @@ void group(Play& play) {
   }
   for (int round = 0; round < 6; round++) {
     for (const Socket b : theirs) send(play, b);
-    play.hear(ours);
+    play.expect(ours);
     for (const Socket a : ours) read_all(play, a);
     play.wait(0ms);  // the group is out
     if (round == 3) play.modify(ours[1], Interest::readable | Interest::priority);
@@ -129,19 +129,54 @@ void group_member_closed(Play& play) {
       theirs.pop_back();
     }
     for (const Socket b : theirs) send(play, b);
-    play.hear(ours);
+    play.expect(ours);
     if (round < 3) {
       for (const Socket a : ours) read_all(play, a);
     }
   }
 }
 
+// Its number means another socket while the old one is still open, and polled.
+void reused_while_open(Play& play) {
+  const auto [a, b] = play.world.tcp_pair();
+  play.add(a);
+  play.wait(0ms);
+  const Socket other_handle = play.world.duplicate(a);
+  play.world.close(a);
+  const auto [c, d] = play.world.tcp_pair();
+  play.add(c);
+  send(play, b);
+  send(play, d);
+  play.expect({c});
+  play.world.close(other_handle);
+  play.expect({c});
+}
+
+// One thread's buffer is full while another sleeps, which has to report the rest.
+void left_for_a_sleeper(Play& play) {
+  std::vector<Socket> ours, theirs;
+  for (int i = 0; i < 4; i++) {
+    const auto [a, b] = play.world.tcp_pair();
+    play.add(a);
+    ours.push_back(a);
+    theirs.push_back(b);
+  }
+  play.world.meanwhile([&play, theirs] {
+    for (const Socket b : theirs) send(play, b);
+    play.wait(0ms, 1);
+    play.wake();
+  });
+  play.wait(1s);
+  play.world.join();
+  play.expect(ours);
+}
+
 void wake(Play& play) {
   play.wake();
   play.wake();
-  play.hear_wake();
+  play.expect_wake();
   play.wake();
-  play.hear_wake();
+  play.expect_wake();
 }
 
 void added_while_asleep(Play& play) {
@@ -151,7 +186,7 @@ void added_while_asleep(Play& play) {
   play.world.meanwhile([&play, writable = c] { play.add(writable, Interest::writable); });
   play.wait(1s);
   play.world.join();
-  play.hear({c});
+  play.expect({c});
 }
 
 void closed_with_polls_pending(Play& play) {
@@ -163,7 +198,7 @@ void refused_connect(Play& play) {
   const Socket client = play.world.tcp();
   play.add(client, Interest::writable);
   play.world.connect_to_nobody(client);
-  play.hear({client});
+  play.expect({client});
 }
 
 constexpr std::array all{
@@ -173,18 +208,20 @@ constexpr std::array all{
     Scenario{"wider interest", wider_interest},
     Scenario{"removed while pending", removed_while_pending},
     Scenario{"closed unseen", closed_unseen},
-    Scenario{"small room", small_room},
+    Scenario{"small buffer", small_buffer},
     Scenario{"group", group},
     Scenario{"group, a member closed unseen", group_member_closed},
     Scenario{"wake", wake},
     // Not before a real kernel: with two threads the n-th call is another one each time, and under Wine it takes 13 s.
     Scenario{"added while asleep", added_while_asleep, false},
+    Scenario{"left for a sleeper", left_for_a_sleeper, false},
     Scenario{"closed with polls pending", closed_with_polls_pending},
     Scenario{"refused connect", refused_connect},
+    Scenario{"reused while open", reused_while_open},
 };
 
 }  // namespace
 
-std::span<const Scenario> scenarios() { return all; }
+std::span<const Scenario> scenarios() { return std::span(all).first(all.size() - (rules_are_met ? 0 : 1)); }
 
 }  // namespace sweep

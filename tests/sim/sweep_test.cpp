@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // Each scenario again and again: the first kernel call fails, the second, and so on until none is left to fail, with
-// every plausible status; then the same for allocations. It must end, with all told and nothing left.
+// every plausible status; then some in a row, for a shortage, also where a post can fail; then the same for
+// allocations. It must end, with all reported and nothing left.
 #include <doctest/doctest.h>
 
 #include <array>
@@ -30,10 +31,8 @@ namespace {
 
 // Not STATUS_NOT_FOUND: of a cancel it is no failure but an answer, which says that the packet is there already.
 constexpr std::array statuses{
-    STATUS_INSUFFICIENT_RESOURCES,     STATUS_INVALID_HANDLE, STATUS_OBJECT_TYPE_MISMATCH, STATUS_CANCELLED,
-    static_cast<NTSTATUS>(0xC0000022),  // STATUS_ACCESS_DENIED
-    static_cast<NTSTATUS>(0xC0000044),  // STATUS_QUOTA_EXCEEDED
-    static_cast<NTSTATUS>(0xC0000017),  // STATUS_NO_MEMORY
+    STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_HANDLE,      STATUS_OBJECT_TYPE_MISMATCH, STATUS_CANCELLED,
+    sim::STATUS_ACCESS_DENIED,     sim::STATUS_QUOTA_EXCEEDED, sim::STATUS_NO_MEMORY,
 };
 constexpr std::uint64_t calls_max = 2000;
 
@@ -57,14 +56,20 @@ std::string play(const Scenario& scenario, conformance::World& world, sim::Fault
   return complaint;
 }
 
+struct Fault {
+  NTSTATUS status;
+  std::uint64_t in_a_row = 1;
+  bool has_reserves = true;
+};
+
 /// How many runs it took; the last one was not touched.
 template <class SomeWorld>
-std::uint64_t sweep_calls(const Scenario& scenario, NTSTATUS status) {
+std::uint64_t sweep_calls(const Scenario& scenario, const Fault& fault) {
   for (std::uint64_t n = 1; n <= calls_max; n++) {
     CAPTURE(n);
     SomeWorld world;
-    sim::FaultyKernel faulty(world.kernel());
-    faulty.fault().set(n, status);
+    sim::FaultyKernel faulty(world.kernel(), fault.has_reserves);
+    faulty.fault().set(n, fault.status, fault.in_a_row);
     CHECK(play(scenario, world, faulty) == "");
     if (!faulty.fault().has_struck()) return n;
   }
@@ -95,7 +100,16 @@ void sweep_all() {
     CAPTURE(scenario.name);
     for (const NTSTATUS status : statuses) {
       CAPTURE(status);
-      runs += sweep_calls<SomeWorld>(scenario, status);
+      runs += sweep_calls<SomeWorld>(scenario, {status});
+    }
+    // A wait asks twice before it fails, so it takes more for it to have to.
+    for (const std::uint64_t in_a_row : {2U, 3U, 5U}) {
+      CAPTURE(in_a_row);
+      runs += sweep_calls<SomeWorld>(scenario, {STATUS_INSUFFICIENT_RESOURCES, in_a_row});
+    }
+    for (const std::uint64_t in_a_row : {1U, 3U}) {
+      CAPTURE(in_a_row);
+      runs += sweep_calls<SomeWorld>(scenario, {sim::STATUS_NO_MEMORY, in_a_row, false});
     }
   }
   MESSAGE(runs, " runs, in each one kernel call failed");
@@ -182,7 +196,7 @@ TEST_CASE("sweep: every kernel call fails once, the kernel of this system") {
     CAPTURE(scenario.name);
     for (const NTSTATUS status : {STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_HANDLE}) {
       CAPTURE(status);
-      CHECK(sweep_calls<conformance::RealWorld>(scenario, status) > 1);
+      CHECK(sweep_calls<conformance::RealWorld>(scenario, {status}) > 1);
     }
   }
 }

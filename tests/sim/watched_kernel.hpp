@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <stdexcept>
 #include <utility>
@@ -23,37 +25,82 @@ class Spins : public std::runtime_error {
   Spins() : std::runtime_error("it spins: thousands of kernel calls in one step") {}
 };
 
+/// What came of the last poll that was submitted for a socket number.
+struct Attempt {
+  enum class Outcome : std::uint8_t {
+    none,
+    accepted,  ///< it is pending, or has completed with what is so
+    shortage,  ///< refused
+    empty,     ///< completed in the call without an entry
+    refused,   ///< for another reason
+  };
+  Outcome outcome = Outcome::none;
+  std::chrono::nanoseconds at{0};
+};
+
+/// A poll of one socket that was refused as if that were closed.
+struct Denial {
+  std::uintptr_t socket = 0;
+  bool is_first = false;   ///< no poll was accepted since expect_first
+  bool is_second = false;  ///< but one was refused for a shortage
+};
+
 /// Stands between the backend and a simulated kernel and keeps the books the model check needs. One thread.
 class WatchedKernel final : public reactor::nt::Kernel {
  public:
   using HANDLE = reactor::nt::HANDLE;
   using NTSTATUS = reactor::nt::NTSTATUS;
+  using nanoseconds = std::chrono::nanoseconds;
   template <class T>
   using Result = reactor::Result<T>;
+
+  /// What was counted; the model subtracts.
+  struct Counted {
+    std::uint64_t calls = 0;
+    std::uint64_t packets = 0;           ///< dequeued from the backend's own port
+    std::uint64_t group_polls = 0;       ///< of more than one socket
+    std::uint64_t sockets_max = 0;       ///< in one poll
+    std::uint64_t packets_max = 0;       ///< in one dequeue
+    std::uint64_t refusals = 0;          ///< calls that failed, and the sockets in polls among them: to be done again
+    std::uint64_t refused_sockets = 0;   ///< in polls that were refused for a shortage
+    std::uint64_t denied_sockets = 0;    ///< in polls that were refused with STATUS_ACCESS_DENIED
+    std::uint64_t refused_dequeues = 0;  //
+    std::uint64_t bases = 0;             ///< calls of base_socket
+    std::uint64_t posts = 0;             ///< that were accepted
+  };
 
   explicit WatchedKernel(SimKernel& below) noexcept : below_(below) {}
 
   /// A step begins: it may make so many calls and no more.
-  void allow(std::uint64_t calls) noexcept { last_call_ = calls_ + calls; }
+  void allow(std::uint64_t calls) noexcept { last_call_ = counted_.calls + calls; }
 
-  [[nodiscard]] std::uint64_t calls() const noexcept { return calls_; }
-  [[nodiscard]] std::uint64_t sockets_max() const noexcept { return sockets_max_; }  ///< in one poll
-  [[nodiscard]] std::uint64_t group_polls() const noexcept { return group_polls_; }
-  [[nodiscard]] std::uint64_t packets_max() const noexcept { return packets_max_; }  ///< in one look
-  [[nodiscard]] std::uint64_t packets() const noexcept { return packets_; }  ///< taken from the backend's own port
+  [[nodiscard]] const Counted& counted() const noexcept { return counted_; }
   [[nodiscard]] HANDLE port() const noexcept { return port_; }
-  /// Sockets in polls that were refused for lack of resources: as many may be told of as failed, and no more.
-  [[nodiscard]] std::uint64_t refused_sockets() const noexcept { return refused_sockets_; }
-  /// Calls that failed, and the sockets in polls among them: what has to be done again.
-  [[nodiscard]] std::uint64_t refusals() const noexcept { return refusals_; }
-  /// The socket of each poll of one that was refused as if it were closed, since this was asked last: what was
-  /// registered for it is over. Not of the poll that only finds out how answers come.
-  [[nodiscard]] std::vector<std::uintptr_t> take_denied() { return std::exchange(denied_, {}); }
-  [[nodiscard]] bool has_denied() const noexcept { return !denied_.empty(); }
+  [[nodiscard]] std::size_t reserves() const noexcept { return reserves_.size(); }
   /// Registrations whose poll has come back, by a packet.
   [[nodiscard]] std::uint64_t returned() { return below_.returned_entries() + taken_answers_; }
   /// Answers that the backend has posted and not taken from the port yet.
   [[nodiscard]] std::size_t posted_answers() const noexcept { return posted_.size(); }
+
+  /// A number is added: the next poll of it is the registration's first.
+  void expect_first(std::uintptr_t socket) { first_.insert_or_assign(socket, false); }
+  void forget_first(std::uintptr_t socket) { first_.erase(socket); }
+  /// Since this was asked last. Not the poll that only finds out how answers come.
+  [[nodiscard]] std::vector<Denial> take_denials() { return std::exchange(denials_, {}); }
+  [[nodiscard]] bool has_denials() const noexcept { return !denials_.empty(); }
+
+  [[nodiscard]] Attempt attempt(std::uintptr_t socket) const {
+    const auto found = attempts_.find(socket);
+    return found == attempts_.end() ? Attempt{} : found->second;
+  }
+  /// A cancel of the poll that this socket is out with was refused; no poll of it was accepted since.
+  [[nodiscard]] bool owes_cancel(std::uintptr_t socket) const {
+    return std::ranges::any_of(owed_cancels_, [socket](const auto& owed) { return owed.second.contains(socket); });
+  }
+  [[nodiscard]] std::size_t owed_cancels() const noexcept { return owed_cancels_.size(); }
+  /// The last post was refused.
+  [[nodiscard]] bool owes_post() const noexcept { return owes_post_; }
+  [[nodiscard]] nanoseconds last_post() const noexcept { return last_post_; }  ///< that was accepted
 
   Result<HANDLE> create_port() override {
     count();
@@ -62,13 +109,13 @@ class WatchedKernel final : public reactor::nt::Kernel {
     return port;
   }
   NTSTATUS dequeue(HANDLE port, std::span<reactor::nt::FILE_IO_COMPLETION_INFORMATION> packets,
-                   reactor::nt::ULONG& removed, std::optional<std::chrono::nanoseconds> timeout) override {
+                   reactor::nt::ULONG& removed, std::optional<nanoseconds> timeout) override {
     count();
-    const NTSTATUS status = below_.dequeue(port, packets, removed, timeout);
-    note(status);
+    const NTSTATUS status = note(below_.dequeue(port, packets, removed, timeout));
+    if (!reactor::nt::NT_SUCCESS(status)) counted_.refused_dequeues++;
     if (status != reactor::nt::STATUS_SUCCESS) return status;
-    if (port == port_) packets_ += removed;
-    packets_max_ = std::max<std::uint64_t>(packets_max_, removed);
+    if (port == port_) counted_.packets += removed;
+    counted_.packets_max = std::max<std::uint64_t>(counted_.packets_max, removed);
     for (const auto& packet : packets.first(removed)) {
       if (const auto found = std::ranges::find(posted_, packet.ApcContext); found != posted_.end()) {
         posted_.erase(found);
@@ -79,13 +126,18 @@ class WatchedKernel final : public reactor::nt::Kernel {
   }
   Result<HANDLE> create_reserve() override {
     count();
-    return below_.create_reserve();
+    const auto reserve = below_.create_reserve();
+    if (reserve) reserves_.insert(*reserve);
+    return reserve;
   }
   NTSTATUS post(HANDLE port, HANDLE reserve, reactor::nt::ULONG_PTR key, void* context) override {
     count();
     const NTSTATUS status = note(below_.post(port, reserve, key, context));
-    const bool is_answer = key == std::to_underlying(reactor::afd::PacketKey::poll);
-    if (status == reactor::nt::STATUS_SUCCESS && is_answer) posted_.push_back(context);
+    owes_post_ = status != reactor::nt::STATUS_SUCCESS;
+    if (owes_post_) return status;
+    counted_.posts++;
+    last_post_ = below_.now();
+    if (key == std::to_underlying(reactor::afd::PacketKey::poll)) posted_.push_back(context);
     return status;
   }
   Result<HANDLE> open_helper(HANDLE port, reactor::nt::ULONG_PTR key) override {
@@ -97,29 +149,48 @@ class WatchedKernel final : public reactor::nt::Kernel {
   NTSTATUS poll(HANDLE helper, reactor::nt::IO_STATUS_BLOCK& iosb, reactor::nt::AFD_POLL_INFO& poll,
                 reactor::nt::ULONG size_bytes, void* context) override {
     count();
-    sockets_max_ = std::max<std::uint64_t>(sockets_max_, poll.NumberOfHandles);
-    const std::uint64_t sockets = poll.NumberOfHandles;
-    group_polls_ += sockets > 1 ? 1 : 0;
-    const NTSTATUS status = note(below_.poll(helper, iosb, poll, size_bytes, context), sockets);
-    if (status == reactor::nt::STATUS_INSUFFICIENT_RESOURCES) refused_sockets_ += sockets;
+    const auto sockets = sockets_of(poll);  // the kernel may keep the request
+    const std::uint64_t empties = below_.empty_answers();
+    const NTSTATUS status = note(below_.poll(helper, iosb, poll, size_bytes, context), sockets.size());
+    if (helper == probe_) return status;
+    counted_.sockets_max = std::max<std::uint64_t>(counted_.sockets_max, sockets.size());
+    counted_.group_polls += sockets.size() > 1 ? 1 : 0;
+    const bool is_empty = below_.empty_answers() != empties;
+    const auto outcome = is_empty                          ? Attempt::Outcome::empty
+                         : reactor::nt::NT_SUCCESS(status) ? Attempt::Outcome::accepted
+                         : is_shortage(status)             ? Attempt::Outcome::shortage
+                                                           : Attempt::Outcome::refused;
+    note_attempt(sockets, outcome);
+    if (reactor::nt::NT_SUCCESS(status)) sockets_of_[&iosb] = {sockets.begin(), sockets.end()};
+    if (is_shortage(status)) counted_.refused_sockets += sockets.size();
+    if (status == STATUS_ACCESS_DENIED) counted_.denied_sockets += sockets.size();
     const bool is_denied =
         status == reactor::nt::STATUS_INVALID_HANDLE || status == reactor::nt::STATUS_OBJECT_TYPE_MISMATCH;
-    if (is_denied && sockets == 1 && helper != probe_) {
-      const auto& asked = *reinterpret_cast<const reactor::nt::AFD_POLL_HANDLE_INFO*>(&poll + 1);
-      denied_.push_back(reinterpret_cast<std::uintptr_t>(asked.Handle));
+    if (is_denied && sockets.size() == 1) {
+      const auto first = first_.find(sockets[0]);
+      denials_.push_back({sockets[0], first != first_.end(), first != first_.end() && first->second});
     }
     return status;
   }
   NTSTATUS cancel(HANDLE helper, reactor::nt::IO_STATUS_BLOCK* request) override {
     count();
-    return note(below_.cancel(helper, request));
+    const NTSTATUS status = note(below_.cancel(helper, request));
+    const bool is_refused = !reactor::nt::NT_SUCCESS(status) && status != reactor::nt::STATUS_NOT_FOUND;
+    if (is_refused) {
+      owed_cancels_[request] = sockets_of_[request];
+    } else {
+      owed_cancels_.erase(request);
+    }
+    return status;
   }
   void close(HANDLE handle) noexcept override {
     if (handle == probe_) probe_ = nullptr;
+    reserves_.erase(handle);
     below_.close(handle);
   }
   Result<HANDLE> base_socket(reactor::nt::SocketNumber socket) override {
     count();
+    counted_.bases++;
     return below_.base_socket(socket);
   }
   bool skip_packet_on_success(HANDLE helper) override {
@@ -127,23 +198,48 @@ class WatchedKernel final : public reactor::nt::Kernel {
     return below_.skip_packet_on_success(helper);
   }
   std::uint32_t thread_id() override { return below_.thread_id(); }
-  std::chrono::nanoseconds now() override { return below_.now(); }
+  nanoseconds now() override { return below_.now(); }
 
  private:
   void count() {
-    if (++calls_ > last_call_) throw Spins();
+    if (++counted_.calls > last_call_) throw Spins();
   }
   NTSTATUS note(NTSTATUS status, std::uint64_t sockets = 0) {
-    if (!reactor::nt::NT_SUCCESS(status) && status != reactor::nt::STATUS_NOT_FOUND) refusals_ += 1 + sockets;
+    if (!reactor::nt::NT_SUCCESS(status) && status != reactor::nt::STATUS_NOT_FOUND) counted_.refusals += 1 + sockets;
     return status;
+  }
+  [[nodiscard]] static std::vector<std::uintptr_t> sockets_of(const reactor::nt::AFD_POLL_INFO& poll) {
+    std::vector<std::uintptr_t> sockets;
+    const auto* const entries = reinterpret_cast<const reactor::nt::AFD_POLL_HANDLE_INFO*>(&poll + 1);
+    for (const auto& entry : std::span(entries, poll.NumberOfHandles)) {
+      sockets.push_back(reinterpret_cast<std::uintptr_t>(entry.Handle));
+    }
+    return sockets;
+  }
+  void note_attempt(const std::vector<std::uintptr_t>& sockets, Attempt::Outcome outcome) {
+    for (const std::uintptr_t socket : sockets) {
+      attempts_[socket] = {outcome, below_.now()};
+      if (outcome == Attempt::Outcome::accepted || outcome == Attempt::Outcome::empty) {
+        first_.erase(socket);
+        std::erase_if(owed_cancels_, [socket](const auto& owed) { return owed.second.contains(socket); });
+      } else if (const auto first = first_.find(socket); first != first_.end() && sockets.size() == 1) {
+        first->second = first->second || outcome == Attempt::Outcome::shortage;
+      }
+    }
   }
 
   SimKernel& below_;
   HANDLE port_ = nullptr, probe_ = nullptr;
-  std::uint64_t calls_ = 0, last_call_ = 1000, refused_sockets_ = 0, sockets_max_ = 0;
-  std::uint64_t group_polls_ = 0, packets_ = 0, packets_max_ = 0, refusals_ = 0, taken_answers_ = 0;
+  Counted counted_;
+  std::uint64_t last_call_ = 1000, taken_answers_ = 0;
   std::vector<void*> posted_;
-  std::vector<std::uintptr_t> denied_;
+  std::set<HANDLE> reserves_;
+  std::vector<Denial> denials_;
+  std::map<std::uintptr_t, Attempt> attempts_;
+  std::map<std::uintptr_t, bool> first_;  // numbers without an accepted poll; true: a shortage has refused one
+  std::map<reactor::nt::IO_STATUS_BLOCK*, std::set<std::uintptr_t>> sockets_of_, owed_cancels_;
+  bool owes_post_ = false;
+  nanoseconds last_post_{0};
 };
 
 }  // namespace sim::model

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: MIT
+//
+// What the reference model says to what a wait reports, and to what it does not.
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include <reactor/nt/status.hpp>
+
+#include "model_world.hpp"
+
+namespace sim::model {
+
+using namespace reactor;
+using namespace reactor::nt;
+using namespace std::chrono_literals;
+
+namespace {
+
+bool any(Readiness readiness, Readiness flags) { return (readiness & flags) != Readiness::none; }
+
+std::string text_of(Readiness readiness) {
+  constexpr std::array names{"readable", "writable", "priority", "read_closed", "hung_up", "failed"};
+  std::string text;
+  for (std::size_t bit = 0; bit < names.size(); bit++) {
+    if (((std::to_underlying(readiness) >> bit) & 1) != 0) text += std::string(text.empty() ? "" : " ") + names[bit];
+  }
+  return text.empty() ? "nothing" : text;
+}
+
+}  // namespace
+
+Readiness meaning(ULONG events) {
+  using enum Readiness;
+  const auto is = [events](ULONG bits) { return (events & bits) != 0; };
+  Readiness readiness = none;
+  if (is(AFD_POLL_RECEIVE) || is(AFD_POLL_ACCEPT)) readiness = readiness | readable;
+  if (is(AFD_POLL_RECEIVE_EXPEDITED)) readiness = readiness | priority;
+  if (is(AFD_POLL_SEND)) readiness = readiness | writable;
+  if (is(AFD_POLL_DISCONNECT)) readiness = readiness | readable | read_closed;
+  if (is(AFD_POLL_ABORT) || is(AFD_POLL_CONNECT_FAIL)) {
+    readiness = readiness | readable | writable | read_closed | hung_up | failed;
+  }
+  return readiness;
+}
+
+Readiness wanted(const Registered& reg, ULONG events) {
+  using enum Readiness;
+  const auto is_armed = [&](Interest direction) {
+    return (std::to_underlying(reg.interest & direction) & ~reg.silent) != 0;
+  };
+  const bool wants_endings = (reg.silent & ending_bit) == 0;
+  const Readiness all = meaning(events);
+  Readiness result = none;
+  if (is_armed(Interest::readable)) result = result | (all & (readable | read_closed));
+  if (is_armed(Interest::writable)) result = result | (all & writable);
+  if (is_armed(Interest::priority)) result = result | (all & priority);
+  if (wants_endings && any(all, failed)) result = result | hung_up | failed | readable | writable;
+  return result;
+}
+
+Readiness owed(const Registered& reg, ULONG events) {
+  if (reg.not_afd == Registered::NotAfd::owed) return Readiness::failed;
+  const bool wants_endings = (reg.silent & ending_bit) == 0;
+  return wanted(reg, wants_endings ? events : events & ~(AFD_POLL_ABORT | AFD_POLL_CONNECT_FAIL));
+}
+
+// A wait fails for a call of its own that was refused, and for a shortage that left sockets unarmed only when it has
+// nothing to report and a pause has not helped.
+void World::judge_failure(const Wait& wait, std::error_code why) {
+  const auto& now = kernel_.counted();
+  const bool is_dequeue = now.refused_dequeues > wait.counted.refused_dequeues;
+  if (is_dequeue && why == make_error(STATUS_INSUFFICIENT_RESOURCES)) return;
+  require(checks(Rule::shortage) && now.refused_sockets > wait.counted.refused_sockets, "a wait failed (rule 8)");
+  require(why == std::errc::not_enough_memory || why == make_error(STATUS_QUOTA_EXCEEDED),
+          "a wait failed with another error than the shortage's");
+  const bool may_be_early = program_.options.faults.early_time_out > 0 || now.packets > wait.counted.packets;
+  const nanoseconds pause = std::min<nanoseconds>(pause_of_shortage, wait.timeout.value_or(pause_of_shortage));
+  require(may_be_early || sim_.now() - wait.begin >= pause, "a wait failed for a shortage without its pause");
+}
+
+void World::judge(Wait& wait, std::span<const Event> events, bool is_woken) {
+  if (log_ != nullptr) note("  the wait reports ", std::to_string(events.size()), is_woken ? ", woken" : "");
+  events_ += events.size();
+  if (checks(Rule::defer)) see_denials();
+  for (const Event& event : events) judge_event(wait, event);
+  see_denials();  // where what was delivered is asked again by the same wait
+  judge_wakes(wait, events.empty(), is_woken);
+}
+
+// Those that the next wait may arm although nothing has marked them since the last one: they did not fit into a buffer,
+// or were delivered.
+std::size_t World::unarmed() {
+  return static_cast<std::size_t>(std::ranges::count_if(open_, [this](std::uint32_t token) {
+    const Registered& reg = registered_[token];
+    return reg.silent != 0xFF && sim_.held_on(reg.polled) == 0;
+  }));
+}
+
+// Rule 7: what a wait costs is bounded by what there is to do, whatever was delivered before.
+//   dequeues: one for each packet that reports nothing, some that double from 1 to 256 packets for all others, one that
+//   finds none, and some where the kernel's clock or an answer is late;
+//   polls and cancels: one for each registration that was marked, was left unarmed, or came back and was not delivered;
+//   again: what was refused, or completed in the call without an entry (that with a pause), and what was owed before;
+//   base_socket: one for each first poll that was refused as if the socket were closed;
+//   other threads: one nudge for what did not fit into the buffer; and for each wait that began meanwhile, and so may
+//   have deferred something, one dequeue that ends with the grace.
+void World::judge_calls(const Wait& wait, std::size_t told) {
+  marked_before_wait_ = marked_;
+  const auto& now = kernel_.counted();
+  const std::uint64_t calls = now.calls - wait.counted.calls - wait.of_others;
+  const std::uint64_t packets = now.packets - wait.counted.packets, refusals = now.refusals - wait.counted.refusals;
+  const std::uint64_t late = program_.options.faults.early_time_out > 0 ? 40 : 4;
+  // Delivered by a packet; the rest was there in the call.
+  const std::uint64_t inlines = sim_.inline_answers() - wait.inlines;
+  const std::uint64_t returned = kernel_.returned() - wait.returned;
+  std::uint64_t reported = told > inlines ? told - inlines : 0;
+  if (!checks(Rule::calls)) reported = 0;
+  const std::uint64_t reporting = std::min(packets, reported);
+  std::uint64_t to_arm = wait.unarmed + (marked_ - wait.marked) + (returned - std::min(returned, reported));
+  const std::uint64_t dequeues = 2 + late + (packets - reporting) + (reporting > 0 ? 9 : 0);
+  const std::uint64_t again = refusals + 2 * (sim_.empty_answers() - wait.empties) + wait.owed;
+  const std::uint64_t others = (asleep_.empty() ? 0 : 1) + (waits_ - wait.number);
+  if (!checks(Rule::calls) && !asleep_.empty()) to_arm = 2 * (to_arm + told);
+  if (calls <= dequeues + to_arm + again + (now.bases - wait.counted.bases) + others) return;
+  fail("a wait that makes too many kernel calls (rule 7): " + std::to_string(calls) + " for " +
+       std::to_string(packets) + " packets, " + std::to_string(to_arm) + " to be armed and " + std::to_string(again) +
+       " again");
+}
+
+void World::judge_event(const Wait& wait, const Event& event) {
+  const auto token = std::to_underlying(event.token());
+  const Readiness told = event.readiness();
+  if (log_ != nullptr) note("    ", std::to_string(token), ": ", text_of(told));
+  require(token < registered_.size(), "an event with a token that was never given");
+  Registered& reg = registered_[token];
+  require(reg.state != State::over, "an event after the registration's end (rules 4 and 5)");
+  require(told != Readiness::none, "an event that says nothing");
+  judge_repetition(wait, reg);
+  const bool is_error = any(told, Readiness::failed) && !any(told, Readiness::hung_up);
+  if (reg.not_afd == NotAfd::owed) {
+    judge_not_afd(reg, event);
+  } else if (is_error) {
+    judge_error_event(event);
+  } else if (!reg.is_reused) {
+    judge_readiness(reg, told);
+  }
+  disarm(reg, told);
+  reg.told_in = wait.number;
+  reg.told_at = sim_.now();
+  reg.begun_when_told = waits_;
+  reg.is_changed = false;
+  between_waits_[thread_].push_back(token_of(reg));
+  defer(reg);
+  restart_history(reg);
+}
+
+// A thread that sleeps is not told what another thread's wait has just delivered.
+void World::judge_repetition(const Wait& wait, const Registered& reg) {
+  require(reg.told_in != wait.number, "delivered twice in one wait");
+  if (!checks(Rule::one_thread) || reg.told_in == 0 || reg.is_changed) return;
+  const bool has_begun = waits_ > reg.begun_when_told;
+  require(has_begun || sim_.now() - reg.told_at >= grace,
+          "one readiness was delivered to two threads: no wait began in between");
+}
+
+// Its provider is not AFD, or has seemed not to be: one event says so, and then it is disarmed for good.
+void World::judge_not_afd(Registered& reg, const Event& event) const {
+  require(event.readiness() == (Readiness::readable | Readiness::writable | Readiness::failed) &&
+              event.error() == std::errc::not_supported,
+          "a first poll that was refused as if the socket were closed is reported as not_supported");
+  reg.not_afd = NotAfd::delivered;
+}
+
+// A poll was refused for a reason that is neither a shortage nor about the handle.
+void World::judge_error_event(const Event& event) {
+  require(event.readiness() == (Readiness::readable | Readiness::writable | Readiness::failed),
+          "an error that says more");
+  const auto& counted = kernel_.counted();
+  const std::uint64_t refused = counted.denied_sockets + (checks(Rule::shortage) ? 0 : counted.refused_sockets);
+  require(++errors_ <= refused, "reported as failed though no poll was refused, or for a shortage (rule 8)");
+  const bool is_denial = event.error() == make_error(STATUS_ACCESS_DENIED);
+  require(checks(Rule::shortage) ? is_denial : event.error() != std::error_code(), "an error without its reason");
+}
+
+void World::judge_readiness(const Registered& reg, Readiness told) const {
+  const Readiness possible = wanted(reg, could_be(reg));
+  const bool is_whole = any(told, Readiness::readable) && any(told, Readiness::writable);
+  require(!any(told, Readiness::failed) || is_whole, "a failure that is not readable and writable");
+  if ((told & possible) == told) return;
+  fail("reported what never was, or is not wanted: " + text_of(told) + "; it can be " + text_of(possible));
+}
+
+void World::disarm(Registered& reg, Readiness told) const {
+  switch (reg.mode) {
+    case Mode::level:
+      if (checks(Rule::none_once) && reg.interest == Interest::none) reg.silent = 0xFF;
+      break;
+    case Mode::oneshot: reg.silent = 0xFF; break;
+    case Mode::edge:
+      if (any(told, Readiness::readable | Readiness::read_closed)) reg.silent |= 1;
+      if (any(told, Readiness::writable)) reg.silent |= 2;
+      if (any(told, Readiness::priority)) reg.silent |= 4;
+      if (any(told, Readiness::failed)) reg.silent |= ending_bit;
+      break;
+  }
+}
+
+// What it can report from now on is what is so now or later. Others may be registered for the same socket.
+void World::restart_history(Registered& reg) {
+  Endpoint& endpoint = *reg.endpoint;
+  for (const std::uint32_t token : open_) {
+    Registered& other = registered_[token];
+    if (other.endpoint == reg.endpoint) other.seen |= endpoint.history;
+  }
+  endpoint.history = reg.seen = net_.events_of(endpoint);
+}
+
+void World::judge_wakes(Wait& wait, bool is_empty, bool is_woken) {
+  const std::uint64_t wakes = backend_->stats().wakes;
+  const std::uint64_t taken = wakes - std::exchange(wakes_seen_, wakes);
+  require(taken <= (is_wake_owed_ ? 1 : 0), "a wake came twice, or without being sent (rule 6)");
+  require(is_woken == (taken > 0), "woken, or not, against the statistics");
+  const bool was_owed = is_wake_owed_;
+  if (taken > 0) is_wake_owed_ = false;
+  const nanoseconds now = sim_.now();
+  const nanoseconds latest = std::max(woken_at_, kernel_.last_post()) + program_.options.packet.high;
+  const bool is_late = was_owed && taken == 0 && now > latest && !kernel_.owes_post();
+  if (is_empty && taken == 0) {
+    require(wait.timeout && now - wait.begin >= *wait.timeout, "a wait ended early and without an event");
+    require(wait.was_kept || now - wait.begin <= *wait.timeout, "a wait ended late");
+    require(!is_late, "a wake was lost (rule 6)");
+    if (program_.is_strict()) judge_silence("a wait reported nothing");
+  }
+  if (!is_late || program_.options.faults.shuffled_packet > 0) return;
+  require(++waits_since_wake_ <= 16 + 2 * registered_.size(), "a wake is kept waiting for ever (rule 6)");
+}
+
+// Nothing is reported: then nothing is so, but for what may wait.
+void World::judge_silence(std::string_view where) {
+  const std::size_t sleepers = std::max<std::size_t>(asleep_.size(), 1);
+  for (const std::uint32_t token : open_) {
+    const Registered& reg = registered_[token];
+    if (reg.state != State::live) continue;
+    const Readiness is_so = owed(reg, net_.events_of(*reg.endpoint));
+    if (is_so == Readiness::none || is_excused(reg, sleepers)) continue;
+    fail("readiness was lost: " + std::string(where) + ", but " + std::to_string(token) + " is " + text_of(is_so));
+  }
+}
+
+// It is ready, and it may still be that it is not armed:
+//   it is deferred, until a wait begins or the grace is over;
+//   its poll was refused for a shortage, or completed without an entry: it is asked again, within the same time;
+//   the cancel of its old poll was refused: the next wait tries again;
+//   without a reserve object a nudge was refused: the next call of any thread makes up for it.
+// Of several threads that sleep only the innermost is played, and it may be another one's part to do it in time.
+bool World::is_excused(const Registered& reg, std::size_t sleepers) {
+  const nanoseconds now = sim_.now();
+  const auto is_in_time = [&](nanoseconds since) { return sleepers > 1 || now <= since + grace; };
+  if (checks(Rule::defer) && reg.deferral && reg.deferral->begun == waits_ && is_in_time(reg.deferral->at)) {
+    deferred_++;
+    return true;
+  }
+  const Attempt attempt = kernel_.attempt(reg.polled);
+  const bool is_put_off = attempt.outcome == Attempt::Outcome::shortage || attempt.outcome == Attempt::Outcome::empty;
+  return (is_put_off && is_in_time(attempt.at)) || kernel_.owes_cancel(reg.polled) || kernel_.owes_post();
+}
+
+void World::defer(Registered& reg) { reg.deferral = {.begun = waits_, .thread = thread_, .at = sim_.now()}; }
+
+// A thread that has re-armed all that its last wait delivered has dealt with it: what it has deferred is armed now.
+void World::was_rearmed(std::uint32_t token) {
+  auto& left = between_waits_[thread_];
+  if (registered_[token].mode == Mode::level || std::erase(left, token) == 0 || !left.empty()) return;
+  for (const std::uint32_t at : open_) {
+    auto& deferral = registered_[at].deferral;
+    if (deferral && deferral->thread == thread_) deferral.reset();
+  }
+}
+
+}  // namespace sim::model

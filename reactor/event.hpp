@@ -79,11 +79,10 @@ class Event {
   [[nodiscard]] REACTOR_API std::error_code error() const noexcept;
 
  private:
-  friend struct EventValue;  // for reactor/epoll.h
   [[nodiscard]] constexpr bool has(Readiness flag) const noexcept { return (readiness_ & flag) != Readiness::none; }
 
   Token token_{};
-  std::int32_t error_value_ = 0;  // an NTSTATUS, 0 when not known; for reactor/epoll.h the EPOLL* bits
+  std::int32_t error_value_ = 0;  // an NTSTATUS, 0 when not known
   Readiness readiness_ = Readiness::none;
 };
 

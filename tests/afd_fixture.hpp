@@ -35,7 +35,10 @@ struct Fixture {
   std::optional<Poller> poller;
   std::array<Event, 64> room;
 
-  explicit Fixture(const PollerOptions& options = {}) { poller.emplace(*afd::AfdBackend::create(kernel, options)); }
+  explicit Fixture(const PollerOptions& options = {}, bool has_reserves = true) {
+    kernel.has_reserves = has_reserves;
+    poller.emplace(*afd::AfdBackend::create(kernel, options));
+  }
   ~Fixture() {
     poller.reset();
     CHECK(kernel.violations == std::vector<std::string>{});

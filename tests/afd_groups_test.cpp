@@ -10,9 +10,9 @@
 #include <optional>
 #include <vector>
 
+#include <reactor/afd/directions.hpp>
 #include <reactor/afd/group.hpp>
 #include <reactor/afd/group_policy.hpp>
-#include <reactor/afd/masks.hpp>
 
 #include "afd_fixture.hpp"
 
@@ -76,7 +76,7 @@ TEST_CASE("group: a single hot socket is armed alone") {
   Hot f(1);
   CHECK(f.wait().empty());
   CHECK(f.poller->stats().group_arms == 0);
-  CHECK(f.kernel.open.size() == 2);  // the port and one helper
+  CHECK(f.kernel.open.size() == 3);  // the port and one helper
 }
 
 TEST_CASE("group: it waits in the kernel, comes back with the first that are ready, and all are armed again") {
@@ -161,14 +161,17 @@ TEST_CASE("group, rule 5: a struck member's number that is added again does not 
   CHECK(f.kernel.cancels == 1);
 }
 
-TEST_CASE("group, rule 5: a live member added twice is file_exists") {
+TEST_CASE("group, rule 5: a member added again is replaced, and its group comes back first") {
   Hot f;
   CHECK(f.wait().empty());
-  const auto twice = f.poller->add(hot(1), Token{1}, Interest::readable);
-  REQUIRE(!twice.has_value());
-  CHECK(twice.error() == std::errc::file_exists);
+  const auto again = f.poller->add(hot(1), Token{1}, Interest::readable);
+  REQUIRE(again.has_value());
+  CHECK(f.members[1]->modify(Interest::readable).error() == std::errc::bad_file_descriptor);
   f.kernel.ready[base(hot(1))] = AFD_POLL_RECEIVE;
-  CHECK(f.readable() == Sockets{hot(1)});
+  const auto events = f.wait();
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].token() == Token{1});
+  CHECK(f.kernel.cancels == 1);
 }
 
 TEST_CASE(
@@ -215,10 +218,10 @@ TEST_CASE("group, rule 2: a Poller that ends takes the group back first, or leav
     CHECK(f.kernel.pending.size() == (keeps ? 1 : 0));
     static auto& kept = *new std::vector<void*>;  // as the kernel does: not a leak
     for (const auto& request : f.kernel.pending) {
-      kept.push_back(request.context);
+      kept.push_back(request.iosb);
       request.iosb->Status = 0;
       request.poll->NumberOfHandles = 0;
-      static_cast<afd::Group*>(request.context)->room[0].slot->iosb.Status = 0;  // and its members' slots are alive
+      reinterpret_cast<afd::Group*>(request.iosb)->all[0].slot->iosb.Status = 0;  // and its members' slots are alive
     }
     f.kernel.keeps_what_is_cancelled = false;
     f.kernel.pending.clear();
@@ -256,13 +259,33 @@ TEST_CASE("group, rule 8: a program that keeps closing without removing is serve
   CHECK(f.poller->stats().group_arms <= 20);
 }
 
-TEST_CASE("group, rule 8: a refusal for want of memory is each socket's own event") {
+TEST_CASE("group, rule 8: refused, its members are polled alone, where one's error is its own event") {
   Hot f;
-  f.kernel.poll_refusals = {STATUS_INSUFFICIENT_RESOURCES, 0, STATUS_INSUFFICIENT_RESOURCES};
+  f.kernel.poll_refusals = {STATUS_INSUFFICIENT_RESOURCES, 0, static_cast<NTSTATUS>(0xC0000022)};
   const auto events = f.wait();
   REQUIRE(events.size() == 1);
   CHECK(events[0].failed());
   CHECK(f.poller->stats().registrations == 4);
+}
+
+TEST_CASE("group: members that are closed one by one do not have the others fall out") {
+  Fixture f;
+  std::vector<std::optional<Registration>> members;
+  for (int i = 0; i < 48; i++) members.emplace_back(f.add(hot(i)));
+  for (int round = 0; round < 4; round++) {
+    for (int i = 0; i < 48; i++) f.kernel.ready[base(hot(i))] = AFD_POLL_RECEIVE;
+    CHECK(f.readable().size() == 48);
+  }
+  f.kernel.ready.clear();
+  CHECK(f.wait().empty());
+  REQUIRE(f.kernel.pending.size() == 1);
+  for (int i = 0; i < 17; i++) {
+    f.kernel.complete(base(hot(i)), AFD_POLL_LOCAL_CLOSE);
+    f.kernel.closed.insert(base(hot(i)));
+    CHECK(f.wait().empty());
+  }
+  REQUIRE(f.kernel.pending.size() == 1);
+  CHECK(f.kernel.pending[0].asked.size() == 31);
 }
 
 TEST_CASE("group, rule 9: one that is cancelled unasked, fails or comes back empty is armed again") {
@@ -316,7 +339,7 @@ TEST_CASE("group: with a room smaller than the number of ready members everyone 
 TEST_CASE("group: a member that stays silent while others fire leaves") {
   Hot f;
   f.kernel.ready[base(hot(0))] = f.kernel.ready[base(hot(1))] = AFD_POLL_RECEIVE;
-  CHECK(f.tell(afd::GroupPolicy::patience).size() == 2);
+  CHECK(f.tell(afd::GroupPolicy::idle_rounds_max).size() == 2);
   f.kernel.ready.clear();
   CHECK(f.wait().empty());
   CHECK(f.kernel.pending_on(base(hot(0)))->asked.size() == 2);
@@ -329,40 +352,40 @@ TEST_CASE("group: a member that stays silent while others fire leaves") {
 }
 
 TEST_CASE("group policy: three firings in close succession make a member, silence ends it") {
-  using afd::GroupPolicy, afd::Heat;
+  using afd::GroupPolicy, afd::Activity;
   GroupPolicy policy(true);
-  Heat heat;
+  Activity activity;
   const auto fire = [&](std::uint32_t rounds_later) {
     for (std::uint32_t i = 0; i < rounds_later; i++) policy.end_round();
-    policy.fired(heat);
+    policy.fired(activity);
   };
   fire(GroupPolicy::near_rounds + 1);
-  CHECK(!policy.is_hot(heat));
+  CHECK(!policy.is_hot(activity));
   fire(GroupPolicy::near_rounds);
-  CHECK(!policy.is_hot(heat));
+  CHECK(!policy.is_hot(activity));
   fire(GroupPolicy::near_rounds + 1);  // too late: it begins anew
   fire(GroupPolicy::near_rounds);
-  CHECK(!policy.is_hot(heat));
+  CHECK(!policy.is_hot(activity));
   fire(1);
-  CHECK(policy.is_hot(heat));
-  for (int i = 1; i < GroupPolicy::patience; i++) policy.was_silent(heat);
-  CHECK(policy.is_hot(heat));
-  fire(100);  // in time: patience begins anew
-  for (int i = 1; i < GroupPolicy::patience; i++) policy.was_silent(heat);
-  CHECK(policy.is_hot(heat));
-  policy.was_silent(heat);
-  CHECK(!policy.is_hot(heat));
+  CHECK(policy.is_hot(activity));
+  for (int i = 1; i < GroupPolicy::idle_rounds_max; i++) policy.did_not_fire(activity);
+  CHECK(policy.is_hot(activity));
+  fire(100);  // in time: it counts anew
+  for (int i = 1; i < GroupPolicy::idle_rounds_max; i++) policy.did_not_fire(activity);
+  CHECK(policy.is_hot(activity));
+  policy.did_not_fire(activity);
+  CHECK(!policy.is_hot(activity));
 }
 
 TEST_CASE("group policy: who makes a group come back early has to fire long before it is a member again") {
-  using afd::GroupPolicy, afd::Heat;
+  using afd::GroupPolicy, afd::Activity;
   GroupPolicy policy(true);
-  Heat heat;
-  GroupPolicy::cancelled_group(heat);
+  Activity activity;
+  GroupPolicy::cancelled_group(activity);
   int fired = 0;
-  for (; !policy.is_hot(heat); fired++) {
+  for (; !policy.is_hot(activity); fired++) {
     policy.end_round();
-    policy.fired(heat);
+    policy.fired(activity);
     REQUIRE(fired < 1000);
   }
   CHECK(fired >= 64);
@@ -375,7 +398,7 @@ TEST_CASE("group policy: after refusals there are no groups for longer and longe
     for (; policy.members_max(16) == 0; rounds++) policy.end_round();
     return rounds;
   };
-  CHECK(policy.members_max(16) == 16 * afd::GroupPolicy::members_per_room);
+  CHECK(policy.members_max(16) == 16 * afd::GroupPolicy::members_per_event);
   CHECK(policy.members_max(1) == 0);
   int last = 0;
   for (int i = 0; i < 7; i++) {

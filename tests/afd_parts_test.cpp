@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include <reactor/afd/arena.hpp>
-#include <reactor/afd/masks.hpp>
+#include <reactor/afd/batch_size.hpp>
+#include <reactor/afd/directions.hpp>
+#include <reactor/afd/handle_table.hpp>
+#include <reactor/afd/registry.hpp>
 #include <reactor/afd/slot.hpp>
-#include <reactor/afd/socket_table.hpp>
 #include <reactor/nt/functions.hpp>
 #include <reactor/nt/handle.hpp>
 #include <reactor/nt/status.hpp>
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <random>
@@ -32,7 +35,6 @@ TEST_CASE("rule 2: slots do not move, blocks go back when they are empty, one is
   }
   CHECK(arena.blocks() == 3);
   CHECK(std::set<Slot*>(slots.begin(), slots.end()).size() == slots.size());
-  for (Slot* slot : slots) CHECK(arena.at_address(slot) == slot);
   for (Slot* slot : slots) arena.free(*slot);
   CHECK(arena.blocks() == 1);
   CHECK(arena.used() == 0);
@@ -41,31 +43,13 @@ TEST_CASE("rule 2: slots do not move, blocks go back when they are empty, one is
   CHECK(arena.blocks() == 1);
 }
 
-TEST_CASE("rule 3: only the exact address of a slot in use is one") {
-  Arena arena;
-  CHECK(arena.at_address(nullptr) == nullptr);
-  std::vector<Slot*> slots;
-  for (std::uint32_t i = 0; i < 2 * Arena::slots_per_block; i++) slots.push_back(&arena.allocate());
-  arena.free(*slots[5]);
-  CHECK(arena.at_address(slots[5]) == nullptr);
-  CHECK(arena.at(slots[5]->index) == nullptr);
-  CHECK(arena.at(2 * Arena::slots_per_block) == nullptr);
-  for (const std::size_t i : {std::size_t{0}, std::size_t{63}, std::size_t{64}, std::size_t{127}}) {
-    auto* address = reinterpret_cast<char*>(slots[i]);
-    CHECK(arena.at_address(address) == slots[i]);
-    for (const int off : {-1, 1, 4, 8, static_cast<int>(sizeof(Slot)) - 1}) {
-      CHECK(arena.at_address(address + off) == nullptr);
-    }
-  }
-  CHECK(arena.at_address(slots[63] + 1) == nullptr);
-}
-
-TEST_CASE("a block that went back and came again is found") {
+TEST_CASE("a block that went back to the system and came again is found") {
   Arena arena;
   std::vector<Slot*> slots;
   for (int round = 0; round < 5; round++) {
     for (std::uint32_t i = 0; i < 4 * Arena::slots_per_block; i++) slots.push_back(&arena.allocate());
-    for (const Slot* slot : slots) CHECK(arena.at_address(slot) == slot);
+    CHECK(arena.blocks() == 4);
+    for (Slot* slot : slots) CHECK(arena.at(slot->index) == slot);
     std::shuffle(slots.begin(), slots.end(), std::mt19937(static_cast<unsigned>(round)));
     for (Slot* slot : slots) arena.free(*slot);
     slots.clear();
@@ -73,58 +57,132 @@ TEST_CASE("a block that went back and came again is found") {
   }
 }
 
-TEST_CASE("the socket table agrees with a map through random insertions and removals") {
+TEST_CASE("the arena visits each slot in use, and that slot may be freed meanwhile") {
   Arena arena;
-  SocketTable table(arena);
-  std::map<SocketNumber, Slot*> model;
+  std::vector<Slot*> slots;
+  for (std::uint32_t i = 0; i < 3 * Arena::slots_per_block; i++) slots.push_back(&arena.allocate());
+  for (std::size_t i = 0; i < slots.size(); i += 2) arena.free(*slots[i]);
+  std::set<Slot*> visited;
+  arena.for_each([&](Slot& slot) {
+    visited.insert(&slot);
+    arena.free(slot);
+  });
+  CHECK(visited.size() == slots.size() / 2);
+  CHECK(visited.contains(slots[1]));
+  CHECK(arena.used() == 0);
+}
+
+TEST_CASE("the handle table agrees with a map through random insertions and removals") {
+  HandleTable table;
+  std::map<SocketNumber, std::uint32_t> model;
   std::mt19937 random(42);
-  for (int i = 0; i < 20'000; i++) {
-    const SocketNumber socket = 4 * (random() % 512);  // few numbers, so that chains form and break
+  for (std::uint32_t i = 0; i < 20'000; i++) {
+    const SocketNumber socket = 4 * (random() % 16'384);  // several pages
+    const HANDLE base = FakeKernel::handle(socket);
     if (const auto found = model.find(socket); found != model.end()) {
-      REQUIRE(table.find(FakeKernel::handle(socket)) == found->second);
-      table.erase(FakeKernel::handle(socket));
-      arena.free(*found->second);
+      REQUIRE(table.find(base) == found->second);
+      table.erase(base);
       model.erase(found);
     } else {
-      REQUIRE(table.find(FakeKernel::handle(socket)) == nullptr);
-      table.reserve_one();
-      Slot& slot = arena.allocate();
-      slot.base = FakeKernel::handle(socket);
-      table.insert(slot);
-      model[socket] = &slot;
+      REQUIRE(table.find(base) == HandleTable::none);
+      table.reserve(base);
+      table.insert(base, i);
+      model[socket] = i;
     }
   }
-  for (const auto& [socket, slot] : model) CHECK(table.find(FakeKernel::handle(socket)) == slot);
-  table.erase(FakeKernel::handle(1));  // none of them
-  for (const auto& [socket, slot] : model) CHECK(table.find(FakeKernel::handle(socket)) == slot);
+  for (const auto& [socket, index] : model) CHECK(table.find(FakeKernel::handle(socket)) == index);
+  const std::size_t full = table.bytes();
+  for (const auto& [socket, index] : model) table.erase(FakeKernel::handle(socket));
+  CHECK(table.bytes() < full / 4);  // empty pages went back to the system
+}
+
+TEST_CASE("the handle table knows what handles there can be, and that the low bits of one say nothing") {
+  HandleTable table;
+  CHECK(HandleTable::can_hold(FakeKernel::handle(0x3FFFFFC)));  // the last of 2^24
+  CHECK_FALSE(HandleTable::can_hold(FakeKernel::handle(std::uintptr_t{1} << 28)));
+  CHECK(table.find(FakeKernel::handle(~std::uintptr_t{0})) == HandleTable::none);
+  table.reserve(FakeKernel::handle(0x104));
+  table.insert(FakeKernel::handle(0x104), 7);
+  CHECK(table.find(FakeKernel::handle(0x107)) == 7);
+  CHECK(table.find(FakeKernel::handle(0x108)) == HandleTable::none);
 }
 
 TEST_CASE("an idle registration takes at most 144 bytes, the look-up table included") {
-  Arena arena;
-  SocketTable table(arena);
-  constexpr std::size_t count = 10'000;
+  Registry registry;
+  constexpr std::size_t count = 100'000;
   for (std::size_t i = 0; i < count; i++) {
-    table.reserve_one();
-    Slot& slot = arena.allocate();
-    slot.base = FakeKernel::handle(4 * (i + 1));
-    table.insert(slot);
+    registry.begin(registry.create(FakeKernel::handle(4 * (i + 1))), 4 * (i + 1));
   }
-  const std::size_t each = (arena.bytes() + table.bytes()) / count;
+  const std::size_t each = registry.bytes() / count;
   MESSAGE("bytes for each registration: ", each);
   CHECK(each <= 144);
 }
 
-TEST_CASE("masks: what is asked for each direction, and nothing for none") {
-  CHECK(poll_mask(Interest::none) == 0);
-  CHECK(poll_mask(endings) == (AFD_POLL_ABORT | AFD_POLL_CONNECT_FAIL | AFD_POLL_LOCAL_CLOSE));
-  CHECK(poll_mask(Interest::readable) ==
-        (AFD_POLL_RECEIVE | AFD_POLL_ACCEPT | AFD_POLL_DISCONNECT | AFD_POLL_LOCAL_CLOSE));
-  CHECK(poll_mask(Interest::writable) == (AFD_POLL_SEND | AFD_POLL_LOCAL_CLOSE));
-  CHECK(poll_mask(Interest::priority) == (AFD_POLL_RECEIVE_EXPEDITED | AFD_POLL_LOCAL_CLOSE));
-  CHECK((poll_mask(all_directions) & AFD_POLL_CONNECT) == 0);  // it would complete at once for ever
+TEST_CASE("flat cost: what a table or an arena does at once does not grow with what it holds") {
+  // The only step that depends on the size is the growth of vectors of pointers: one for 64 slots, one for 1,024
+  // handles.
+  Registry registry;
+  std::vector<Slot*> slots;
+  for (std::size_t i = 0; i < 100'000; i++) {
+    slots.push_back(&registry.create(FakeKernel::handle(4 * (i + 1))));
+    registry.begin(*slots.back(), 0);
+  }
+  CHECK(registry.blocks() == (slots.size() + 63) / 64);
+  for (Slot* slot : slots) {
+    const HANDLE base = slot->base;
+    CHECK(registry.find(base) == slot);
+    registry.retire(*slot);
+    registry.release(*slot);
+    CHECK(registry.find(base) == nullptr);
+  }
+  CHECK(registry.blocks() == 1);
 }
 
-TEST_CASE("masks: what an answer means, and what of it is told") {
+TEST_CASE("batch: a port that brings single packets is asked for one, and again for more when there are more") {
+  BatchSize batch;
+  for (std::uint32_t i = 0; i < BatchSize::singles_min; i++) {
+    CHECK(batch.next() > 1);
+    batch.took(1, batch.next());
+  }
+  std::uint32_t ones = 0;
+  for (std::uint32_t i = 0; i < BatchSize::probe_every; i++) {
+    const std::size_t asked = batch.next();
+    ones += asked == 1 ? 1 : 0;
+    batch.took(1, asked);
+  }
+  CHECK(ones == BatchSize::probe_every - 1);
+  std::size_t asked = 1;
+  while (asked == 1) {
+    asked = batch.next();
+    batch.took(asked == 1 ? 1 : asked, asked);  // there are more
+  }
+  for (int i = 0; i < 10; i++) {
+    asked = batch.next();
+    batch.took(asked, asked);
+  }
+  CHECK(batch.next() == BatchSize::max);
+  for (int i = 0; i < 10; i++) batch.took(0, batch.next());
+  CHECK(batch.next() < BatchSize::max / 8);
+}
+
+TEST_CASE("directions: no value of a public Interest is one of our own") {
+  const auto any = static_cast<Interest>(0xFF);
+  CHECK(directions_of(any) ==
+        (Directions::readable | Directions::writable | Directions::priority | Directions::endings));
+  CHECK(directions_of(Interest::none) == Directions::endings);
+}
+
+TEST_CASE("masks: what is asked for each direction, and nothing for none") {
+  CHECK(poll_mask(Directions::none) == 0);
+  CHECK(poll_mask(Directions::endings) == (AFD_POLL_ABORT | AFD_POLL_CONNECT_FAIL | AFD_POLL_LOCAL_CLOSE));
+  CHECK(poll_mask(Directions::readable) ==
+        (AFD_POLL_RECEIVE | AFD_POLL_ACCEPT | AFD_POLL_DISCONNECT | AFD_POLL_LOCAL_CLOSE));
+  CHECK(poll_mask(Directions::writable) == (AFD_POLL_SEND | AFD_POLL_LOCAL_CLOSE));
+  CHECK(poll_mask(Directions::priority) == (AFD_POLL_RECEIVE_EXPEDITED | AFD_POLL_LOCAL_CLOSE));
+  CHECK((poll_mask(Directions::all) & AFD_POLL_CONNECT) == 0);  // it would complete at once for ever
+}
+
+TEST_CASE("masks: what an answer means, and what of it is reported") {
   const Readiness broken =
       Readiness::readable | Readiness::writable | Readiness::read_closed | Readiness::hung_up | Readiness::failed;
   CHECK(to_readiness(AFD_POLL_RECEIVE) == Readiness::readable);
@@ -134,10 +192,12 @@ TEST_CASE("masks: what an answer means, and what of it is told") {
   CHECK(to_readiness(AFD_POLL_DISCONNECT) == (Readiness::readable | Readiness::read_closed));
   CHECK(to_readiness(AFD_POLL_ABORT) == broken);
   CHECK(to_readiness(AFD_POLL_CONNECT_FAIL) == broken);
-  CHECK(told(to_readiness(AFD_POLL_DISCONNECT), Interest::writable | endings) == Readiness::none);
-  CHECK(told(broken, endings) == (Readiness::readable | Readiness::writable | Readiness::hung_up | Readiness::failed));
-  CHECK(told(broken, Interest::none) == Readiness::none);
-  CHECK(directions_of(broken) == (Interest::readable | Interest::writable | endings));
+  CHECK(filter_readiness(to_readiness(AFD_POLL_DISCONNECT), Directions::writable | Directions::endings) ==
+        Readiness::none);
+  CHECK(filter_readiness(broken, Directions::endings) ==
+        (Readiness::readable | Readiness::writable | Readiness::hung_up | Readiness::failed));
+  CHECK(filter_readiness(broken, Directions::none) == Readiness::none);
+  CHECK(directions_of(broken) == (Directions::readable | Directions::writable | Directions::endings));
 }
 
 TEST_CASE("NTSTATUS is a category of its own with an explicit mapping and a readable message") {

@@ -95,9 +95,11 @@ TEST_CASE("group: who takes the number of a removed member is no toggler") {
 
 TEST_CASE("rule 3: a packet that claims to be a member's own poll does not disturb the end") {
   Hot f(4);
-  auto* group = static_cast<afd::Group*>(f.kernel.pending[0].context);
+  auto* group = reinterpret_cast<afd::Group*>(f.kernel.pending[0].iosb);
+  const afd::Slot& slot = *group->all[0].slot;
+  auto* const member_context = reinterpret_cast<void*>((slot.asked_for << 32) + slot.index + 1);
   const HANDLE port = *f.kernel.open.begin();
-  REQUIRE(f.kernel.post(port, nullptr, std::to_underlying(afd::PacketKey::poll), group->room[0].slot) == 0);
+  REQUIRE(f.kernel.post(port, nullptr, std::to_underlying(afd::PacketKey::poll), member_context) == 0);
   const auto before = f.kernel.clock;
   f.poller.reset();
   CHECK(f.kernel.clock == before);  // nothing was waited for in vain

@@ -2,7 +2,7 @@
 //
 // The rules of design.md that need a kernel which does as it is told: the AFD backend over FakeKernel, on any system.
 #include <reactor/afd/afd_backend.hpp>
-#include <reactor/afd/masks.hpp>
+#include <reactor/afd/directions.hpp>
 
 #include <doctest/doctest.h>
 
@@ -18,12 +18,20 @@
 
 using namespace afd_fixture;
 
+namespace {
+
+constexpr auto access_denied = static_cast<NTSTATUS>(0xC0000022);
+constexpr std::array shortages{STATUS_INSUFFICIENT_RESOURCES, static_cast<NTSTATUS>(0xC0000017),
+                               static_cast<NTSTATUS>(0xC0000044)};
+
+}  // namespace
+
 TEST_CASE("rule 1: a wider interest waits until the poll that is pending has come back") {
   Fixture f;
   auto registration = f.add(a, Interest::readable);
   CHECK(f.wait().empty());
   const ULONG narrow = f.kernel.pending_on(base(a))->mask();
-  CHECK(narrow == afd::poll_mask(Interest::readable | afd::endings));
+  CHECK(narrow == afd::poll_mask(afd::directions_of(Interest::readable)));
   REQUIRE(registration.modify(Interest::readable | Interest::writable));
   f.kernel.ready[base(a)] = AFD_POLL_SEND;
   f.kernel.keeps_what_is_cancelled = true;
@@ -50,7 +58,7 @@ TEST_CASE("rule 1: an interest that the pending poll covers costs no kernel call
   f.kernel.complete(base(a), AFD_POLL_SEND);  // what it covers beyond that is not told
   CHECK(f.wait().empty());
   CHECK(f.poller->stats().spurious == 1);
-  CHECK(f.kernel.pending_on(base(a))->mask() == afd::poll_mask(Interest::readable | afd::endings));
+  CHECK(f.kernel.pending_on(base(a))->mask() == afd::poll_mask(afd::directions_of(Interest::readable)));
 }
 
 TEST_CASE("rule 1: a socket removed and added again waits for its old poll") {
@@ -127,21 +135,22 @@ TEST_CASE("rule 3: packets that are nobody's are counted and dropped") {
   auto registration = f.add(a, Interest::readable, Mode::oneshot);
   CHECK(f.wait().empty());
   const HANDLE port = *f.kernel.open.begin();
-  auto* slot = static_cast<char*>(f.kernel.pending_on(base(a))->context);
+  auto* context = static_cast<char*>(f.kernel.pending_on(base(a))->context);
   const auto poll = std::to_underlying(afd::PacketKey::poll);
-  CHECK(f.kernel.post(port, nullptr, 0x1234, nullptr) == 0);                      // an unknown key
-  CHECK(f.kernel.post(port, nullptr, poll, nullptr) == 0);                        // an address outside the arena
-  CHECK(f.kernel.post(port, nullptr, poll, slot + 8) == 0);                       // inside a slot
-  CHECK(f.kernel.post(port, nullptr, poll, slot + sizeof(afd::Slot)) == 0);       // a slot that is free
-  CHECK(f.kernel.post(port, nullptr, poll, slot + 64 * sizeof(afd::Slot)) == 0);  // behind the block's slots
-  CHECK(f.kernel.post(port, nullptr, poll, slot - sizeof(afd::Slot)) == 0);       // before them
+  CHECK(f.kernel.post(port, nullptr, 0x1234, nullptr) == 0);     // an unknown key
+  CHECK(f.kernel.post(port, nullptr, poll, nullptr) == 0);       // no context
+  CHECK(f.kernel.post(port, nullptr, poll, context + 1) == 0);   // a slot that is free
+  CHECK(f.kernel.post(port, nullptr, poll, context + 64) == 0);  // of a block that is not there
+  CHECK(f.kernel.post(port, nullptr, poll, context + 0x7FFFFFF0) == 0);
+  CHECK(f.kernel.post(port, nullptr, poll, context + (std::uintptr_t{1} << 33)) == 0);  // another generation
+  CHECK(f.kernel.post(port, nullptr, poll, &f) == 0);
   CHECK(f.wait().empty());
-  CHECK(f.poller->stats().unknown_packets == 6);
+  CHECK(f.poller->stats().unknown_packets == 7);
   f.kernel.complete(base(a), AFD_POLL_RECEIVE);
   CHECK(f.readable() == Sockets{a});
-  CHECK(f.kernel.post(port, nullptr, poll, slot) == 0);  // a slot whose poll is not out
+  CHECK(f.kernel.post(port, nullptr, poll, context) == 0);  // a slot whose poll is not out
   CHECK(f.wait(0ns, 1).empty());
-  CHECK(f.poller->stats().unknown_packets == 7);
+  CHECK(f.poller->stats().unknown_packets == 8);
 }
 
 TEST_CASE("rule 4: after remove no wait tells of the registration, though its packet was queued") {
@@ -184,29 +193,70 @@ TEST_CASE("rule 5: the number of a closed socket may be added before its last pa
   CHECK(events[0].token() == Token{7});
 }
 
-TEST_CASE("rule 5: a live socket is not added twice, armed or not") {
+TEST_CASE("rule 5: a handle that is added again has a new registration, armed or not") {
   Fixture f;
-  auto registration = f.add(a);
-  CHECK(f.poller->add(a, Token{}, Interest::readable).error() == std::errc::file_exists);
+  auto first = f.add(a);
+  auto second = f.poller->add(a, Token{2}, Interest::readable);
+  REQUIRE(second.has_value());
+  CHECK(first.modify(Interest::readable).error() == std::errc::bad_file_descriptor);
   CHECK(f.wait().empty());
-  CHECK(f.poller->add(a, Token{}, Interest::readable).error() == std::errc::file_exists);
+  auto third = f.poller->add(a, Token{3}, Interest::readable);
+  REQUIRE(third.has_value());
+  CHECK(second->modify(Interest::readable).error() == std::errc::bad_file_descriptor);
+  CHECK(second->remove().has_value());
+  f.kernel.complete(base(a), AFD_POLL_RECEIVE);  // of the second: it says nothing of the third
   CHECK(f.wait().empty());
-  f.kernel.complete(base(a), AFD_POLL_RECEIVE);  // asking did it no harm: it is armed again
-  CHECK(f.readable() == Sockets{a});
+  f.kernel.complete(base(a), AFD_POLL_RECEIVE);
+  const auto events = f.wait();
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].token() == Token{3});
+  CHECK(f.poller->stats().registrations == 1);
 }
 
 TEST_CASE("rule 6: many wakes cost one packet, and one that the kernel refuses is sent again") {
-  Fixture f;
+  Fixture f({}, false);
   const Waker waker = f.poller->waker();
   f.kernel.post_refusals = 3;
   waker.wake();
-  CHECK(f.kernel.packets.size() == 1);
+  CHECK(f.kernel.packets.empty());
   for (int i = 0; i < 9; i++) waker.wake();
   CHECK(f.kernel.packets.size() == 1);
   CHECK(f.kernel.posts == 4);
-  CHECK(f.poller->wait(f.room)->empty());  // with no time-out: it would sleep for ever if the wake was lost
+  // Without a time-out: it would sleep for ever if the wake was lost.
+  CHECK(f.poller->wait(f.room)->woken());
   waker.wake();
-  CHECK(f.poller->wait(f.room)->empty());
+  CHECK(f.poller->wait(f.room)->woken());
+}
+
+TEST_CASE("rule 6: a wake that the kernel refuses is owed, and any call pays it") {
+  for (const int call : {0, 1, 2, 3, 4}) {
+    CAPTURE(call);
+    Fixture f({}, false);
+    auto registration = f.add(a);
+    f.kernel.post_refusals = 1;
+    f.poller->waker().wake();
+    CHECK(f.kernel.packets.empty());
+    switch (call) {
+      case 0: static_cast<void>(f.add(b)); break;
+      case 1: REQUIRE(registration.modify(Interest::readable)); break;
+      case 2: REQUIRE(registration.drained(Interest::readable)); break;
+      case 3: REQUIRE(registration.remove()); break;
+      default: break;  // the wait itself
+    }
+    CHECK(f.kernel.packets.size() == (call < 4 ? 1 : 0));
+    CHECK(f.poller->wait(f.room)->woken());
+  }
+}
+
+TEST_CASE("rule 6: with a reserve object a wake cannot fail for memory, and its packet is one at a time") {
+  Fixture f;
+  f.kernel.post_refusals = 1000;
+  for (int round = 0; round < 3; round++) {
+    for (int i = 0; i < 5; i++) f.poller->waker().wake();
+    CHECK(f.kernel.packets.size() == 1);
+    CHECK(f.poller->wait(f.room)->woken());
+  }
+  CHECK(f.kernel.posts == 3);
 }
 
 TEST_CASE("rule 7: a wait in which nothing happens is one call, whatever was told before") {
@@ -224,12 +274,12 @@ TEST_CASE("rule 8: a poll that the kernel refuses is that socket's event, and fa
   auto bad = f.add(a);
   auto good = f.add(b);
   f.kernel.ready[base(b)] = AFD_POLL_RECEIVE;
-  f.kernel.poll_refusals = {STATUS_INSUFFICIENT_RESOURCES, 0};
+  f.kernel.poll_refusals = {access_denied, 0};
   auto events = f.wait();
   REQUIRE(events.size() == 2);
   CHECK(events[0].token() == Token{100});
   CHECK(events[0].failed());
-  CHECK(events[0].error() == std::errc::not_enough_memory);
+  CHECK(events[0].error() == std::errc::permission_denied);
   CHECK(events[1].token() == Token{104});
   CHECK(f.readable() == Sockets{b});
   f.kernel.complete(base(a), AFD_POLL_RECEIVE);  // it was asked again
@@ -241,9 +291,90 @@ TEST_CASE("rule 8: a socket that was closed while it was not armed drops out alo
   auto gone = f.add(a);
   auto good = f.add(b);
   f.kernel.ready[base(b)] = AFD_POLL_RECEIVE;
-  f.kernel.poll_refusals = {STATUS_INVALID_HANDLE};
+  f.kernel.closed.insert(base(a));
   CHECK(f.readable() == Sockets{b});
   CHECK(f.poller->stats().registrations == 1);
+}
+
+TEST_CASE("rule 8: a shortage is no event of a socket: the others go on, and it is armed later") {
+  for (const NTSTATUS status : shortages) {
+    CAPTURE(status);
+    Fixture f;
+    auto starved = f.add(a, Interest::readable, Mode::oneshot);
+    auto good = f.add(b);
+    f.kernel.ready[base(b)] = AFD_POLL_RECEIVE;
+    f.kernel.poll_refusals = {status, 0};
+    CHECK(f.readable() == Sockets{b});
+    f.kernel.ready[base(a)] = AFD_POLL_RECEIVE;
+    CHECK(f.readable() == Sockets{a, b});
+  }
+}
+
+TEST_CASE("rule 8: a wait that has nothing to report for want of memory says so, and not at once") {
+  Fixture f;
+  auto starved = f.add(a);
+  f.kernel.poll_refusals = {STATUS_INSUFFICIENT_RESOURCES, STATUS_INSUFFICIENT_RESOURCES};
+  const auto before = f.kernel.clock;
+  const auto waited = f.poller->wait(f.room);
+  REQUIRE_FALSE(waited.has_value());
+  CHECK(waited.error() == std::errc::not_enough_memory);
+  CHECK(f.kernel.clock - before >= 10ms);
+  CHECK(f.wait().empty());
+  f.kernel.complete(base(a), AFD_POLL_RECEIVE);
+  CHECK(f.readable() == Sockets{a});
+}
+
+TEST_CASE("rule 8: a cancel that is refused for want of memory is tried again by the next wait") {
+  Fixture f;
+  auto registration = f.add(a);
+  CHECK(f.wait().empty());
+  f.kernel.cancel_refusals = 2;
+  REQUIRE(registration.modify(Interest::readable | Interest::writable));
+  CHECK(f.poller->wait(f.room, 0ns).error() == std::errc::not_enough_memory);
+  CHECK(f.wait().empty());
+  CHECK(f.kernel.cancels == 3);
+  CHECK(f.kernel.pending_on(base(a))->mask() ==
+        afd::poll_mask(afd::directions_of(Interest::readable | Interest::writable)));
+}
+
+TEST_CASE("a socket whose provider is not AFD is one failed event, and no more") {
+  Fixture f;
+  f.kernel.not_of_afd.insert(base(a));
+  auto foreign = f.add(a);
+  auto good = f.add(b);
+  f.kernel.ready[base(b)] = AFD_POLL_RECEIVE;
+  const auto events = f.wait();
+  REQUIRE(events.size() == 2);
+  CHECK(events[0].token() == Token{static_cast<std::uint64_t>(a)});
+  CHECK(events[0].readiness() == (Readiness::readable | Readiness::writable | Readiness::failed));
+  CHECK(events[0].error() == std::errc::not_supported);
+  CHECK(f.readable() == Sockets{b});
+  CHECK(foreign.remove().has_value());
+}
+
+TEST_CASE("rule 7: polls that complete at once and without events do not have a wait submit them for ever") {
+  Fixture f;
+  auto registration = f.add(a);
+  f.kernel.completes_empty.insert(base(a));
+  const int before = f.kernel.polls;
+  CHECK(f.wait(1s).empty());
+  // Four at once, then after 1, 2, 4, ... 64 ms, and every 64 ms from then on.
+  CHECK(f.kernel.polls - before <= 4 + 7 + 1000 / 64 + 5);
+}
+
+TEST_CASE("rule 7: with Interest::none an end is reported once, in level mode too") {
+  Fixture f;
+  auto registration = f.add(a, Interest::none);
+  f.kernel.ready[base(a)] = AFD_POLL_ABORT;
+  CHECK(f.wait().size() == 1);
+  const auto before = f.poller->stats().kernel_calls();
+  CHECK(f.wait(1h).empty());
+  CHECK(f.poller->stats().kernel_calls() - before == 1);
+  REQUIRE(registration.modify(Interest::none));
+  CHECK(f.wait().size() == 1);
+  REQUIRE(registration.modify(Interest::readable));
+  CHECK(f.wait().size() == 1);
+  CHECK(f.wait().size() == 1);
 }
 
 TEST_CASE("rule 9: a poll that is cancelled unasked is armed again") {

@@ -72,9 +72,12 @@ class FakeKernel final : public reactor::nt::Kernel {
   std::map<HANDLE, ULONG> ready;           // by base socket
   bool can_skip = true;                    // FILE_SKIP_COMPLETION_PORT_ON_SUCCESS has its effect
   std::set<HANDLE> closed;                 // sockets: a poll that lists one is refused
+  std::set<HANDLE> not_of_afd;             // open sockets of other providers: a poll that lists one is refused
   std::deque<NTSTATUS> poll_refusals;      // the next polls are refused with these (0: taken)
   bool has_reserves = true;                // NtAllocateReserveObject is there
   int post_refusals = 0;                   // so many posts without a reserve are refused
+  int cancel_refusals = 0;                 // so many cancels are refused
+  std::set<HANDLE> completes_empty;        // a poll that lists one completes in the call, with no entry
   bool keeps_what_is_cancelled = false;    // breaks the kernel's word: no packet after a cancel
   nanoseconds early{0};                    // how much too early a time-out ends, once
   std::map<std::uintptr_t, HANDLE> bases;  // of sockets that are layered; others are their own
@@ -170,12 +173,14 @@ class FakeKernel final : public reactor::nt::Kernel {
     for (const Entry& entry : entries) {
       request.asked.push_back(entry);
       if (pending_on(entry.Handle) != nullptr) violations.emplace_back("two polls are pending on one socket");
-      if (closed.contains(entry.Handle)) return reactor::nt::STATUS_INVALID_HANDLE;
+      if (closed.contains(entry.Handle) || not_of_afd.contains(entry.Handle)) return reactor::nt::STATUS_INVALID_HANDLE;
       if (const ULONG events = ready[entry.Handle] & entry.Events; events != 0) {
         answer.push_back({entry.Handle, events, 0});
       }
     }
-    if (answer.size() == 0 && poll.Timeout != 0) {
+    const bool is_empty = std::ranges::any_of(
+        request.asked, [this](const Entry& entry) { return completes_empty.contains(entry.Handle); });
+    if (answer.size() == 0 && poll.Timeout != 0 && !is_empty) {
       pending.push_back(request);
       return reactor::nt::STATUS_PENDING;
     }
@@ -189,6 +194,10 @@ class FakeKernel final : public reactor::nt::Kernel {
 
   NTSTATUS cancel(HANDLE helper, reactor::nt::IO_STATUS_BLOCK* which) override {
     cancels++;
+    if (cancel_refusals > 0) {
+      cancel_refusals--;
+      return reactor::nt::STATUS_INSUFFICIENT_RESOURCES;
+    }
     std::vector<Request> found;
     std::ranges::copy_if(pending, std::back_inserter(found), [&](const Request& request) {
       return request.helper == helper && (which == nullptr || request.iosb == which);
@@ -208,6 +217,7 @@ class FakeKernel final : public reactor::nt::Kernel {
   }
 
   Result<HANDLE> base_socket(reactor::nt::SocketNumber socket) override {
+    if (closed.contains(handle(socket))) return reactor::failure(std::errc::bad_file_descriptor);
     const auto layered = bases.find(socket);
     return layered == bases.end() ? handle(socket) : layered->second;
   }

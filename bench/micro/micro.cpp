@@ -8,7 +8,7 @@
 #include <vector>
 
 #include <reactor/afd/afd_backend.hpp>
-#include <reactor/afd/masks.hpp>
+#include <reactor/afd/directions.hpp>
 #include <reactor/poller.hpp>
 
 #include "../common/value_or_fail.hpp"

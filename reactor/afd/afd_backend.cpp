@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <array>
 #include <new>
-#include <thread>
 #include <utility>
 
+#include <reactor/afd/wait_loop.hpp>
 #include <reactor/nt/status.hpp>
 
 namespace reactor::afd {
@@ -14,267 +14,191 @@ namespace reactor::afd {
 using namespace nt;
 using std::chrono::nanoseconds;
 
-namespace {
-
-constexpr nanoseconds at_once{0};
-constexpr std::size_t packets_per_call = 256;
-
-// Sums of a clock and any time-out would overflow; nobody waits for a thousand years.
-constexpr nanoseconds longest_wait = std::chrono::hours(24 * 365 * 100);
-
-}  // namespace
-
-Result<std::shared_ptr<Backend>> AfdBackend::create(Kernel& kernel, const PollerOptions& options) {
+Result<std::shared_ptr<AfdBackend>> AfdBackend::create(Kernel& kernel, const PollerOptions& options) try {
   const auto opened = kernel.create_port();
   if (!opened) return failure(opened.error());
   Handle port(kernel, *opened);
   auto backend = std::make_unique<AfdBackend>(kernel, *opened, options);
   static_cast<void>(port.release());  // the backend's now
   // Not make_shared, which compares type_infos: of a debug build MinGW's GCC 12 cannot link that statically.
-  return std::shared_ptr<Backend>(backend.release());
+  return std::shared_ptr<AfdBackend>(backend.release());
+} catch (const std::bad_alloc&) {
+  return failure(std::errc::not_enough_memory);
 }
 
 AfdBackend::AfdBackend(Kernel& kernel, HANDLE port, const PollerOptions& options) noexcept
-    : kernel_(kernel),
-      port_(kernel, port),
-      arming_(kernel, port, options.inline_completions, stats_),
-      policy_(options.hot_groups) {
-  stats_.other_calls = 1;  // the port
+    : core_(kernel, port, options) {
+  core_.doorbell.open();
+  core_.stats.other_calls = 2;  // the port, and what the doorbell asks for
 }
 
 AfdBackend::~AfdBackend() { AfdBackend::close(); }
 
 Result<RegistrationId> AfdBackend::add(NativeSocket socket, Token token, Interest interest, Mode mode) {
-  return add(socket, {token, interest, mode});
+  return add(socket, Watch{token, directions_of(interest), mode});
 }
 
 Result<RegistrationId> AfdBackend::add(NativeSocket socket, const Watch& watch) try {
   if (socket == invalid_socket) return failure(std::errc::bad_file_descriptor);
   const auto number = static_cast<SocketNumber>(socket);
-  const auto base = kernel_.base_socket(number);  // outside the lock: a layered provider may take its time
-  const Lock lock(mutex_);
-  stats_.other_calls++;
-  if (closed_) return failure(std::errc::bad_file_descriptor);
+  const auto base = core_.kernel.base_socket(number);  // outside the lock: a layered provider may take its time
+  const Lock lock(core_.mutex);
+  core_.doorbell.pay();
+  core_.stats.other_calls++;
+  if (core_.is_closed) return failure(std::errc::bad_file_descriptor);
   if (!base) return failure(base.error());
-  const auto made = slot_for(number, *base);
+  const auto made = slot_for(*base);
   if (!made) return failure(made.error());
   Slot& slot = **made;
+  core_.queue.erase(slot);
+  core_.registry.begin(slot, number);
   slot.watch(watch);
-  slot.was_armed = false;
-  slot.heat = {};
-  slot.generation = ++last_generation_;
-  live_++;
+  slot.activity = {};
   const RegistrationId id{slot.index, slot.generation};
-  enqueue(slot);
-  arm_queued_for_others();
+  mark(slot, false);
   return id;
 } catch (const std::bad_alloc&) {
   return failure(std::errc::not_enough_memory);
 }
 
-// A slot for this socket that is nobody's: a new one, or the one that an ended registration of the same base has left,
-// which the kernel may still hold (rules 1 and 5).
-Result<Slot*> AfdBackend::slot_for(SocketNumber socket, HANDLE base) {
-  if (Slot* slot = table_.find(base)) {
-    if (slot->is_live()) {
-      if (!is_over(*slot)) return failure(std::errc::file_exists);
-      live_--;
-      if (slot->queued) dequeue(*slot);
+// The slot of this base socket: a new one, or the one that a registration of the same handle has, or has left to the
+// kernel ("one poll per socket").
+Result<Slot*> AfdBackend::slot_for(HANDLE base) {
+  if (!HandleTable::can_hold(base)) return failure(std::errc::not_supported);
+  if (Slot* slot = core_.registry.find(base)) return slot;
+  struct Undo {
+    Registry& registry;
+    Slot* slot;
+    ~Undo() {
+      if (slot != nullptr) registry.release(*slot);
     }
-    slot->stale = slot->is_held_by_kernel();
-    slot->socket = socket;
-    return slot;
-  }
-  table_.reserve_one();
-  Slot& slot = arena_.allocate();
-  slot.socket = socket;
-  slot.base = base;
-  try {
-    if (const auto attached = arming_.attach(slot); !attached) {
-      arena_.free(slot);
-      return failure(attached.error());
-    }
-  } catch (...) {
-    arena_.free(slot);
-    throw;
-  }
-  table_.insert(slot);
-  return &slot;
+  } undo{core_.registry, &core_.registry.create(base)};
+  if (const auto attached = core_.polls.attach(*undo.slot); !attached) return failure(attached.error());
+  return std::exchange(undo.slot, nullptr);
 }
 
 Slot* AfdBackend::find(RegistrationId id) noexcept {
-  if (closed_) return nullptr;
-  Slot* slot = arena_.at(id.slot);
-  return slot != nullptr && slot->generation == id.generation ? slot : nullptr;
+  core_.doorbell.pay();
+  return core_.is_closed ? nullptr : core_.registry.find(id);
+}
+
+// Arms it, or leaves that to whoever does it best. Without a thread that sleeps: the next wait. A thread that is
+// between two waits arms all that it has marked in its next one, or when it has dealt with all its events. For any
+// other: now.
+void AfdBackend::mark(Slot& slot, bool is_rearmed) {
+  const std::uint32_t thread = core_.kernel.thread_id();
+  const bool ends_batch = is_rearmed && core_.threads.rearmed(thread);
+  if (!core_.threads.any_sleeps()) return core_.queue.mark(slot);
+  if (core_.threads.is_between_waits(thread) && !ends_batch) {
+    core_.queue.defer_modified(slot);
+    core_.threads.defer(core_.kernel.now());
+  } else {
+    core_.queue.mark(slot);
+    if (ends_batch) core_.queue.mark_modified();
+    NoSink none;
+    core_.dispatcher.arm_marked(none, Dispatcher::Until::all);
+  }
+  core_.nudge_if_needed();
 }
 
 Result<> AfdBackend::modify(RegistrationId id, Interest interest, std::optional<Mode> mode) {
-  const Lock lock(mutex_);
+  const Lock lock(core_.mutex);
   Slot* slot = find(id);
   if (slot == nullptr) return failure(std::errc::bad_file_descriptor);
-  slot->interest = interest;
-  slot->mode = mode.value_or(slot->mode);
-  slot->silent = Interest::none;
-  enqueue(*slot);
-  arm_queued_for_others();
+  const bool is_rearmed = slot->mode != Mode::level && slot->disarmed != Directions::none;
+  slot->watch({slot->token, directions_of(interest), mode.value_or(slot->mode)});
+  mark(*slot, is_rearmed);
   return {};
 }
 
 Result<> AfdBackend::drained(RegistrationId id, Interest direction) {
-  const Lock lock(mutex_);
+  const Lock lock(core_.mutex);
   Slot* slot = find(id);
   if (slot == nullptr) return failure(std::errc::bad_file_descriptor);
-  if (slot->mode != Mode::edge || !has(slot->silent, direction)) return {};
-  slot->silent = slot->silent & static_cast<Interest>(~std::to_underlying(direction));
-  enqueue(*slot);
-  arm_queued_for_others();
+  const Directions rearmed = slot->disarmed & (directions_of(direction) & ~Directions::endings);
+  if (slot->mode != Mode::edge || rearmed == Directions::none) return {};
+  slot->disarmed = slot->disarmed & ~rearmed;
+  mark(*slot, true);
   return {};
 }
 
 Result<> AfdBackend::remove(RegistrationId id) {
-  const Lock lock(mutex_);
-  if (closed_) return failure(std::errc::bad_file_descriptor);
+  const Lock lock(core_.mutex);
   Slot* slot = find(id);
-  if (slot != nullptr) remove(*slot);  // else its socket was closed and it ended by itself
+  if (core_.is_closed) return failure(std::errc::bad_file_descriptor);
+  if (slot != nullptr) remove(*slot);  // else its socket was closed, or added again, and it ended by itself
   return {};
 }
 
-void AfdBackend::remove(Slot& slot) noexcept {
-  // Of a group it is only struck: what the group's answer says of it is not heard.
-  if (slot.state == PollState::pending && slot.group == 0) cancel(slot);
-  end(slot);
+void AfdBackend::remove(Slot& slot) {
+  core_.dispatcher.cancel_own(slot);
+  core_.dispatcher.retire(slot);
 }
 
-Result<WaitResult> AfdBackend::wait(std::span<Event> events, Timeout timeout) {
-  Lock lock(mutex_);
-  if (closed_) return failure(std::errc::bad_file_descriptor);
-  Timeout deadline;
-  if (timeout && *timeout > at_once) deadline = kernel_.now() + std::min(*timeout, longest_wait);
-  Room room(events);
-  bool woken = false;
-  NTSTATUS status = STATUS_SUCCESS;
-  int late_looks = 0;
-  // A wait that only what is ready at once has filled did not look at the port: the next one looks there first, so that
-  // neither sockets that seldom fire nor wakes are kept waiting by those that always do.
-  if (std::exchange(port_is_due_, false)) status = collect(lock, room, at_once, woken);
-  while (NT_SUCCESS(status) && room.count() == 0 && !woken && !closed_) {
-    arm_queued(room);
-    if (room.is_full()) {
-      port_is_due_ = true;
-      break;
-    }
-    Timeout left = timeout;
-    if (deadline) left = std::max(at_once, *deadline - kernel_.now());
-    // What is marked again already must be armed before anyone sleeps.
-    if (room.count() > 0 || queued_ > 0) left = at_once;
-    const bool is_shared = room.count() > 0;
-    status = collect(lock, room, left, woken);
-    // What was ready at once may have left too little room for what the port had.
-    port_is_due_ = is_shared && port_has_more_;
-    // By our own clock: the kernel's may be a tick early (kernel fact port.timeout_50). Even then what is ready now has
-    // to be told by a wait that begins now: behind packets that told of nothing there may be others, and a poll that
-    // was only cancelled, for a wider interest, is looked after once more.
-    const bool is_time = timeout && (!deadline || kernel_.now() >= *deadline);
-    if (is_time && !port_has_more_ && (queued_ == 0 || ++late_looks > 4)) break;
-  }
-  if (closed_) {  // by retire, meanwhile: so whoever sleeps still has to be told
-    if (waiting_threads_ > 0) wake();
-    return failure(std::errc::bad_file_descriptor);
-  }
-  arm_queued_for_others();
-  if (room.count() > 0) policy_.end_round();
-  if (!NT_SUCCESS(status) && room.count() == 0) return failure(make_error(status));
-  return WaitResult{room.count(), woken};
+Result<WaitResult> AfdBackend::wait(std::span<Event> buffer, std::optional<nanoseconds> timeout) {
+  EventBuffer sink(buffer);
+  return wait(sink, timeout);
 }
 
-NTSTATUS AfdBackend::collect(Lock& lock, Room& room, Timeout timeout, bool& woken) {
-  std::array<FILE_IO_COMPLETION_INFORMATION, packets_per_call> packets;  // NOLINT(*-member-init): the kernel fills it
-  const std::size_t count = std::min(room.left(), packets.size());
-  ULONG removed = 0;
-  stats_.wait_calls++;
-  const bool sleeps = !timeout || *timeout > at_once;
-  if (sleeps) {
-    waiting_threads_++;
-    lock.unlock();
-  }
-  const NTSTATUS status = kernel_.dequeue(port_.get(), std::span(packets).first(count), removed, timeout);
-  if (sleeps) {
-    lock.lock();
-    waiting_threads_--;
-  }
-  port_has_more_ = status == STATUS_SUCCESS && removed >= count;
-  if (status != STATUS_SUCCESS) return status;  // with STATUS_TIMEOUT, `removed` says nothing
-  for (const auto& packet : std::span(packets).first(std::min<std::size_t>(removed, count))) {
-    take_packet(packet, room, woken);
-  }
-  return status;
+Result<WaitResult> AfdBackend::wait(EventSink& sink, std::optional<nanoseconds> timeout) {
+  return WaitLoop(core_, sink, timeout).run();
 }
 
-void AfdBackend::wake() noexcept {
-  if (wake_is_queued_.exchange(true, std::memory_order_acq_rel)) return;  // one packet is enough for all (rule 6)
-  // The kernel refuses only when it is out of memory. A wake must not be lost: ask again, for a while.
-  for (int attempt = 0; attempt < Arming::attempts; attempt++) {
-    wake_posts_.fetch_add(1, std::memory_order_relaxed);
-    if (NT_SUCCESS(kernel_.post(port_.get(), nullptr, std::to_underlying(PacketKey::wake), nullptr))) return;
-    std::this_thread::yield();
-  }
-  wake_is_queued_.store(false, std::memory_order_release);
-}
+void AfdBackend::wake() noexcept { core_.doorbell.wake(); }
 
 Stats AfdBackend::stats() const noexcept {
-  const Lock lock(mutex_);
-  Stats stats = stats_;
-  stats.post_calls += wake_posts_.load(std::memory_order_relaxed);
-  stats.registrations = live_;
-  stats.pending_polls = held_;
-  stats.helper_handles = arming_.helpers();
-  stats.arena_slots = arena_.used();
-  stats.arena_blocks = arena_.blocks();
-  stats.memory_bytes = arena_.bytes() + table_.bytes() + arming_.bytes();
+  const Lock lock(core_.mutex);
+  Stats stats = core_.stats;
+  stats.post_calls += core_.doorbell.posts();
+  stats.registrations = core_.registry.live();
+  stats.pending_polls = core_.polls.held();
+  stats.helper_handles = core_.polls.helpers();
+  stats.arena_slots = core_.registry.slots();
+  stats.arena_blocks = core_.registry.blocks();
+  stats.memory_bytes = core_.registry.bytes() + core_.polls.bytes();
   return stats;
 }
 
-void AfdBackend::close() noexcept {
-  const Lock lock(mutex_);
-  closed_ = true;
-  if (std::exchange(given_back_, true)) return;
-  arming_.cancel_all();
-  drain();
-  if (held_ > 0) {  // not given back: better lost than written to after it was freed (rule 2)
-    arena_.abandon();
-    arming_.abandon_groups();
-  }
-  table_.clear();
-  arena_ = Arena();
-  queue_head_ = queue_tail_ = no_slot;
-  queued_ = 0;
-  live_ = 0;
-  arming_.close_all();
+void AfdBackend::retire() noexcept {
+  const Lock lock(core_.mutex);
+  core_.is_closed = true;
+  if (core_.threads.any_sleeps()) core_.doorbell.wake();
 }
 
-// Takes packets until every slot is ours again. Each was cancelled, so each comes; the deadline is for a kernel that
-// breaks its word.
+void AfdBackend::close() noexcept {
+  const Lock lock(core_.mutex);
+  core_.is_closed = true;
+  if (std::exchange(core_.is_released, true)) return;
+  core_.registry.arena().for_each([this](Slot& slot) {
+    if (slot.is_live()) core_.dispatcher.retire(slot);
+  });
+  core_.polls.cancel_all();
+  drain();
+  if (core_.polls.held() > 0) {  // leaked on purpose, since the kernel may still write to it ("kernel owns its memory")
+    core_.registry.abandon();
+    core_.polls.abandon_groups();
+  }
+  core_.registry.clear();
+  core_.polls.close_all();
+}
+
+// Dequeues packets until the kernel holds nothing any more. Each poll was cancelled, so each comes; the deadline is
+// there so that a program ends even if one does not.
 void AfdBackend::drain() noexcept {
-  std::array<FILE_IO_COMPLETION_INFORMATION, packets_per_call> packets;  // NOLINT(*-member-init): the kernel fills it
-  const nanoseconds deadline = kernel_.now() + std::chrono::seconds(10);
-  int refusals = 0;
-  while (held_ > 0 && kernel_.now() < deadline) {
+  std::array<FILE_IO_COMPLETION_INFORMATION, 256> packets;  // NOLINT(*-member-init): the kernel fills it
+  const nanoseconds deadline = core_.kernel.now() + std::chrono::seconds(10);
+  constexpr int refusals_max = 1000;
+  NoSink none;
+  for (int refusals = 0; core_.polls.held() > 0 && core_.kernel.now() < deadline && refusals < refusals_max;) {
     ULONG removed = 0;
-    stats_.wait_calls++;
-    const NTSTATUS status = kernel_.dequeue(port_.get(), packets, removed, std::chrono::seconds(1));
-    if (!NT_SUCCESS(status) && ++refusals == Arming::attempts) return;
-    if (status == STATUS_TIMEOUT) arming_.cancel_all();  // what it said was not pending may be after all
+    core_.stats.wait_calls++;
+    const NTSTATUS status = core_.kernel.dequeue(core_.port.get(), packets, removed, std::chrono::seconds(1));
+    if (!NT_SUCCESS(status)) refusals++;
+    if (status == STATUS_TIMEOUT) core_.polls.cancel_all();  // a cancel may have been refused
     if (status != STATUS_SUCCESS) continue;
     for (const auto& packet : std::span(packets).first(std::min<std::size_t>(removed, packets.size()))) {
       const auto key = PacketKey{reinterpret_cast<ULONG_PTR>(packet.KeyContext)};
-      if (key == PacketKey::group) {
-        if (Group* group = arming_.group_at_address(packet.ApcContext)) group_came_back(*group);
-      }
-      if (key != PacketKey::poll) continue;
-      Slot* slot = arena_.at_address(packet.ApcContext);
-      if (slot == nullptr || !slot->is_held_by_kernel() || slot->group != 0) continue;
-      slot->state = PollState::idle;
-      held_--;
+      if (key != PacketKey::wake) core_.dispatcher.take(packet, none);
     }
   }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <reactor/afd/arena.hpp>
 
-#include <algorithm>
 #include <bit>
 #include <utility>
 
@@ -11,16 +10,14 @@ namespace {
 
 constexpr std::uint64_t all_free = ~std::uint64_t{0};
 
-std::uintptr_t number_of(const void* address) noexcept { return reinterpret_cast<std::uintptr_t>(address); }
-
 }  // namespace
 
 Slot& Arena::allocate() {
-  Block& block = with_room_.empty() ? add_block() : *blocks_[with_room_.back()];
+  Block& block = first_with_free_ == no_block ? add_block() : *blocks_[first_with_free_];
   const auto i = static_cast<std::uint32_t>(std::countr_zero(block.free_mask));
   if (block.free_mask == all_free) empty_blocks_--;
   block.free_mask &= ~(std::uint64_t{1} << i);
-  if (block.free_mask == 0) with_room_.pop_back();
+  if (block.free_mask == 0) unlink(block);
   used_++;
   Slot& slot = block.slots[i];
   slot = Slot{};
@@ -29,25 +26,27 @@ Slot& Arena::allocate() {
 }
 
 Arena::Block& Arena::add_block() {
-  auto hole = std::ranges::find_if(blocks_, [](const auto& block) { return block == nullptr; });
-  const auto number = static_cast<std::uint32_t>(hole - blocks_.begin());
   // All that can throw comes first.
   auto block = std::make_unique<Block>();
-  with_room_.reserve(by_address_.size() + 1);
-  by_address_.reserve(by_address_.size() + 1);
-  if (hole == blocks_.end()) hole = blocks_.insert(hole, nullptr);
-  block->number = number;
-  by_address_.insert(std::ranges::upper_bound(by_address_, number_of(block.get()), {}, number_of), block.get());
-  with_room_.push_back(number);
+  if (holes_.empty()) {
+    holes_.reserve(blocks_.size() + 1);
+    if (holes_.capacity() < blocks_.capacity()) holes_.reserve(blocks_.capacity());
+    block->number = static_cast<std::uint32_t>(blocks_.size());
+    blocks_.push_back(nullptr);
+  } else {
+    block->number = holes_.back();
+    holes_.pop_back();
+  }
   empty_blocks_++;
-  return *(*hole = std::move(block));
+  link(*block);
+  return *(blocks_[block->number] = std::move(block));
 }
 
 void Arena::free(Slot& slot) noexcept {
+  REACTOR_ASSERT(at(slot.index) == &slot && !slot.is_held_by_kernel() && slot.list == ListName::none);
   Block& block = *blocks_[slot.index / slots_per_block];
-  const std::uint64_t bit = std::uint64_t{1} << (slot.index % slots_per_block);
-  if (block.free_mask == 0) with_room_.push_back(block.number);  // there is capacity: see add_block
-  block.free_mask |= bit;
+  if (block.free_mask == 0) link(block);
+  block.free_mask |= std::uint64_t{1} << (slot.index % slots_per_block);
   used_--;
   if (block.free_mask != all_free) return;
   if (empty_blocks_ == 0) {
@@ -58,9 +57,21 @@ void Arena::free(Slot& slot) noexcept {
 }
 
 void Arena::drop_block(Block& block) noexcept {
-  std::erase(by_address_, &block);
-  std::erase(with_room_, block.number);
+  unlink(block);
+  holes_.push_back(block.number);  // there is capacity: see add_block
   blocks_[block.number].reset();
+}
+
+void Arena::link(Block& block) noexcept {
+  block.previous = no_block;
+  block.next = first_with_free_;
+  if (first_with_free_ != no_block) blocks_[first_with_free_]->previous = block.number;
+  first_with_free_ = block.number;
+}
+
+void Arena::unlink(Block& block) noexcept {
+  (block.previous == no_block ? first_with_free_ : blocks_[block.previous]->next) = block.next;
+  if (block.next != no_block) blocks_[block.next]->previous = block.previous;
 }
 
 Slot* Arena::at(std::uint32_t index) noexcept {
@@ -70,27 +81,16 @@ Slot* Arena::at(std::uint32_t index) noexcept {
   return block.is_free(index % slots_per_block) ? nullptr : &block.slots[index % slots_per_block];
 }
 
-Slot* Arena::at_address(const void* address) noexcept {
-  const auto after = std::ranges::upper_bound(by_address_, number_of(address), {}, number_of);
-  if (after == by_address_.begin()) return nullptr;
-  Block& block = **(after - 1);
-  const std::uintptr_t offset = number_of(address) - number_of(block.slots.data());
-  if (offset >= sizeof block.slots || offset % sizeof(Slot) != 0) return nullptr;
-  const auto i = static_cast<std::uint32_t>(offset / sizeof(Slot));
-  return block.is_free(i) ? nullptr : &block.slots[i];
-}
-
 void Arena::abandon() noexcept {
   for (auto& block : blocks_) static_cast<void>(block.release());
   blocks_.clear();
-  by_address_.clear();
-  with_room_.clear();
+  holes_.clear();
+  first_with_free_ = no_block;
   empty_blocks_ = used_ = 0;
 }
 
 std::size_t Arena::bytes() const noexcept {
-  const std::size_t pointers = blocks_.capacity() + by_address_.capacity();
-  return by_address_.size() * sizeof(Block) + pointers * sizeof(void*) + with_room_.capacity() * sizeof(std::uint32_t);
+  return blocks() * sizeof(Block) + blocks_.capacity() * sizeof(blocks_[0]) + holes_.capacity() * sizeof(holes_[0]);
 }
 
 }  // namespace reactor::afd

@@ -8,11 +8,13 @@
 #include <vector>
 
 #include <reactor/afd/slot.hpp>
+#include <reactor/assert.hpp>
 
 namespace reactor::afd {
 
 /// Slots in blocks of 64 that never move. An empty block goes back to the system, but for one kept in reserve, so that
-/// a program that comes and goes by one socket does not allocate every time.
+/// a program that comes and goes by one socket does not allocate every time. No operation takes longer because there
+/// are many blocks.
 class Arena {
  public:
   static constexpr std::uint32_t slots_per_block = 64;
@@ -22,38 +24,55 @@ class Arena {
   /// A slot as new. Throws std::bad_alloc and is then as before.
   [[nodiscard]] Slot& allocate();
 
-  /// The kernel must not hold it any more (rule 2).
+  /// The kernel must not hold it any more ("kernel owns its memory").
   void free(Slot& slot) noexcept;
 
-  /// The slot with that index if it is in use, else null.
+  /// The slot with that index if it is in use, else null: any index may be asked for.
   [[nodiscard]] Slot* at(std::uint32_t index) noexcept;
 
-  /// The slot at exactly that address if it is in use, else null: any address may be asked for, none is touched unless
-  /// it is a slot's (rule 3).
-  [[nodiscard]] Slot* at_address(const void* address) noexcept;
+  /// The slot with that index, which is in use.
+  [[nodiscard]] Slot& operator[](std::uint32_t index) noexcept {
+    REACTOR_ASSERT(at(index) != nullptr);
+    return blocks_[index / slots_per_block]->slots[index % slots_per_block];
+  }
 
-  /// Forgets all blocks without freeing them: for when the kernel did not give them back.
+  /// Calls `function` with each slot in use; it may free that one.
+  template <class Function>
+  void for_each(Function&& function) {
+    for (std::uint32_t number = 0; number < blocks_.size(); number++) {
+      for (std::uint32_t i = 0; i < slots_per_block; i++) {
+        if (Slot* slot = at(number * slots_per_block + i)) function(*slot);
+      }
+    }
+  }
+
+  /// Forgets all blocks without freeing them: leaked on purpose, since the kernel may still write to them.
   void abandon() noexcept;
 
-  [[nodiscard]] std::size_t blocks() const noexcept { return by_address_.size(); }
+  [[nodiscard]] std::size_t blocks() const noexcept { return blocks_.size() - holes_.size(); }
   [[nodiscard]] std::size_t used() const noexcept { return used_; }
   [[nodiscard]] std::size_t bytes() const noexcept;
 
  private:
+  static constexpr std::uint32_t no_block = ~std::uint32_t{0};
+
   struct Block {
     std::array<Slot, slots_per_block> slots{};
     std::uint64_t free_mask = ~std::uint64_t{0};
     std::uint32_t number = 0;
+    std::uint32_t previous = no_block, next = no_block;  // among the blocks with a free slot
 
     [[nodiscard]] bool is_free(std::uint32_t i) const noexcept { return ((free_mask >> i) & 1) != 0; }
   };
 
   Block& add_block();
   void drop_block(Block& block) noexcept;
+  void link(Block& block) noexcept;
+  void unlink(Block& block) noexcept;
 
   std::vector<std::unique_ptr<Block>> blocks_;  // by number; null where a block went back to the system
-  std::vector<Block*> by_address_;              // sorted
-  std::vector<std::uint32_t> with_room_;        // numbers of blocks that have a free slot; capacity for all of them
+  std::vector<std::uint32_t> holes_;            // numbers of those; capacity for all
+  std::uint32_t first_with_free_ = no_block;
   std::size_t empty_blocks_ = 0;
   std::size_t used_ = 0;
 };

@@ -3,7 +3,8 @@
 
 #include <cstdint>
 
-#include <reactor/afd/masks.hpp>
+#include <reactor/afd/directions.hpp>
+#include <reactor/afd/event_sink.hpp>
 #include <reactor/afd/slot.hpp>
 #include <reactor/event.hpp>
 #include <reactor/nt/types.hpp>
@@ -34,19 +35,28 @@ struct Epoll {
   return bits;
 }
 
-/// What epoll_event::events asks for. Bits that nobody knows are ignored, as on Linux.
-[[nodiscard]] constexpr Interest epoll_interest(std::uint32_t events) noexcept {
-  Interest interest = Interest::none;
-  if ((events & (Epoll::in | Epoll::rdnorm)) != 0) interest = interest | Interest::readable;
-  if ((events & (Epoll::out | Epoll::wrnorm | Epoll::wrband)) != 0) interest = interest | Interest::writable;
-  if ((events & (Epoll::pri | Epoll::rdband)) != 0) interest = interest | Interest::priority;
-  if ((events & Epoll::rdhup) != 0) interest = interest | closings;
-  return interest;
+/// What epoll_event::events asks for. Bits that are not known are ignored, as on Linux.
+[[nodiscard]] constexpr Directions epoll_directions(std::uint32_t events) noexcept {
+  Directions directions = Directions::endings | Directions::repeated_endings;
+  if ((events & (Epoll::in | Epoll::rdnorm)) != 0) directions = directions | Directions::readable;
+  if ((events & (Epoll::out | Epoll::wrnorm | Epoll::wrband)) != 0) directions = directions | Directions::writable;
+  if ((events & (Epoll::pri | Epoll::rdband)) != 0) directions = directions | Directions::priority;
+  if ((events & Epoll::rdhup) != 0) directions = directions | Directions::closings;
+  return directions;
 }
 
+/// The detail of a Watch is which of epoll's own bits may be reported.
 [[nodiscard]] constexpr Watch epoll_watch(std::uint32_t events, std::uint64_t data) noexcept {
   const Mode mode = (events & Epoll::oneshot) != 0 ? Mode::oneshot : Mode::level;
-  return {Token{data}, epoll_interest(events), mode, (events & Epoll::reported) | Epoll::always};
+  const auto detail = static_cast<std::uint16_t>((events & Epoll::reported) | Epoll::always);
+  return {Token{data}, epoll_directions(events), mode, detail};
+}
+static_assert(Epoll::reported <= 0xFFFF);
+
+/// What an answer is for epoll_event::events; 0: nothing.
+[[nodiscard]] constexpr std::uint32_t epoll_events(const Answer& answer) noexcept {
+  const nt::ULONG events = answer.events == 0 ? nt::AFD_POLL_CONNECT_FAIL : answer.events;
+  return epoll_bits(events) & answer.detail;
 }
 
 }  // namespace reactor::afd

@@ -7,36 +7,39 @@
 #include <span>
 
 #include <reactor/afd/slot.hpp>
+#include <reactor/assert.hpp>
 #include <reactor/nt/types.hpp>
 
 namespace reactor::afd {
 
-/// One poll of many sockets. It belongs to no socket: it is filled with whoever is hot and to be armed, comes back with
-/// the first that are ready, and then its members are marked to be armed again like any others.
+/// One poll of many sockets. It belongs to no socket: it is filled with the hot registrations that are to be armed,
+/// comes back with the first that are ready, and then its members are marked to be armed again like any others.
 struct Group {
   static constexpr std::uint32_t capacity = 256;
 
   struct Member {
     Slot* slot;
-    nt::HANDLE base;  // the slot may be given another socket while this poll is out
     nt::ULONG events;
-    nt::NTSTATUS why;
+    nt::NTSTATUS status;
   };
 
-  // The kernel's while state is not idle; given back by the packet alone (rule 2).
+  // The kernel's while state is not idle; released by the completion alone ("kernel owns its memory").
   nt::IO_STATUS_BLOCK iosb{};
   nt::AFD_POLL_INFO poll{};
   std::array<nt::AFD_POLL_HANDLE_INFO, capacity> entries{};
 
-  std::array<Member, capacity> room{};
+  std::array<Member, capacity> all{};
   std::uint32_t size = 0;
-  PollState state = PollState::idle;
+  std::uint32_t index = 0;
+  std::uint32_t generation = 0;  // of the request: one more for each
+  PollState state;
 
-  [[nodiscard]] std::span<Member> members() noexcept { return std::span(room).first(size); }
+  [[nodiscard]] std::span<Member> members() noexcept { return std::span(all).first(size); }
 
   void add(Slot& slot, nt::ULONG mask) noexcept {
+    REACTOR_ASSERT(size < capacity && state == PollState::idle && slot.state == PollState::idle);
     entries[size] = {slot.base, mask, 0};
-    room[size++] = {&slot, slot.base, 0, 0};
+    all[size++] = {&slot, 0, 0};
   }
 
   /// Gives each member what the answer says of it.
@@ -44,11 +47,11 @@ struct Group {
     const std::uint32_t count = status == nt::STATUS_SUCCESS ? poll.NumberOfHandles : 0;
     std::uint32_t at = 0;
     for (const auto& entry : std::span(entries).first(count < size ? count : size)) {
-      // They come in the order asked (kernel fact many.packed), so this is a single pass; but nothing hangs on it.
-      for (std::uint32_t tried = 0; tried < size && room[at].base != entry.Handle; tried++) at = (at + 1) % size;
-      if (room[at].base != entry.Handle) continue;
-      room[at].events = entry.Events;
-      room[at].why = entry.Status;
+      // They come in the order asked (kernel fact many.packed), so this is a single pass; but nothing depends on it.
+      for (std::uint32_t tried = 0; tried < size && all[at].slot->base != entry.Handle; tried++) at = (at + 1) % size;
+      if (all[at].slot->base != entry.Handle) continue;
+      all[at].events = entry.Events;
+      all[at].status = entry.Status;
     }
   }
 };

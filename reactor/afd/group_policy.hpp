@@ -8,57 +8,57 @@
 namespace reactor::afd {
 
 /// What a slot remembers of how often it fires.
-struct Heat {
+struct Activity {
   std::uint32_t last_fired = 0;  ///< the round
   std::int8_t score = 0;         ///< firings in close succession; below 0 after it made a group come back early
-  std::uint8_t silences = 0;     ///< how often in a row its group came back without it
+  std::uint8_t idle_rounds = 0;  ///< how often in a row its group came back without it
 };
 
-/// Who is polled together with others: those that fire again and again.
+/// Which registrations are polled together: those that fire again and again (hot ones).
 ///
-/// A request for n sockets of which k are ready costs about as much as 1 + n/entries_per_call calls, and saves k - 1 of
-/// them. So a member is worth its place while it fires in more than one of entries_per_call requests, and a group while
-/// it brings more than one event. Time is counted in rounds: waits that told of something. docs/performance.md has the
-/// measurements behind each constant.
+/// A request for n sockets of which k are ready costs about as much as 1 + n/16 calls, and saves k - 1 of them. So a
+/// member is worth its place while it fires in more than one of 16 requests, and a group while it brings more than one
+/// event. Time is counted in rounds: waits that delivered something. docs/performance.md has the measurements behind
+/// each constant.
 class GroupPolicy {
  public:
-  static constexpr std::uint32_t near_rounds = 16;  ///< two firings no further apart are in close succession
-  static constexpr std::int8_t hot_score = 2;       ///< this many in a row make a member
-  static constexpr std::uint8_t patience = 16;      ///< a member that is silent so often in a row leaves
-  static constexpr std::int8_t toggle_score = -64;  ///< who makes a group come back early has to earn it anew
+  static constexpr std::uint32_t near_rounds = 16;     ///< two firings no further apart are in close succession
+  static constexpr std::int8_t hot_score = 2;          ///< this many in a row make a member
+  static constexpr std::uint8_t idle_rounds_max = 16;  ///< a member that did not fire so often in a row leaves
+  static constexpr std::int8_t toggle_score = -64;  ///< a member that makes a group come back early is not hot for long
   static constexpr std::size_t members_min = 2;
-  static constexpr std::size_t members_per_room = 4;  ///< what does not fit into the room was asked for nothing
+  static constexpr std::size_t members_per_event = 4;  ///< what does not fit into the buffer was asked for nothing
   static constexpr std::uint32_t pause_min = 16, pause_max = 1024;  ///< rounds without groups after refusals
 
   explicit GroupPolicy(bool is_on) noexcept : is_on_(is_on) {}
 
-  [[nodiscard]] static bool is_hot(const Heat& heat) noexcept { return heat.score >= hot_score; }
+  [[nodiscard]] static bool is_hot(const Activity& activity) noexcept { return activity.score >= hot_score; }
 
-  /// How many may be asked for in one request, now that there is room for so many events. Below members_min: none.
-  [[nodiscard]] std::size_t members_max(std::size_t room) const noexcept {
+  /// How many may be asked for in one request whose events go to a buffer with this many left. Below members_min: none.
+  [[nodiscard]] std::size_t members_max(std::size_t events_left) const noexcept {
     const bool is_paused = round_ - paused_at_ < pause_;
-    return is_on_ && !is_paused && room > 1 ? room * members_per_room : 0;
+    return is_on_ && !is_paused && events_left > 1 ? events_left * members_per_event : 0;
   }
 
-  /// A wait told of something.
+  /// A wait delivered something.
   void end_round() noexcept { round_++; }
 
-  void fired(Heat& heat) const noexcept {
-    const bool is_near = round_ - heat.last_fired <= near_rounds;
+  void fired(Activity& activity) const noexcept {
+    const bool is_near = round_ - activity.last_fired <= near_rounds;
     if (is_near) {
-      heat.score = static_cast<std::int8_t>(std::min<int>(heat.score + 1, hot_score));
-    } else if (!is_hot(heat)) {
-      heat.score = std::min<std::int8_t>(heat.score, 0);
+      activity.score = static_cast<std::int8_t>(std::min<int>(activity.score + 1, hot_score));
+    } else if (!is_hot(activity)) {
+      activity.score = std::min<std::int8_t>(activity.score, 0);
     }
-    heat.last_fired = round_;
-    heat.silences = 0;
+    activity.last_fired = round_;
+    activity.idle_rounds = 0;
   }
-  /// Its group came back without it.
-  static void was_silent(Heat& heat) noexcept {
-    if (++heat.silences >= patience) heat = {.last_fired = heat.last_fired};
+  /// Its group came back with events of others.
+  static void did_not_fire(Activity& activity) noexcept {
+    if (++activity.idle_rounds >= idle_rounds_max) activity = {.last_fired = activity.last_fired};
   }
   /// Its group had to be cancelled for it.
-  static void cancelled_group(Heat& heat) noexcept { heat.score = toggle_score; }
+  static void cancelled_group(Activity& activity) noexcept { activity.score = toggle_score; }
 
   /// The kernel took a group's request, or refused it: one socket that was closed without being removed is enough. A
   /// program that keeps closing like that is served without groups for longer and longer.

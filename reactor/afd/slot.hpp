@@ -3,75 +3,94 @@
 
 #include <cstdint>
 
+#include <reactor/afd/directions.hpp>
 #include <reactor/afd/group_policy.hpp>
-#include <reactor/afd/masks.hpp>
 #include <reactor/event.hpp>
 #include <reactor/nt/kernel.hpp>
 #include <reactor/nt/types.hpp>
 
 namespace reactor::afd {
 
-/// Where a slot's one poll is, its own or its group's.
-enum class PollState : std::uint8_t {
-  idle,        ///< not asked: status block and poll are ours
-  pending,     ///< asked: they are the kernel's until the packet is taken
-  cancelling,  ///< asked and then cancelled: still the kernel's until the packet is taken
+/// Where a poll is. Only Polls changes it:
+///
+///               submit: the kernel keeps it            cancel
+///     idle ------------------------------> pending -------------> cancelling
+///      ^                                      |                        |
+///      '------------- completed --------------+------------------------'
+///
+/// In pending and cancelling the status block and the request are the kernel's, and nothing but the completion ends
+/// that
+/// ("kernel owns its memory").
+class PollState {
+ public:
+  enum Value : std::uint8_t { idle, pending, cancelling };
+
+  [[nodiscard]] constexpr operator Value() const noexcept { return value_; }  // NOLINT(*-explicit-*)
+
+ private:
+  friend class Polls;
+  Value value_ = idle;
 };
 
-struct HelperHandle;
-
-/// What a registration is to be told of.
+/// What a registration wants reported, and how.
 struct Watch {
   Token token;
-  Interest interest;
+  Directions directions;
   Mode mode;
-  std::uint32_t filter = 0;  // for reactor/epoll.h: those of epoll's own bits to be told; 0 for a Poller
+  std::uint16_t detail = 0;  // for the translator (EventSink) alone
 };
 
-/// A socket's registration and its one poll. Lives in the arena and never moves. There is one slot for a base socket
-/// at a time, so a socket cannot be in two polls of ours at once (design.md, rule 1).
+/// The list that a slot is in, of those in ArmQueue.
+enum class ListName : std::uint8_t { none, marked, delivered, modified, suspected };
+
+/// A registration and its one poll. Lives in the arena and never moves. A base socket has one slot at a time, so a
+/// handle is never in two polls of ours at once ("one poll per socket").
+///
+/// Which combinations exist:
+///
+///     generation   asked_for         state      what it is
+///     g > 0        0, or not g       idle       a registration that has not been polled yet
+///     g            not g             not idle   the poll is an earlier registration's: cancelled, its answer ignored
+///     g            g                 any        a registration and its own poll, or the last one that it had
+///     0            any               not idle   retired: only waits for its completion
+///     0            any               idle       never seen: it is released at once
+///
+///     A slot in the list `marked`, `delivered` or `modified` is to be armed; in no list it is pending, cancelling,
+///     disarmed in all its directions, or retired.
 struct Slot {
-  // The kernel's while state is not idle; given back by the packet alone (rule 2).
+  // The kernel's while state is not idle.
   nt::IO_STATUS_BLOCK iosb{};
   nt::AfdPollOne poll{};
 
-  nt::SocketNumber socket = 0;
   nt::HANDLE base = nullptr;
-  HelperHandle* helper = nullptr;
+  nt::SocketNumber socket = 0;
   Token token{};
   std::uint64_t generation = 0;  // of the registration; 0 when there is none
-  std::uint32_t filter = 0;      // of Watch
+  std::uint64_t asked_for = 0;   // the generation that the last poll the kernel took was submitted for
   std::uint32_t index = 0;
-  std::uint32_t previous = 0, next = 0;  // in the queue of those to be armed
-  Heat heat;
+  std::uint32_t helper = 0;              // the helper handle that carries its polls
+  std::uint32_t previous = 0, next = 0;  // in its list
+  Activity activity;
   std::uint16_t asked = 0;  // the mask of the poll that is out
-  std::uint8_t group = 0;   // while it is out with a group: that group's number
-  Interest interest = Interest::none;
-  Interest silent = Interest::none;  // directions that Mode::oneshot or Mode::edge have told and tell no more
+  std::uint16_t detail = 0;
+  Directions wanted = Directions::none;
+  Directions disarmed = Directions::none;  // what Mode::oneshot or Mode::edge has reported and reports no more
   Mode mode = Mode::level;
-  PollState state = PollState::idle;
-  bool queued = false;
-  bool was_armed = false;  // since its socket was last known to be open: once that poll is over, a close goes unseen
-  bool stale =
-      false;  // the poll that is out belongs to a registration that is over: its answer says nothing of this one
+  PollState state;
+  std::uint8_t group = 0;  // while it is out with a group: 1 + the group's index
+  ListName list = ListName::none;
 
   [[nodiscard]] bool is_live() const noexcept { return generation != 0; }
   [[nodiscard]] bool is_held_by_kernel() const noexcept { return state != PollState::idle; }
-  [[nodiscard]] Interest directions() const noexcept {
-    return (interest | endings) & static_cast<Interest>(~std::to_underlying(silent));
-  }
-  [[nodiscard]] bool is_silent() const noexcept { return directions() == Interest::none; }
-  /// One of epoll's that Mode::oneshot silenced is still watched for its end: the number added again is EEXIST while
-  /// the socket is open, and another socket's once it was closed.
-  [[nodiscard]] nt::ULONG wanted_mask() const noexcept {
-    return is_silent() && filter != 0 ? nt::AFD_POLL_LOCAL_CLOSE : poll_mask(directions());
-  }
+  /// A poll was submitted for this registration, so what the last poll says is about it.
+  [[nodiscard]] bool was_asked_for() const noexcept { return asked_for == generation; }
+  [[nodiscard]] Directions armed() const noexcept { return wanted & ~disarmed; }
   void watch(const Watch& how) noexcept {
     token = how.token;
-    interest = how.interest;
+    wanted = how.directions;
     mode = how.mode;
-    filter = how.filter;
-    silent = Interest::none;
+    detail = how.detail;
+    disarmed = Directions::none;
   }
 };
 

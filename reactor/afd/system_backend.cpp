@@ -6,10 +6,14 @@
 namespace reactor {
 
 Result<std::shared_ptr<Backend>> create_backend(const PollerOptions& options) {
+  return afd::create_system_backend(options);
+}
+
+Result<std::shared_ptr<afd::AfdBackend>> afd::create_system_backend(const PollerOptions& options) {
   if (const auto started = sys::start(); !started) return failure(started.error());
   const auto kernel = nt::system_kernel();
   if (!kernel) return failure(kernel.error());
-  return afd::AfdBackend::create(**kernel, options);
+  return AfdBackend::create(**kernel, options);
 }
 
 }  // namespace reactor

@@ -17,11 +17,8 @@
 #include <chrono>
 #include <climits>
 #include <cstddef>
-#include <cstring>
 #include <new>
 #include <optional>
-#include <span>
-#include <type_traits>
 
 #include <reactor/epoll.h>
 #include <reactor/afd/epoll_bits.hpp>
@@ -29,10 +26,6 @@
 #include <reactor/event.hpp>
 
 namespace reactor {
-
-struct EventValue {
-  static std::uint32_t of(const Event& event) noexcept { return static_cast<std::uint32_t>(event.error_value_); }
-};
 
 namespace capi {
 
@@ -125,20 +118,22 @@ Result<> control(HANDLE handle, int op, SOCKET socket, const epoll_event* event)
   return op == EPOLL_CTL_MOD ? (*port)->modify(socket, watch_of(*event)) : (*port)->remove(socket);
 }
 
-// The backend has filled the caller's own memory with Events, each of which becomes an epoll_event in its place.
-static_assert(sizeof(Event) == sizeof(epoll_event) && alignof(Event) == alignof(epoll_event));
-static_assert(std::is_trivially_copyable_v<Event> && std::is_trivially_copyable_v<epoll_event>);
+class EpollSink final : public afd::EventSink {
+ public:
+  EpollSink(epoll_event* events, std::size_t size) noexcept : EventSink(size), events_(events) {}
 
-void convert(epoll_event* events, std::size_t count) noexcept {
-  for (std::size_t i = 0; i < count; i++) {
-    Event event;
-    std::memcpy(static_cast<void*>(&event), events + i, sizeof event);
-    epoll_event told{};
-    told.events = EventValue::of(event);
-    told.data.u64 = static_cast<std::uint64_t>(event.token());
-    std::memcpy(events + i, &told, sizeof told);
+ private:
+  afd::Directions write(std::size_t index, const afd::Answer& answer) noexcept override {
+    epoll_event event{};
+    event.events = afd::epoll_events(answer);
+    if (event.events == 0) return afd::Directions::none;
+    event.data.u64 = static_cast<std::uint64_t>(answer.token);
+    events_[index] = event;
+    return answer.directions;
   }
-}
+
+  epoll_event* events_;
+};
 
 }  // namespace
 
@@ -182,9 +177,7 @@ int epoll_wait(HANDLE ephnd, epoll_event* events, int maxevents, int timeout) {
   if (events == nullptr) return fail(std::errc::bad_address);
   std::optional<std::chrono::nanoseconds> limit;
   if (timeout >= 0) limit = std::chrono::milliseconds(timeout);
-  const std::span room(reinterpret_cast<Event*>(events), static_cast<std::size_t>(maxevents));
-  const auto waited = (*port)->wait(room, limit);
-  if (!waited) return fail(waited.error());
-  convert(events, waited->events);
-  return static_cast<int>(waited->events);
+  EpollSink sink(events, static_cast<std::size_t>(maxevents));
+  const auto waited = (*port)->wait(sink, limit);
+  return waited ? static_cast<int>(waited->events) : fail(waited.error());
 }

@@ -13,7 +13,6 @@
 #include <cstddef>
 #include <mutex>
 
-#include <reactor/backend.hpp>
 #include <reactor/capi/port.hpp>
 
 namespace reactor::capi {
@@ -101,10 +100,10 @@ PortReference::~PortReference() {
 }
 
 Result<nt::HANDLE> open_port() {
-  auto backend = create_backend({});
+  auto backend = afd::create_system_backend({});
   if (!backend) return failure(backend.error());
   auto port = std::make_unique<Port>();
-  port->backend = std::static_pointer_cast<afd::AfdBackend>(std::move(*backend));
+  port->backend = std::move(*backend);
   port->handle = port->backend->port();
   Place& place = place_of(port->handle);
   const Writing lock(place);

@@ -58,12 +58,12 @@ class Kernel {
   /// NtClose.
   virtual void close(HANDLE handle) noexcept = 0;
 
-  /// The socket AFD knows, below any layered service provider: SIO_BASE_HANDLE, else SIO_BSP_HANDLE_POLL for as long as
-  /// the value changes. Errors: bad_file_descriptor (not open), not_a_socket, or not_supported when a provider hides
-  /// it.
+  /// The socket AFD knows, below any layered service provider: SIO_BASE_HANDLE, else SIO_BSP_HANDLE_POLL or
+  /// SIO_BSP_HANDLE_SELECT for as long as the value changes. Errors: bad_file_descriptor (not open), not_a_socket, or
+  /// not_supported when a provider hides it.
   [[nodiscard]] virtual Result<HANDLE> base_socket(SocketNumber socket) = 0;
 
-  /// SetFileCompletionNotificationModes with FILE_SKIP_COMPLETION_PORT_ON_SUCCESS.
+  /// SetFileCompletionNotificationModes with FILE_SKIP_COMPLETION_PORT_ON_SUCCESS and FILE_SKIP_SET_EVENT_ON_HANDLE.
   [[nodiscard]] virtual bool skip_packet_on_success(HANDLE helper) = 0;
 
   /// The calling thread's number, which no other thread that runs has. Not a kernel call.

@@ -74,14 +74,21 @@ constexpr ::ULONG ioctl_afd_poll = 0x00012024;  // METHOD_BUFFERED: the same buf
 
 std::error_code system_error() noexcept { return {static_cast<int>(GetLastError()), std::system_category()}; }
 
-/// The helper handles of this process. A socket that was closed unseen may have left its number to one of them, and a
-/// poll that lists a handle of \Device\Afd that is no socket is more than some kernels can take: Wine 8's dies of it
-/// (kernel test bad.helper). So none is opened, or closed, while a poll is on its way into the kernel, and none is
-/// ever polled.
+/// Wine says so itself; no Windows exports this.
+bool is_wine() noexcept {
+  static const bool found = GetProcAddress(GetModuleHandleW(L"ntdll.dll"), "wine_get_version") != nullptr;
+  return found;
+}
+
+/// Under Wine alone: the helper handles of this process. A socket that was closed unseen may have left its number to
+/// one of them, and a poll that lists a handle of \Device\Afd that is no socket kills Wine's server (8 and 10; kernel
+/// test bad.helper). So none is opened, or closed, while a poll is on its way into the kernel, and none is ever polled.
+/// Windows refuses such a poll by itself, and no lock is on its path there ("flat cost").
 class HelperHandles {
  public:
   template <class Open>
   Result<HANDLE> open(Open&& open) {
+    if (!is_wine()) return open();
     AcquireSRWLockExclusive(&lock_);
     Result<HANDLE> opened = nullptr;
     try {
@@ -96,6 +103,10 @@ class HelperHandles {
   }
 
   void close(HANDLE handle) noexcept {
+    if (!is_wine()) {
+      CloseHandle(handle);
+      return;
+    }
     AcquireSRWLockExclusive(&lock_);
     const auto found = std::ranges::lower_bound(handles_, handle);
     if (found != handles_.end() && *found == handle) handles_.erase(found);
@@ -106,6 +117,7 @@ class HelperHandles {
   /// What `poll` says, unless it lists one of them.
   template <class Poll>
   NTSTATUS poll(std::span<const AFD_POLL_HANDLE_INFO> entries, Poll&& poll) noexcept {
+    if (!is_wine()) return poll();
     AcquireSRWLockShared(&lock_);
     const bool lists_one = std::ranges::any_of(
         entries, [this](const auto& entry) { return std::ranges::binary_search(handles_, entry.Handle); });
@@ -215,26 +227,25 @@ class SystemKernel final : public Kernel {
   void close(HANDLE handle) noexcept override { helpers_.close(handle); }
 
   [[nodiscard]] Result<HANDLE> base_socket(SocketNumber socket) override {
-    // Wine 8 answers SIO_BASE_HANDLE for any number; SO_TYPE is asked of sockets alone, and on Windows costs no kernel
-    // call.
-    int type = 0, length = sizeof type;
-    if (getsockopt(socket, SOL_SOCKET, SO_TYPE, reinterpret_cast<char*>(&type), &length) != 0) {
-      return failure(why_no_socket(socket));
-    }
+    // Wine 8 answers SIO_BASE_HANDLE for any number.
+    if (is_wine() && !is_socket(socket)) return failure(why_no_socket(socket));
     SocketNumber current = socket;
     // Some layered service providers break SIO_BASE_HANDLE on purpose, but let the other through, which then may name a
     // socket that is itself layered [wepoll#5, libzmq#4221, mio#1314]. Bounded, should a provider go in circles.
     for (int layers = 0; layers < 16; layers++) {
       SocketNumber below = 0;
       if (ask(current, SIO_BASE_HANDLE, below)) return as_handle(below);
-      if (!ask(current, SIO_BSP_HANDLE_POLL, below) || below == current) break;
+      const bool found = ask(current, SIO_BSP_HANDLE_POLL, below) || ask(current, SIO_BSP_HANDLE_SELECT, below);
+      if (!found || below == current) break;
       current = below;
     }
-    return failure(std::errc::not_supported);
+    return failure(is_socket(socket) ? std::errc::not_supported : why_no_socket(socket));
   }
 
   [[nodiscard]] bool skip_packet_on_success(HANDLE helper) override {
-    return SetFileCompletionNotificationModes(helper, FILE_SKIP_COMPLETION_PORT_ON_SUCCESS) != FALSE;
+    // No thread ever waits on the handle itself, so it need not be set either.
+    return SetFileCompletionNotificationModes(
+               helper, FILE_SKIP_COMPLETION_PORT_ON_SUCCESS | FILE_SKIP_SET_EVENT_ON_HANDLE) != FALSE;
   }
 
   [[nodiscard]] std::uint32_t thread_id() override { return GetCurrentThreadId(); }
@@ -250,6 +261,11 @@ class SystemKernel final : public Kernel {
     DWORD bytes = 0;
     return WSAIoctl(socket, what, nullptr, 0, &answer, sizeof answer, &bytes, nullptr, nullptr) == 0 &&
            answer != INVALID_SOCKET;
+  }
+
+  static bool is_socket(SocketNumber socket) noexcept {
+    int type = 0, length = sizeof type;
+    return getsockopt(socket, SOL_SOCKET, SO_TYPE, reinterpret_cast<char*>(&type), &length) == 0;
   }
 
   // Winsock says the same of a number that is not open and of a handle of another kind.

@@ -22,11 +22,29 @@ inline constexpr NTSTATUS STATUS_PENDING = 0x103;
 inline constexpr NTSTATUS STATUS_INVALID_HANDLE = static_cast<NTSTATUS>(0xC0000008);
 inline constexpr NTSTATUS STATUS_OBJECT_TYPE_MISMATCH = static_cast<NTSTATUS>(0xC0000024);
 inline constexpr NTSTATUS STATUS_INSUFFICIENT_RESOURCES = static_cast<NTSTATUS>(0xC000009A);
+inline constexpr NTSTATUS STATUS_NOT_SUPPORTED = static_cast<NTSTATUS>(0xC00000BB);
 inline constexpr NTSTATUS STATUS_CANCELLED = static_cast<NTSTATUS>(0xC0000120);
 inline constexpr NTSTATUS STATUS_NOT_FOUND = static_cast<NTSTATUS>(0xC0000225);
 
 /// STATUS_TIMEOUT and STATUS_PENDING pass too: they are successes to the kernel.
 [[nodiscard]] constexpr bool NT_SUCCESS(NTSTATUS status) noexcept { return status >= 0; }
+
+/// The system is short of something that may be there again in a moment: it says nothing about the socket or handle
+/// that it was asked about.
+[[nodiscard]] constexpr bool is_shortage(NTSTATUS status) noexcept {
+  switch (static_cast<std::uint32_t>(status)) {
+    case 0xC0000017:  // STATUS_NO_MEMORY
+    case 0xC0000044:  // STATUS_QUOTA_EXCEEDED
+    case 0xC000009A:  // STATUS_INSUFFICIENT_RESOURCES
+    case 0xC00000A1:  // STATUS_WORKING_SET_QUOTA
+    case 0xC000011F:  // STATUS_TOO_MANY_OPENED_FILES
+    case 0xC000012C:  // STATUS_PAGEFILE_QUOTA_EXCEEDED
+    case 0xC000012D:  // STATUS_COMMITMENT_LIMIT
+    case 0xC0000205:  // STATUS_INSUFF_SERVER_RESOURCES
+      return true;
+    default: return false;
+  }
+}
 
 /// Not so a warning (0x8.......), after which the kernel queues a packet like after a success that it does not skip.
 [[nodiscard]] constexpr bool NT_ERROR(NTSTATUS status) noexcept {
@@ -71,6 +89,11 @@ struct AFD_POLL_INFO {
 };
 
 inline constexpr std::int64_t poll_never_times_out = INT64_MAX;
+
+/// The size of a poll of so many sockets. Exact: AfdPollOne has padding behind it where pointers have 32 bits.
+[[nodiscard]] constexpr ULONG poll_size_bytes(std::size_t sockets) noexcept {
+  return static_cast<ULONG>(sizeof(AFD_POLL_INFO) + sockets * sizeof(AFD_POLL_HANDLE_INFO));
+}
 
 /// A poll of one socket.
 struct AfdPollOne {

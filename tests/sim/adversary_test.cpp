@@ -270,7 +270,7 @@ class Closers {
 class OneOfMany {
  public:
   static std::uint64_t together(std::size_t room) {
-    return std::min<std::uint64_t>(afd::Group::capacity, room * afd::GroupPolicy::members_per_room);
+    return std::min<std::uint64_t>(afd::Group::capacity, room * afd::GroupPolicy::members_per_event);
   }
   explicit OneOfMany(Program& program) : program_(program) {
     for (std::uint64_t i = 0; i < together(program.setting.room); i++) many_.push_back(program.add(Habit::reads));

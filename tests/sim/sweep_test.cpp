@@ -150,7 +150,7 @@ TEST_CASE("sweep: an add that fails for want of memory keeps no slot") {
   };
   // As many as share a helper handle: the next one needs another, and memory for it.
   std::vector<reactor::Registration> registrations;
-  for (std::uint32_t i = 0; i < reactor::afd::Arming::sockets_per_helper; i++) {
+  for (std::uint32_t i = 0; i < reactor::afd::HelperHandles::sockets_per_handle; i++) {
     registrations.push_back(std::move(*add(0)));
   }
   for (std::uint64_t nth = 1; nth <= 2; nth++) {

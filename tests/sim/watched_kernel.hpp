@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include <reactor/afd/arming.hpp>
+#include <reactor/afd/helper_handles.hpp>
 #include <reactor/nt/kernel.hpp>
 
 #include "sim_kernel.hpp"

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <mutex>
+
+#include <reactor/afd/arm_queue.hpp>
+#include <reactor/afd/batch_size.hpp>
+#include <reactor/afd/dispatcher.hpp>
+#include <reactor/afd/doorbell.hpp>
+#include <reactor/afd/groups.hpp>
+#include <reactor/afd/polls.hpp>
+#include <reactor/afd/registry.hpp>
+#include <reactor/afd/waiting_threads.hpp>
+#include <reactor/nt/handle.hpp>
+#include <reactor/nt/kernel.hpp>
+#include <reactor/poller.hpp>
+
+namespace reactor::afd {
+
+/// The parts of a backend. One lock guards all but the port, the doorbell and the sleep in the kernel.
+struct Core {
+  Core(nt::Kernel& its_kernel, nt::HANDLE its_port, const PollerOptions& options) noexcept
+      : kernel(its_kernel),
+        port(its_kernel, its_port),
+        doorbell(its_kernel, its_port),
+        polls(its_kernel, its_port, registry.arena(), options.inline_completions, stats),
+        groups(polls, options.hot_groups) {}
+
+  /// Something is left for a thread that sleeps, if there is one.
+  void nudge_if_needed() noexcept {
+    if (!threads.any_sleeps()) return;
+    const bool is_unwatched = queue.has_deferred() && !threads.any_watches();
+    if (!queue.marked().empty() || !queue.suspected().empty() || is_unwatched) doorbell.nudge();
+  }
+
+  nt::Kernel& kernel;
+  nt::Handle port;  // open for as long as there is a Waker, so that a wake cannot reach a handle of another owner
+  Doorbell doorbell;
+  std::mutex mutex;
+
+  Stats stats;
+  Registry registry;
+  ArmQueue queue{registry.arena()};
+  Polls polls;
+  Groups groups;
+  Dispatcher dispatcher{registry, queue, polls, groups, stats};
+  WaitingThreads threads;
+  BatchSize batch_size;
+  bool port_is_due = false;    // the last wait filled its buffer without asking the port
+  bool port_has_more = false;  // the last dequeue brought as many packets as it asked for
+  bool is_closed = false;      // every call is refused
+  bool is_released = false;    // nothing is held any more
+};
+
+}  // namespace reactor::afd

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+
+#include <reactor/afd/arm_queue.hpp>
+#include <reactor/afd/event_sink.hpp>
+#include <reactor/afd/groups.hpp>
+#include <reactor/afd/polls.hpp>
+#include <reactor/afd/registry.hpp>
+#include <reactor/nt/kernel.hpp>
+#include <reactor/poller.hpp>
+
+namespace reactor::afd {
+
+/// What happens to a registration between add and its end: it is marked; armed; its answer becomes an event in a sink
+/// or does not; and it is marked again. Waits and shutdown use the same functions; they differ in the sink.
+///
+/// Not thread-safe: the backend's lock guards it.
+class Dispatcher {
+ public:
+  Dispatcher(Registry& registry, ArmQueue& queue, Polls& polls, Groups& groups, Stats& stats) noexcept
+      : registry_(registry), queue_(queue), polls_(polls), groups_(groups), stats_(stats) {}
+
+  /// Arms what is marked, oldest first, once each. With Until::full it stops when the sink is full: what is left stays
+  /// marked and comes first the next time, so each registration gets its turn. The status of a call that was refused
+  /// because the system is short of something (then the registration is marked again), else STATUS_SUCCESS.
+  enum class Until : std::uint8_t { full, all };
+  nt::NTSTATUS arm_marked(EventSink& sink, Until until = Until::full);
+
+  /// Judges a packet of the port that is not a wake.
+  void take(const nt::FILE_IO_COMPLETION_INFORMATION& packet, EventSink& sink);
+
+  /// Of a suspected registration: its socket was found open, or not.
+  void resolve_suspect(Slot& slot, bool is_open, EventSink& sink);
+
+  /// The registration ends. Its slot stays until the kernel gives the poll back, and keeps its place in the table, so
+  /// that the same handle added again waits for that ("one poll per socket").
+  void retire(Slot& slot) noexcept;
+
+  /// Takes the slot's poll back, if one is out that is its own alone. A member of a group stays in it and its result is
+  /// ignored: to take it back would cost all other members their poll.
+  void cancel_own(Slot& slot);
+
+ private:
+  void arm(Slot& slot, EventSink& sink);
+  void submit(Slot& slot, nt::ULONG mask, EventSink& sink);
+  [[nodiscard]] bool arm_group(std::size_t& count, EventSink& sink);
+  void on_completion(Slot& slot, nt::NTSTATUS status, EventSink& sink);
+  void on_completion(Group& group, nt::NTSTATUS status, EventSink& sink);
+  void on_ready(Slot& slot, nt::ULONG events, nt::NTSTATUS status, EventSink& sink);
+  void on_delivered(Slot& slot, Directions reported, EventSink& sink) noexcept;
+  void on_refused(Slot& slot, nt::NTSTATUS status, EventSink& sink);
+  void report_failure(Slot& slot, nt::NTSTATUS status, EventSink& sink);
+  void on_shortage(Slot& slot, nt::NTSTATUS status) noexcept;
+  void release(Slot& slot) noexcept;
+
+  Registry& registry_;
+  ArmQueue& queue_;
+  Polls& polls_;
+  Groups& groups_;
+  Stats& stats_;
+  nt::NTSTATUS shortage_ = nt::STATUS_SUCCESS;
+};
+
+}  // namespace reactor::afd

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include <reactor/afd/directions.hpp>
+#include <reactor/assert.hpp>
+#include <reactor/event.hpp>
+#include <reactor/nt/types.hpp>
+
+namespace reactor::afd {
+
+/// What a poll reported of a registration. With no events, `status` says why the kernel refuses to poll its socket.
+struct Answer {
+  Token token;
+  Directions directions;  ///< that may be reported now
+  std::uint16_t detail;   ///< Watch::detail
+  nt::ULONG events;       ///< AFD_POLL_*
+  nt::NTSTATUS status;
+};
+
+/// Where answers become a caller's events. The backend knows AFD's words alone; each interface has its translator.
+class EventSink {
+ public:
+  EventSink(const EventSink&) = delete;
+  EventSink& operator=(const EventSink&) = delete;
+
+  [[nodiscard]] std::size_t count() const noexcept { return count_; }
+  [[nodiscard]] std::size_t left() const noexcept { return capacity_ - count_; }
+  [[nodiscard]] bool is_full() const noexcept { return count_ == capacity_; }
+
+  /// How many of the events have disarmed their registration: nothing more is reported of it until the program re-arms
+  /// it.
+  [[nodiscard]] std::size_t disarming() const noexcept { return disarming_; }
+  void count_disarming() noexcept { disarming_++; }
+
+  /// The directions that were reported; none: the answer has nothing that this registration wants. Must not be full.
+  [[nodiscard]] Directions deliver(const Answer& answer) noexcept {
+    REACTOR_ASSERT(!is_full());
+    const Directions reported = write(count_, answer);
+    if (reported != Directions::none) count_++;
+    return reported;
+  }
+
+ protected:
+  explicit EventSink(std::size_t capacity) noexcept : capacity_(capacity) {}
+  ~EventSink() = default;
+
+ private:
+  /// Writes the event with that index, or nothing.
+  virtual Directions write(std::size_t index, const Answer& answer) noexcept = 0;
+
+  std::size_t capacity_;
+  std::size_t count_ = 0;
+  std::size_t disarming_ = 0;
+};
+
+/// For whoever arms without a buffer: it is always full.
+class NoSink final : public EventSink {
+ public:
+  NoSink() noexcept : EventSink(0) {}
+
+ private:
+  Directions write(std::size_t, const Answer&) noexcept override { return Directions::none; }
+};
+
+/// A Poller's events.
+class EventBuffer final : public EventSink {
+ public:
+  explicit EventBuffer(std::span<Event> events) noexcept : EventSink(events.size()), events_(events) {}
+
+ private:
+  Directions write(std::size_t index, const Answer& answer) noexcept override {
+    if (answer.events == 0) {
+      events_[index] =
+          Event(answer.token, Readiness::readable | Readiness::writable | Readiness::failed, answer.status);
+      return answer.directions;
+    }
+    const Readiness readiness = filter_readiness(to_readiness(answer.events), answer.directions);
+    if (readiness == Readiness::none) return Directions::none;
+    const bool failed = (readiness & Readiness::failed) != Readiness::none;
+    events_[index] = Event(answer.token, readiness, failed ? answer.status : nt::STATUS_SUCCESS);
+    return directions_of(readiness);
+  }
+
+  std::span<Event> events_;
+};
+
+}  // namespace reactor::afd

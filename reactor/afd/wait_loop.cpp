@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+#include <reactor/afd/wait_loop.hpp>
+
+#include <algorithm>
+#include <array>
+#include <span>
+#include <utility>
+
+#include <reactor/nt/status.hpp>
+
+namespace reactor::afd {
+
+using namespace nt;
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+
+namespace {
+
+constexpr nanoseconds at_once{0};
+
+// The sum of a clock and any time-out would overflow.
+constexpr nanoseconds longest_wait = std::chrono::hours(24 * 365 * 100);
+
+// While the kernel is short of memory: a wait does not fail at once, so that a program that simply waits again does not
+// spin ("no spin").
+constexpr nanoseconds shortage_pause = milliseconds(10);
+constexpr int shortages_max = 2;
+
+// Polls that complete at once and without events would have a wait submit them for ever.
+constexpr int fruitless_rounds_max = 4;
+constexpr int longest_pause_ms = 64;
+
+// After its time a wait still delivers what is ready now: packets may have brought nothing but cancelled polls, which
+// are asked for once more.
+constexpr int late_rounds_max = 4;
+
+std::optional<nanoseconds> shorter(std::optional<nanoseconds> a, nanoseconds b) { return a ? std::min(*a, b) : b; }
+
+}  // namespace
+
+Result<WaitResult> WaitLoop::run() {
+  if (core_.is_closed) return failure(std::errc::bad_file_descriptor);
+  begin();
+  while (!is_done()) step();
+  if (core_.is_closed) {  // meanwhile: every thread that sleeps has to learn of it
+    if (core_.threads.any_sleeps()) core_.doorbell.wake();
+    return failure(std::errc::bad_file_descriptor);
+  }
+  leave();
+  const bool has_result = sink_.count() > 0 || woken_;
+  if (!NT_SUCCESS(status_) && !has_result) return failure(make_error(status_));
+  if (shortages_ >= shortages_max && !has_result) return failure(make_error(shortage_));
+  return WaitResult{sink_.count(), woken_};
+}
+
+void WaitLoop::begin() {
+  core_.doorbell.pay();
+  thread_ = core_.kernel.thread_id();
+  core_.threads.begin_wait(thread_);
+  core_.threads.end_deferral();
+  core_.queue.mark_deferred();
+  if (timeout_ && *timeout_ > at_once) deadline_ = core_.kernel.now() + std::min(*timeout_, longest_wait);
+  // A wait that was filled by what was ready at once did not ask the port: the next one does so first, so that neither
+  // sockets that seldom fire nor wakes are kept waiting by those that always do.
+  if (std::exchange(core_.port_is_due, false)) dequeue(at_once);
+}
+
+bool WaitLoop::is_done() const noexcept {
+  return sink_.count() > 0 || woken_ || core_.is_closed || is_time_up_ || !NT_SUCCESS(status_) ||
+         shortages_ >= shortages_max;
+}
+
+void WaitLoop::step() {
+  arm();
+  if (sink_.is_full()) {
+    core_.port_is_due = true;
+    return;
+  }
+  const bool is_shared = sink_.count() > 0;
+  dequeue(time_to_sleep());
+  // What was ready at once may have left too little of the buffer for what the port had.
+  core_.port_is_due = is_shared && core_.port_has_more;
+  check_time();
+}
+
+void WaitLoop::arm() {
+  if (const auto due = core_.threads.due(); due && core_.kernel.now() >= *due) {
+    core_.threads.end_deferral();
+    core_.queue.mark_deferred();
+  }
+  resolve_suspects();  // those of earlier waits, before what is marked fills the buffer
+  const bool had_work = !core_.queue.marked().empty();
+  shortage_ = core_.dispatcher.arm_marked(sink_);
+  resolve_suspects();
+  shortages_ = shortage_ == STATUS_SUCCESS ? 0 : shortages_ + 1;
+  const bool is_fruitless = had_work && sink_.count() == 0 && !core_.queue.marked().empty();
+  fruitless_rounds_ = is_fruitless ? fruitless_rounds_ + 1 : 0;
+}
+
+// Whether a socket is open is asked without the lock, as a layered provider's code may answer.
+void WaitLoop::resolve_suspects() {
+  for (std::size_t count = core_.queue.suspected().size();
+       count > 0 && !core_.queue.suspected().empty() && !sink_.is_full(); count--) {
+    const Slot& suspect = core_.queue.suspected().front();
+    const RegistrationId id{suspect.index, suspect.generation};
+    const SocketNumber socket = suspect.socket;
+    const HANDLE base = suspect.base;
+    core_.stats.other_calls++;
+    lock_.unlock();
+    const auto now = core_.kernel.base_socket(socket);
+    lock_.lock();
+    Slot* slot = core_.is_closed ? nullptr : core_.registry.find(id);
+    if (slot == nullptr || slot->list != ListName::suspected) continue;
+    core_.dispatcher.resolve_suspect(*slot, now && *now == base, sink_);
+  }
+}
+
+WaitLoop::Timeout WaitLoop::time_to_sleep() {
+  if (sink_.count() > 0) return at_once;
+  Timeout left = timeout_;
+  if (deadline_) left = std::max(at_once, *deadline_ - core_.kernel.now());
+  if (shortage_ != STATUS_SUCCESS) return shorter(left, shortage_pause);
+  // What is marked again has to be armed before this thread sleeps.
+  const bool has_work = !core_.queue.marked().empty() || !core_.queue.suspected().empty();
+  if (has_work && fruitless_rounds_ < fruitless_rounds_max) return at_once;
+  if (has_work) {
+    const int doublings = std::min(fruitless_rounds_ - fruitless_rounds_max, 6);
+    return shorter(left, std::min(milliseconds(1 << doublings), milliseconds(longest_pause_ms)));
+  }
+  if (const auto due = core_.threads.due(); due) return shorter(left, std::max(at_once, *due - core_.kernel.now()));
+  return left;
+}
+
+void WaitLoop::dequeue(Timeout timeout) {
+  for (;;) {
+    const std::size_t count = std::min(sink_.left(), core_.batch_size.next());
+    const std::size_t taken = dequeue_once(timeout, count);
+    core_.port_has_more = taken == count;
+    // A port that brings one packet at a time is asked again by the next wait.
+    if (!core_.port_has_more || count == 1 || sink_.is_full() || core_.is_closed) return;
+    timeout = at_once;
+  }
+}
+
+std::size_t WaitLoop::dequeue_once(Timeout timeout, std::size_t count) {
+  std::array<FILE_IO_COMPLETION_INFORMATION, BatchSize::max> packets;  // NOLINT(*-member-init): the kernel fills it
+  ULONG removed = 0;
+  core_.stats.wait_calls++;
+  const bool sleeps = !timeout || *timeout > at_once;
+  const bool watches = sleeps && core_.threads.due().has_value();
+  if (sleeps) {
+    core_.threads.begin_sleep(watches);
+    lock_.unlock();
+  }
+  status_ = core_.kernel.dequeue(core_.port.get(), std::span(packets).first(count), removed, timeout);
+  if (sleeps) {
+    lock_.lock();
+    core_.threads.end_sleep(watches);
+  }
+  if (status_ != STATUS_SUCCESS) return 0;  // with STATUS_TIMEOUT `removed` says nothing
+  const std::size_t taken = std::min<std::size_t>(removed, count);
+  core_.batch_size.took(taken, count);
+  core_.stats.packets += taken;
+  for (const auto& packet : std::span(packets).first(taken)) {
+    if (PacketKey{reinterpret_cast<ULONG_PTR>(packet.KeyContext)} != PacketKey::wake) {
+      core_.dispatcher.take(packet, sink_);
+    } else if (core_.doorbell.answer()) {
+      core_.stats.wakes++;
+      woken_ = true;
+    }
+  }
+  return taken;
+}
+
+// By our own clock: the kernel's may be a tick early (kernel fact port.timeout_50).
+void WaitLoop::check_time() {
+  if (!timeout_ || (deadline_ && core_.kernel.now() < *deadline_)) return;
+  const bool may_have_more =
+      core_.port_has_more || (!core_.queue.marked().empty() && ++late_rounds_ <= late_rounds_max);
+  is_time_up_ = !may_have_more;
+}
+
+// What this wait leaves to others: it arms for the threads that sleep what it has marked and not delivered, for as long
+// as its own buffer can take what is ready; then they have to.
+void WaitLoop::leave() {
+  WaitingThreads& threads = core_.threads;
+  if (threads.any_sleeps() && !sink_.is_full()) core_.dispatcher.arm_marked(sink_);
+  if (sink_.count() > 0) core_.groups.policy().end_round();
+  threads.end_wait(thread_, sink_.count(), sink_.disarming());
+  if (!threads.any_sleeps()) return;
+  if (core_.queue.has_deferred()) threads.defer(core_.kernel.now());
+  core_.nudge_if_needed();
+}
+
+}  // namespace reactor::afd

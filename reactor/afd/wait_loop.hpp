@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+
+#include <reactor/afd/core.hpp>
+#include <reactor/afd/event_sink.hpp>
+#include <reactor/backend.hpp>
+#include <reactor/result.hpp>
+
+namespace reactor::afd {
+
+/// One wait: arms what is marked, dequeues packets, and does so again until there is an event, a wake, an error, or no
+/// time left.
+class WaitLoop {
+ public:
+  using nanoseconds = std::chrono::nanoseconds;
+  using Timeout = std::optional<nanoseconds>;  // none: no end
+
+  WaitLoop(Core& core, EventSink& sink, Timeout timeout) noexcept
+      : core_(core), sink_(sink), timeout_(timeout), lock_(core.mutex) {}
+
+  [[nodiscard]] Result<WaitResult> run();
+
+ private:
+  [[nodiscard]] bool is_done() const noexcept;
+  void begin();
+  void step();
+  void arm();
+  void resolve_suspects();
+  [[nodiscard]] Timeout time_to_sleep();
+  void dequeue(Timeout timeout);
+  [[nodiscard]] std::size_t dequeue_once(Timeout timeout, std::size_t count);
+  void check_time();
+  void leave();
+
+  Core& core_;
+  EventSink& sink_;
+  const Timeout timeout_;
+  std::unique_lock<std::mutex> lock_;
+  std::uint32_t thread_ = 0;
+  Timeout deadline_;
+  nt::NTSTATUS status_ = nt::STATUS_SUCCESS;    // of the port
+  nt::NTSTATUS shortage_ = nt::STATUS_SUCCESS;  // of the last time that something was armed
+  int shortages_ = 0;                           // in a row
+  int fruitless_rounds_ = 0;                    // in which what was armed completed at once, without events
+  int late_rounds_ = 0;                         // since the time was up
+  bool woken_ = false;
+  bool is_time_up_ = false;
+};
+
+}  // namespace reactor::afd

@@ -243,6 +243,7 @@ void World::finish() {
   for (int i = 0; i < 2; i++) static_cast<void>(wait_once(room, 0ns));
   for (const std::uint32_t token : std::vector(open_)) {
     const Registered& reg = registered_[token];
+    if (reg.not_afd == NotAfd::delivered) continue;  // it is polled no more
     if (reg.state != State::closed || reg.is_reused || net_.is_open(reg.number) || net_.is_open(reg.polled) ||
         !reg.endpoint->closed) {
       continue;
@@ -257,8 +258,13 @@ void World::finish() {
       be_over();
       break;
     case Ending::close_unseen: {
+      // What is not AFD's is polled no more, so its end is never noticed.
       for (const std::uint32_t token : std::vector(open_)) {
-        modify(registered_[token], registered_[token].interest, Mode::level);
+        if (registered_[token].not_afd == NotAfd::delivered) {
+          remove(token);
+        } else {
+          modify(registered_[token], registered_[token].interest, Mode::level);
+        }
       }
       static_cast<void>(wait_once(room, 0ns));
       while (!sockets_.empty()) close(sockets_.size() - 1, false, false);

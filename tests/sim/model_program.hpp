@@ -68,7 +68,7 @@ struct Step {
 };
 
 /// Not met by the backend yet.
-inline constexpr std::uint32_t rules_to_come = (std::uint32_t{1} << rule_names.size()) - 1;
+inline constexpr std::uint32_t rules_to_come = 0;
 
 /// What a program does at its end.
 enum class Ending : std::uint8_t { remove_all, close_pending, close_unseen };

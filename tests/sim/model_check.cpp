@@ -59,8 +59,22 @@ void World::mark_over(std::uint32_t token) {
 }
 
 void World::see_denials() {
-  if (!kernel_.has_denials()) return;
-  for (const Denial& denial : kernel_.take_denials()) see_denial(denial);
+  if (kernel_.has_denials()) {
+    for (const Denial& denial : kernel_.take_denials()) see_denial(denial);
+  }
+  if (!suspects_.empty()) clear_suspects();
+}
+
+// A second poll was accepted: the number has meant a socket that was closed since.
+void World::clear_suspects() {
+  std::erase_if(suspects_, [this](std::uint32_t token) {
+    Registered& reg = registered_[token];
+    if (reg.not_afd != NotAfd::suspected || reg.state == State::over) return true;
+    if (kernel_.expects_first(reg.polled)) return false;
+    reg.not_afd = NotAfd::no;
+    reg.silent = reg.silent_before;
+    return true;
+  });
 }
 
 // A registration whose poll was refused as if its socket were closed has ended, whether it was closed or not; but for
@@ -70,12 +84,13 @@ void World::see_denial(const Denial& denial) {
       std::ranges::find_if(open_, [&](std::uint32_t at) { return registered_[at].polled == denial.socket; });
   require(found != open_.end(), "a socket was polled that is not registered");
   Registered& reg = registered_[*found];
-  require(reg.not_afd == NotAfd::no, "a registration was polled that is disarmed for good");
+  require(reg.not_afd != NotAfd::delivered, "a registration was polled that is disarmed for good");
   note("  denied ", std::to_string(*found));
   if (!checks(Rule::first_poll) || !denial.is_first) {
     denied_ += reg.state == State::live ? 1 : 0;
     return mark_over(*found);
   }
+  if (reg.not_afd == NotAfd::suspected) return;  // asked once more, and it is so
   // What base_socket has answered, or whether it was asked after a shortage, is not known in these cases.
   const bool is_unknown = denial.is_second || program_.options.faults.base_refused > 0;
   if (is_unknown && reg.state == State::live) {
@@ -83,9 +98,9 @@ void World::see_denial(const Denial& denial) {
     live_--;
     closed_++;
   }
-  not_afd_++;
-  reg.not_afd = NotAfd::owed;
-  reg.silent = 0xFF;
+  reg.not_afd = NotAfd::suspected;
+  reg.silent_before = std::exchange(reg.silent, 0xFF);
+  suspects_.push_back(*found);
 }
 
 // Statistics, the model, and what the kernel says agree.
@@ -97,8 +112,10 @@ void World::check_books() {
   require(stats.arena_slots >= stats.registrations && stats.arena_slots <= stats.registrations + stats.pending_polls,
           "stats: arena_slots");
   require(!checks(Rule::no_posts) || kernel_.posted_answers() == 0, "an answer was posted to the port");
-  require(stats.pending_polls == sim_.held_entries() + kernel_.posted_answers(), "stats: pending_polls");
-  require(stats.helper_handles + 1 + kernel_.reserves() == sim_.open_handles(), "stats: helper_handles");
+  require(stats.pending_polls + kernel_.held_probes() == sim_.held_entries() + kernel_.posted_answers(),
+          "stats: pending_polls");
+  require(stats.helper_handles + 1 + kernel_.reserves() + kernel_.probe_handles() == sim_.open_handles(),
+          "stats: helper_handles");
   require(stats.events == events_, "stats: events");
   require(stats.packets == kernel_.counted().packets, "stats: packets");
   require(stats.unknown_packets <= junk_, "a packet of ours was taken for another program's (rule 3)");

@@ -60,18 +60,20 @@ Readiness wanted(const Registered& reg, ULONG events) {
 }
 
 Readiness owed(const Registered& reg, ULONG events) {
-  if (reg.not_afd == Registered::NotAfd::owed) return Readiness::failed;
+  if (reg.not_afd == Registered::NotAfd::suspected) return Readiness::failed;
   const bool wants_endings = (reg.silent & ending_bit) == 0;
   return wanted(reg, wants_endings ? events : events & ~(AFD_POLL_ABORT | AFD_POLL_CONNECT_FAIL));
 }
 
-// A wait fails for a call of its own that was refused, and for a shortage that left sockets unarmed only when it has
-// nothing to report and a pause has not helped.
+// A wait fails for a dequeue that was refused, and for a shortage that left sockets unarmed only when it has nothing to
+// report and a pause has not helped.
 void World::judge_failure(const Wait& wait, std::error_code why) {
   const auto& now = kernel_.counted();
   const bool is_dequeue = now.refused_dequeues > wait.counted.refused_dequeues;
   if (is_dequeue && why == make_error(STATUS_INSUFFICIENT_RESOURCES)) return;
-  require(checks(Rule::shortage) && now.refused_sockets > wait.counted.refused_sockets, "a wait failed (rule 8)");
+  const bool is_shortage =
+      now.refused_sockets > wait.counted.refused_sockets || now.refused_cancels > wait.counted.refused_cancels;
+  require(checks(Rule::shortage) && is_shortage, "a wait failed (rule 8)");
   require(why == std::errc::not_enough_memory || why == make_error(STATUS_QUOTA_EXCEEDED),
           "a wait failed with another error than the shortage's");
   const bool may_be_early = program_.options.faults.early_time_out > 0 || now.packets > wait.counted.packets;
@@ -138,7 +140,7 @@ void World::judge_event(const Wait& wait, const Event& event) {
   require(told != Readiness::none, "an event that says nothing");
   judge_repetition(wait, reg);
   const bool is_error = any(told, Readiness::failed) && !any(told, Readiness::hung_up);
-  if (reg.not_afd == NotAfd::owed) {
+  if (reg.not_afd == NotAfd::suspected) {
     judge_not_afd(reg, event);
   } else if (is_error) {
     judge_error_event(event);
@@ -165,11 +167,12 @@ void World::judge_repetition(const Wait& wait, const Registered& reg) {
 }
 
 // Its provider is not AFD, or has seemed not to be: one event says so, and then it is disarmed for good.
-void World::judge_not_afd(Registered& reg, const Event& event) const {
+void World::judge_not_afd(Registered& reg, const Event& event) {
   require(event.readiness() == (Readiness::readable | Readiness::writable | Readiness::failed) &&
               event.error() == std::errc::not_supported,
           "a first poll that was refused as if the socket were closed is reported as not_supported");
   reg.not_afd = NotAfd::delivered;
+  not_afd_++;
 }
 
 // A poll was refused for a reason that is neither a shortage nor about the handle.

@@ -233,6 +233,7 @@ void World::modify(Registered& reg, Interest interest, std::optional<Mode> mode)
   reg.interest = interest;
   reg.mode = mode.value_or(reg.mode);
   reg.silent = reg.not_afd == NotAfd::no ? 0 : 0xFF;
+  reg.silent_before = 0;
   was_rearmed(token_of(reg));
   was_marked(reg);
 }

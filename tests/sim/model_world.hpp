@@ -58,8 +58,9 @@ struct Registered {
     closed,  ///< its number was closed without remove, or may have seemed to be: it is over as soon as that is noticed
     over,
   };
-  /// Its first poll was refused as if its socket were closed, which it was not: it is not AFD's.
-  enum class NotAfd : std::uint8_t { no, owed, delivered };
+  /// Its first poll was refused as if its socket were closed, which it was not: it is not AFD's, unless a second one is
+  /// accepted.
+  enum class NotAfd : std::uint8_t { no, suspected, delivered };
 
   reactor::RegistrationId place{};
   SocketNumber number = 0, polled = 0;
@@ -70,7 +71,8 @@ struct Registered {
   State state = State::live;
   bool is_reused = false;  ///< closed, and its number means another socket: it may speak of that one
   NotAfd not_afd = NotAfd::no;
-  reactor::nt::ULONG seen = 0;  ///< all that was so since it was last delivered, beside its endpoint's history
+  std::uint8_t silent_before = 0;  ///< it was suspected
+  reactor::nt::ULONG seen = 0;     ///< all that was so since it was last delivered, beside its endpoint's history
 
   // The last delivery.
   std::uint64_t told_in = 0;  ///< the wait
@@ -186,7 +188,7 @@ class World {
   void judge(Wait& wait, std::span<const Event> events, bool is_woken);
   void judge_event(const Wait& wait, const Event& event);
   void judge_repetition(const Wait& wait, const Registered& reg);
-  void judge_not_afd(Registered& reg, const Event& event) const;
+  void judge_not_afd(Registered& reg, const Event& event);
   void judge_error_event(const Event& event);
   void judge_readiness(const Registered& reg, Readiness told) const;
   void judge_failure(const Wait& wait, std::error_code why);
@@ -218,6 +220,7 @@ class World {
   void mark_over(std::uint32_t token);
   void see_denials();
   void see_denial(const Denial& denial);
+  void clear_suspects();
   [[nodiscard]] bool checks(Rule rule) const noexcept { return program_.checks(rule); }
   void require(bool is_so, std::string_view rule) const {
     if (!is_so) fail(rule);
@@ -240,6 +243,7 @@ class World {
   std::vector<Socket> sockets_;
   std::vector<Registered> registered_;
   std::vector<std::uint32_t> open_;  // tokens of those that are not over
+  std::vector<std::uint32_t> suspects_;
   std::size_t live_ = 0, closed_ = 0;
 
   std::size_t next_step_ = 0;

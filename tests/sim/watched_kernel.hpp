@@ -65,6 +65,7 @@ class WatchedKernel final : public reactor::nt::Kernel {
     std::uint64_t refused_sockets = 0;   ///< in polls that were refused for a shortage
     std::uint64_t denied_sockets = 0;    ///< in polls that were refused with STATUS_ACCESS_DENIED
     std::uint64_t refused_dequeues = 0;  //
+    std::uint64_t refused_cancels = 0;   //
     std::uint64_t bases = 0;             ///< calls of base_socket
     std::uint64_t posts = 0;             ///< that were accepted
   };
@@ -77,6 +78,9 @@ class WatchedKernel final : public reactor::nt::Kernel {
   [[nodiscard]] const Counted& counted() const noexcept { return counted_; }
   [[nodiscard]] HANDLE port() const noexcept { return port_; }
   [[nodiscard]] std::size_t reserves() const noexcept { return reserves_.size(); }
+  /// What is open, and polls that are out, only to find out how answers come.
+  [[nodiscard]] std::size_t probe_handles() const noexcept { return probes_.size(); }
+  [[nodiscard]] std::size_t held_probes() const noexcept { return held_probes_; }
   /// Registrations whose poll has come back, by a packet.
   [[nodiscard]] std::uint64_t returned() { return below_.returned_entries() + taken_answers_; }
   /// Answers that the backend has posted and not taken from the port yet.
@@ -85,6 +89,7 @@ class WatchedKernel final : public reactor::nt::Kernel {
   /// A number is added: the next poll of it is the registration's first.
   void expect_first(std::uintptr_t socket) { first_.insert_or_assign(socket, false); }
   void forget_first(std::uintptr_t socket) { first_.erase(socket); }
+  [[nodiscard]] bool expects_first(std::uintptr_t socket) const { return first_.contains(socket); }
   /// Since this was asked last. Not the poll that only finds out how answers come.
   [[nodiscard]] std::vector<Denial> take_denials() { return std::exchange(denials_, {}); }
   [[nodiscard]] bool has_denials() const noexcept { return !denials_.empty(); }
@@ -105,7 +110,12 @@ class WatchedKernel final : public reactor::nt::Kernel {
   Result<HANDLE> create_port() override {
     count();
     const auto port = below_.create_port();
-    if (port && port_ == nullptr) port_ = *port;
+    if (!port) return port;
+    if (port_ == nullptr) {
+      port_ = *port;
+    } else {
+      probes_.insert(*port);
+    }
     return port;
   }
   NTSTATUS dequeue(HANDLE port, std::span<reactor::nt::FILE_IO_COMPLETION_INFORMATION> packets,
@@ -114,7 +124,9 @@ class WatchedKernel final : public reactor::nt::Kernel {
     const NTSTATUS status = note(below_.dequeue(port, packets, removed, timeout));
     if (!reactor::nt::NT_SUCCESS(status)) counted_.refused_dequeues++;
     if (status != reactor::nt::STATUS_SUCCESS) return status;
-    if (port == port_) counted_.packets += removed;
+    if (port != port_) held_probes_ -= removed;
+    if (port != port_) return status;
+    counted_.packets += removed;
     counted_.packets_max = std::max<std::uint64_t>(counted_.packets_max, removed);
     for (const auto& packet : packets.first(removed)) {
       if (const auto found = std::ranges::find(posted_, packet.ApcContext); found != posted_.end()) {
@@ -143,7 +155,7 @@ class WatchedKernel final : public reactor::nt::Kernel {
   Result<HANDLE> open_helper(HANDLE port, reactor::nt::ULONG_PTR key) override {
     count();
     const auto opened = below_.open_helper(port, key);
-    if (opened && port != port_) probe_ = *opened;
+    if (opened && port != port_) probes_.insert(*opened);
     return opened;
   }
   NTSTATUS poll(HANDLE helper, reactor::nt::IO_STATUS_BLOCK& iosb, reactor::nt::AFD_POLL_INFO& poll,
@@ -151,8 +163,14 @@ class WatchedKernel final : public reactor::nt::Kernel {
     count();
     const auto sockets = sockets_of(poll);  // the kernel may keep the request
     const std::uint64_t empties = below_.empty_answers();
+    const bool is_probe = probes_.contains(helper);
+    const std::size_t held = is_probe ? below_.held_entries() : 0;
     const NTSTATUS status = note(below_.poll(helper, iosb, poll, size_bytes, context), sockets.size());
-    if (helper == probe_) return status;
+    if (is_probe) {
+      const bool is_out = reactor::nt::NT_SUCCESS(status) && below_.held_entries() > held;
+      held_probes_ += is_out ? 1 : 0;
+      return status;
+    }
     counted_.sockets_max = std::max<std::uint64_t>(counted_.sockets_max, sockets.size());
     counted_.group_polls += sockets.size() > 1 ? 1 : 0;
     const bool is_empty = below_.empty_answers() != empties;
@@ -177,6 +195,7 @@ class WatchedKernel final : public reactor::nt::Kernel {
     const NTSTATUS status = note(below_.cancel(helper, request));
     const bool is_refused = !reactor::nt::NT_SUCCESS(status) && status != reactor::nt::STATUS_NOT_FOUND;
     if (is_refused) {
+      counted_.refused_cancels++;
       owed_cancels_[request] = sockets_of_[request];
     } else {
       owed_cancels_.erase(request);
@@ -184,7 +203,7 @@ class WatchedKernel final : public reactor::nt::Kernel {
     return status;
   }
   void close(HANDLE handle) noexcept override {
-    if (handle == probe_) probe_ = nullptr;
+    probes_.erase(handle);
     reserves_.erase(handle);
     below_.close(handle);
   }
@@ -229,11 +248,12 @@ class WatchedKernel final : public reactor::nt::Kernel {
   }
 
   SimKernel& below_;
-  HANDLE port_ = nullptr, probe_ = nullptr;
+  HANDLE port_ = nullptr;
   Counted counted_;
   std::uint64_t last_call_ = 1000, taken_answers_ = 0;
   std::vector<void*> posted_;
-  std::set<HANDLE> reserves_;
+  std::set<HANDLE> reserves_, probes_;
+  std::size_t held_probes_ = 0;
   std::vector<Denial> denials_;
   std::map<std::uintptr_t, Attempt> attempts_;
   std::map<std::uintptr_t, bool> first_;  // numbers without an accepted poll; true: a shortage has refused one

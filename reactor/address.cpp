@@ -6,7 +6,7 @@
 #include <cstring>
 #include <optional>
 
-#include <reactor/sys_socket.hpp>
+#include <reactor/net/system.hpp>
 
 namespace reactor {
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include <reactor/sys_socket.hpp>
+#include <reactor/net/system.hpp>
 
 namespace reactor {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <reactor/sys_socket.hpp>
+#include <reactor/net/system.hpp>
 
 #include <algorithm>
 #include <cerrno>

@@ -11,8 +11,9 @@
 #include <reactor/result.hpp>
 #include <reactor/socket.hpp>
 
-/// What a system supplies to Address and Socket, once per system: epoll/sys_socket.cpp and nt/sys_socket.cpp. A
-/// sockaddr is a span of bytes here, so that no header of the system is needed. Nothing allocates.
+/// What a system supplies to Address and Socket: this list and no more. A program is linked with one implementation of
+/// it: net/posix_socket.cpp, net/winsock_socket.cpp, or another in their place. A sockaddr is a span of bytes here, so
+/// that no header of the system is needed. Nothing allocates.
 ///
 /// Errors are generic codes, so that they compare with std::errc on every system: what a call on a non-blocking socket
 /// cannot do now is operation_would_block, and invalid_socket is bad_file_descriptor.

@@ -15,7 +15,7 @@
 #include <iterator>
 #include <string>
 
-#include <reactor/sys_socket.hpp>
+#include <reactor/net/system.hpp>
 
 namespace reactor::sys {
 

@@ -28,7 +28,7 @@ static_assert(sizeof(IpText) == INET6_ADDRSTRLEN);
 
 namespace {
 
-std::error_code code_from(int error) noexcept { return {error, std::generic_category()}; }
+std::error_code code_from(int error) noexcept { return {error, error_category()}; }
 
 std::unexpected<std::error_code> last_error() noexcept { return failure(code_from(errno)); }
 

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// First, as some of their names are macros in the system's headers.
+#include <reactor/net/errors.hpp>
+#include <reactor/net/system.hpp>
+#include <reactor/nt/status.hpp>
+
 #ifndef NOMINMAX
 #define NOMINMAX
 #endif
@@ -10,12 +15,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <climits>
-#include <iterator>
-#include <string>
-
-#include <reactor/net/system.hpp>
 
 namespace reactor::sys {
 
@@ -30,80 +30,19 @@ static_assert(offsetof(SockaddrIn6, port) == offsetof(sockaddr_in6, sin6_port) &
 static_assert(sizeof(SockaddrUn) == 110);  // SOCKADDR_UN of afunix.h, which not every SDK has
 static_assert(sizeof(NativeSocket) == sizeof(SOCKET) && invalid_socket == INVALID_SOCKET);
 
+constexpr std::array winsock_numbers{
+    WSAEINTR,        WSAEBADF,         WSAEACCES,          WSAEFAULT,      WSAEINVAL,       WSAEMFILE,
+    WSAEWOULDBLOCK,  WSAEINPROGRESS,   WSAEALREADY,        WSAENOTSOCK,    WSAEDESTADDRREQ, WSAEMSGSIZE,
+    WSAEPROTOTYPE,   WSAENOPROTOOPT,   WSAEPROTONOSUPPORT, WSAEOPNOTSUPP,  WSAEPFNOSUPPORT, WSAEAFNOSUPPORT,
+    WSAEADDRINUSE,   WSAEADDRNOTAVAIL, WSAENETDOWN,        WSAENETUNREACH, WSAENETRESET,    WSAECONNABORTED,
+    WSAECONNRESET,   WSAENOBUFS,       WSAEISCONN,         WSAENOTCONN,    WSAESHUTDOWN,    WSAETIMEDOUT,
+    WSAECONNREFUSED, WSAELOOP,         WSAENAMETOOLONG,    WSAEHOSTDOWN,   WSAEHOSTUNREACH, WSAECANCELLED,
+    WSA_E_CANCELLED};
+static_assert(std::ranges::equal(winsock_numbers, net::winsock_errors, {}, {}, &net::WinsockError::number));
+
 namespace {
 
-struct Meaning {
-  int wsa;
-  std::errc errc;
-};
-
-// What std::errc has a word for. WSAESHUTDOWN is what Linux says of a send after a shutdown: EPIPE.
-constexpr Meaning meanings[] = {
-    {WSA_INVALID_HANDLE, std::errc::bad_file_descriptor},
-    {WSA_NOT_ENOUGH_MEMORY, std::errc::not_enough_memory},
-    {WSA_INVALID_PARAMETER, std::errc::invalid_argument},
-    {WSA_OPERATION_ABORTED, std::errc::operation_canceled},
-    {WSAEINTR, std::errc::interrupted},
-    {WSAEBADF, std::errc::bad_file_descriptor},
-    {WSAEACCES, std::errc::permission_denied},
-    {WSAEFAULT, std::errc::bad_address},
-    {WSAEINVAL, std::errc::invalid_argument},
-    {WSAEMFILE, std::errc::too_many_files_open},
-    {WSAEWOULDBLOCK, std::errc::operation_would_block},
-    {WSAEINPROGRESS, std::errc::operation_in_progress},
-    {WSAEALREADY, std::errc::connection_already_in_progress},
-    {WSAENOTSOCK, std::errc::not_a_socket},
-    {WSAEDESTADDRREQ, std::errc::destination_address_required},
-    {WSAEMSGSIZE, std::errc::message_size},
-    {WSAEPROTOTYPE, std::errc::wrong_protocol_type},
-    {WSAENOPROTOOPT, std::errc::no_protocol_option},
-    {WSAEPROTONOSUPPORT, std::errc::protocol_not_supported},
-    {WSAEOPNOTSUPP, std::errc::operation_not_supported},
-    {WSAEAFNOSUPPORT, std::errc::address_family_not_supported},
-    {WSAEADDRINUSE, std::errc::address_in_use},
-    {WSAEADDRNOTAVAIL, std::errc::address_not_available},
-    {WSAENETDOWN, std::errc::network_down},
-    {WSAENETUNREACH, std::errc::network_unreachable},
-    {WSAENETRESET, std::errc::network_reset},
-    {WSAECONNABORTED, std::errc::connection_aborted},
-    {WSAECONNRESET, std::errc::connection_reset},
-    {WSAENOBUFS, std::errc::no_buffer_space},
-    {WSAEISCONN, std::errc::already_connected},
-    {WSAENOTCONN, std::errc::not_connected},
-    {WSAESHUTDOWN, std::errc::broken_pipe},
-    {WSAETIMEDOUT, std::errc::timed_out},
-    {WSAECONNREFUSED, std::errc::connection_refused},
-    {WSAELOOP, std::errc::too_many_symbolic_link_levels},
-    {WSAENAMETOOLONG, std::errc::filename_too_long},
-    {WSAEHOSTUNREACH, std::errc::host_unreachable},
-    {WSAECANCELLED, std::errc::operation_canceled},
-    {WSA_E_CANCELLED, std::errc::operation_canceled},
-};
-
-/// The one translation of Winsock's errors. Not std::system_category: MinGW's does not know them as std::errc.
-class WinsockCategory final : public std::error_category {
- public:
-  [[nodiscard]] const char* name() const noexcept override { return "winsock"; }
-
-  [[nodiscard]] std::string message(int error) const override {
-    std::array<char, 512> text;
-    constexpr DWORD flags = FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS;
-    DWORD size = FormatMessageA(flags, nullptr, static_cast<DWORD>(error), 0, text.data(), text.size(), nullptr);
-    while (size > 0 && std::isspace(static_cast<unsigned char>(text[size - 1])) != 0) size--;
-    return std::string(text.data(), size) + " (" + std::to_string(error) + ")";
-  }
-
-  [[nodiscard]] std::error_condition default_error_condition(int error) const noexcept override {
-    const auto* const found = std::ranges::find(meanings, error, &Meaning::wsa);
-    if (found == std::end(meanings)) return {error, *this};
-    return std::make_error_condition(found->errc);
-  }
-};
-
-std::error_code code_from(int error) noexcept {
-  static const WinsockCategory category;
-  return {error, category};
-}
+std::error_code code_from(int error) noexcept { return nt::make_win32_error(static_cast<nt::ULONG>(error)); }
 
 /// Of the call on `socket` that has just failed. Winsock says WSAENOTSOCK of INVALID_SOCKET, or, when nothing has
 /// started it yet, WSANOTINITIALISED.

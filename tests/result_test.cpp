@@ -142,3 +142,32 @@ TEST_CASE("an event says why it failed in the words of the socket") {
   CHECK(error.message() == "connection refused (Winsock 10061)");
   CHECK_FALSE(Event(Token{1}, Readiness::failed).error());
 }
+
+#ifndef _MSC_VER
+namespace {
+
+template <class T>
+struct WithByteBehind {
+  [[no_unique_address]] T value;
+  [[no_unique_address]] char byte;
+};
+// Of a class that is copied by its bytes; one that is moved member by member leaves the padding alone.
+template <class T>
+constexpr bool has_tail_padding = std::is_trivially_copyable_v<T> && sizeof(WithByteBehind<T>) == sizeof(T);
+
+}  // namespace
+
+TEST_CASE("what a Result carries has no padding behind its last member, where libc++ 16 and 17 keep has_value") {
+  struct Padded {
+    Padded() = default;
+    int number = 0;
+
+   private:
+    char letter = 0;
+  };
+  static_assert(has_tail_padding<Padded>);
+  static_assert(!has_tail_padding<reactor::Address>);
+  static_assert(!has_tail_padding<reactor::UdpSocket::Datagram>);
+  static_assert(!has_tail_padding<std::error_code>);
+}
+#endif

@@ -29,7 +29,7 @@ constexpr std::array texts{
     Text{std::errc::already_connected, "the socket is connected already"},
     Text{std::errc::bad_address, "memory that must not be accessed"},
     Text{std::errc::bad_file_descriptor, "not open, or no longer"},
-    Text{std::errc::broken_pipe, "the connection is closed for sending"},
+    Text{std::errc::broken_pipe, "closed in this direction"},
     Text{std::errc::connection_aborted, "the connection was aborted"},
     Text{std::errc::connection_already_in_progress, "a connect is under way already"},
     Text{std::errc::connection_refused, "connection refused"},

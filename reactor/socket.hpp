@@ -15,7 +15,7 @@
 
 namespace reactor {
 
-/// What is done with a direction is docs/semantics.md's to say: the systems report a shutdown of reading differently.
+/// What the systems do after a shutdown of reading differs: docs/semantics.md.
 enum class Shutdown : std::uint8_t { read, write, both };
 
 /// What has to be set before a socket is bound.

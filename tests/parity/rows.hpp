@@ -16,7 +16,7 @@ inline constexpr Readiness over = readable | writable | hung_up | failed;
 inline constexpr Readiness over_heard = over | read_closed;
 
 inline std::string cell(Readiness readiness) {
-  if (readiness == none) return "–";
+  if (readiness == none) return "\xE2\x80\x93";  // an en dash, as UTF-8
   std::string words = text(readiness);
   std::ranges::replace(words, '|', ' ');
   return words;

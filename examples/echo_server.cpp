@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Sends back what it receives:  echo_server [ADDRESS] [--connections N]
-// ADDRESS is 127.0.0.1:0 if not given. With --connections it ends after that many connections were closed.
+// ADDRESS is 127.0.0.1:0 if not given, *:PORT is all of the machine's. With --connections it ends after that many
+// connections were closed.
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <memory>
+#include <optional>
+#include <span>
 #include <string_view>
 #include <unordered_map>
 
@@ -13,7 +16,9 @@
 
 namespace {
 
+using namespace std::chrono_literals;
 using reactor::Interest, reactor::Token;
+using Clock = std::chrono::steady_clock;
 
 constexpr Token listener_token{0};
 
@@ -24,60 +29,93 @@ T value_or_exit(reactor::Result<T> result, const char* what) {
   std::exit(1);
 }
 
-class Connection {
- public:
-  Connection(reactor::Poller& poller, Token token, reactor::TcpStream stream)
-      : stream_(std::move(stream)),
-        registration_(value_or_exit(poller.add(stream_.native(), token, Interest::readable), "add")) {}
+struct Connection {
+  reactor::TcpStream stream;
+  reactor::Registration registration;  // behind the stream, so that it is removed before that is closed
+  std::array<std::byte, 16384> buffer = {};
+  std::span<const std::byte> left;
 
-  /// Sends what is left, or else receives and sends that. False when the connection is over.
+  /// Sends what is left, or else receives and sends that. False when the connection has ended, well or by a reset.
   bool step() {
-    const bool was_sending = !left_.empty();
+    const bool was_sending = !left.empty();
     if (!was_sending) {
-      const auto received = stream_.receive(buffer_);
+      const auto received = stream.receive(buffer);
       if (!received) return received.error() == std::errc::operation_would_block;
       if (*received == 0) return false;  // FIN, and all that came before it has been sent back
-      left_ = std::span(buffer_).first(*received);
+      left = std::span(buffer).first(*received);
     }
-    const auto sent = stream_.send(left_);
+    const auto sent = stream.send(left);
     if (!sent && sent.error() != std::errc::operation_would_block) return false;
-    left_ = left_.subspan(sent.value_or(0));
-    if (was_sending == !left_.empty()) return true;
+    left = left.subspan(sent.value_or(0));
+    if (was_sending == !left.empty()) return true;
     // While something is left to send nothing more is received, so that a slow reader slows down its own sending.
-    return registration_.modify(left_.empty() ? Interest::readable : Interest::writable).has_value();
+    return registration.modify(left.empty() ? Interest::readable : Interest::writable).has_value();
+  }
+};
+
+class Server {
+ public:
+  explicit Server(const reactor::Address& address)
+      : listener_(value_or_exit(reactor::TcpListener::bind(address), "bind")),
+        accepting_(value_or_exit(poller_.add(listener_.native(), listener_token, Interest::readable), "add")) {
+    std::printf("listening on %s\n", value_or_exit(listener_.local_address(), "address").text().c_str());
+    std::fflush(stdout);
+  }
+
+  /// Ends after `connections_max` connections were closed, or never if that is 0.
+  void run(long connections_max) {
+    std::array<reactor::Event, 64> buffer;
+    for (long closed = 0; connections_max == 0 || closed < connections_max;) {
+      const auto timeout = paused_until_ ? std::optional<std::chrono::nanoseconds>(pause) : std::nullopt;
+      const long closed_before = closed;
+      for (const reactor::Event& event : value_or_exit(poller_.wait(buffer, timeout), "wait")) {
+        if (event.token() == listener_token) {
+          accept();
+        } else if (!connections_.at(event.token()).step()) {
+          closed += static_cast<long>(connections_.erase(event.token()));
+        }
+      }
+      if (paused_until_ && (closed > closed_before || Clock::now() >= *paused_until_)) resume();
+    }
   }
 
  private:
-  reactor::TcpStream stream_;
-  reactor::Registration registration_;
-  std::array<std::byte, 16384> buffer_;
-  std::span<const std::byte> left_;
-};
-
-int serve(const reactor::Address& address, long connections_max) {
-  auto poller = value_or_exit(reactor::Poller::create(), "poller");
-  const auto listener = value_or_exit(reactor::TcpListener::bind(address), "bind");
-  const auto accepting = value_or_exit(poller.add(listener.native(), listener_token, Interest::readable), "add");
-  std::printf("listening on %s\n", value_or_exit(listener.local_address(), "address").text().c_str());
-  std::fflush(stdout);
-
-  std::unordered_map<Token, std::unique_ptr<Connection>> connections;
-  std::uint64_t accepted = 0;
-  std::array<reactor::Event, 64> room;
-  for (long closed = 0; connections_max == 0 || closed < connections_max;) {
-    for (const reactor::Event& event : value_or_exit(poller.wait(room), "wait")) {
-      if (event.token() != listener_token) {
-        if (!connections.at(event.token())->step()) closed += static_cast<long>(connections.erase(event.token()));
-        continue;
-      }
-      auto stream = listener.accept();
-      if (!stream && stream.error() == std::errc::operation_would_block) continue;
-      const Token next{++accepted};
-      connections.emplace(next, std::make_unique<Connection>(poller, next, value_or_exit(std::move(stream), "accept")));
-    }
+  void accept() {
+    auto stream = listener_.accept();
+    if (stream) {
+      serve(std::move(*stream));
+    } else if (is_shortage(stream.error()) && accepting_.modify(Interest::none)) {
+      paused_until_ = Clock::now() + pause;
+    }  // any other error is about that one connection, which has gone
   }
-  return 0;
-}
+
+  /// What cannot be registered is closed again, and the server goes on.
+  void serve(reactor::TcpStream stream) {
+    const Token token{++accepted_};
+    auto registration = poller_.add(stream.native(), token, Interest::readable);
+    if (registration) connections_.try_emplace(token, std::move(stream), std::move(*registration));
+  }
+
+  void resume() {
+    if (accepting_.modify(Interest::readable)) paused_until_.reset();
+  }
+
+  /// The connection that could not be accepted still waits, and the listener stays readable: to try again at once would
+  /// be to spin.
+  static bool is_shortage(std::error_code error) {
+    return error == std::errc::too_many_files_open || error == std::errc::too_many_files_open_in_system ||
+           error == std::errc::no_buffer_space || error == std::errc::not_enough_memory;
+  }
+
+  static constexpr auto pause = 100ms;
+
+  reactor::Poller poller_ = value_or_exit(reactor::Poller::create(), "poller");
+  reactor::TcpListener listener_;
+  reactor::Registration accepting_;
+  std::optional<Clock::time_point> paused_until_;
+  std::unordered_map<Token, Connection> connections_;
+  std::uint64_t accepted_ = 0;
+};
 
 }  // namespace
 
@@ -92,5 +130,5 @@ int main(int argc, char** argv) {
       address = argument;
     }
   }
-  return serve(value_or_exit(reactor::Address::parse(address), "address"), connections_max);
+  Server(value_or_exit(reactor::Address::parse(address), "address")).run(connections_max);
 }

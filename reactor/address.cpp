@@ -4,14 +4,17 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <expected>
 #include <optional>
 
-#include <reactor/sys_socket.hpp>
+#include <reactor/net/errors.hpp>
+#include <reactor/net/system.hpp>
 
 namespace reactor {
 
 namespace {
 
+using net::AddressError;
 using sys::SockaddrIn;
 using sys::SockaddrIn6;
 using sys::SockaddrUn;
@@ -49,27 +52,46 @@ std::optional<Number> number_from(std::string_view text) noexcept {
   return number;
 }
 
-std::optional<SockaddrIn> ipv4_from(std::string_view host, std::uint16_t port) noexcept {
-  SockaddrIn made{.family = sys::family_ipv4, .port = port_bytes(port), .ip = {}, .zero = {}};
-  if (!sys::ip_from_text(host, made.ip)) return std::nullopt;
+SockaddrIn ipv4(std::array<std::byte, 4> ip, std::uint16_t port) noexcept {
+  return {.family = sys::family_ipv4, .port = port_bytes(port), .ip = ip, .zero = {}};
+}
+
+SockaddrIn6 ipv6(std::array<std::byte, 16> ip, std::uint16_t port) noexcept {
+  return {.family = sys::family_ipv6, .port = port_bytes(port), .flow_info = 0, .ip = ip, .scope = 0};
+}
+
+std::expected<SockaddrIn, AddressError> ipv4_from(std::string_view host, std::uint16_t port) noexcept {
+  if (host.empty()) return std::unexpected(AddressError::no_host);
+  if (host.contains(':')) return std::unexpected(AddressError::no_brackets);
+  if (host.find_first_not_of("0123456789.") != std::string_view::npos) return std::unexpected(AddressError::host_name);
+  std::array<std::byte, 4> ip{};
+  if (!sys::ip_from_text(host, ip)) return std::unexpected(AddressError::bad_ipv4);
   // Only the canonical text is the same number to everybody: leading zeros are octal to some, fewer parts are taken by
   // some.
-  sys::IpText room;
-  if (sys::text_from_ip(made.ip, room) != host) return std::nullopt;
-  return made;
+  sys::IpText buffer;
+  if (sys::text_from_ip(ip, buffer) != host) return std::unexpected(AddressError::bad_ipv4);
+  return ipv4(ip, port);
 }
 
 /// `host` is what stands between the brackets.
-std::optional<SockaddrIn6> ipv6_from(std::string_view host, std::uint16_t port) noexcept {
-  SockaddrIn6 made{.family = sys::family_ipv6, .port = port_bytes(port), .flow_info = 0, .ip = {}, .scope = 0};
-  if (const auto percent = host.find('%'); percent != std::string_view::npos) {
+std::expected<SockaddrIn6, AddressError> ipv6_from(std::string_view host, std::uint16_t port) noexcept {
+  const auto percent = host.find('%');
+  std::array<std::byte, 16> ip{};
+  if (!sys::ip_from_text(host.substr(0, percent), ip)) return std::unexpected(AddressError::bad_ipv6);
+  SockaddrIn6 made = ipv6(ip, port);
+  if (percent != std::string_view::npos) {
     const auto scope = number_from<std::uint32_t>(host.substr(percent + 1));
-    if (!scope) return std::nullopt;
+    if (!scope) return std::unexpected(AddressError::bad_scope);
     made.scope = *scope;
-    host = host.substr(0, percent);
   }
-  if (!sys::ip_from_text(host, made.ip)) return std::nullopt;
   return made;
+}
+
+std::optional<AddressError> why_no_path(std::string_view path) noexcept {
+  if (path.empty()) return AddressError::empty_path;
+  if (path.contains('\0')) return AddressError::zero_in_path;
+  if (path.size() >= SockaddrUn{}.path.size()) return AddressError::long_path;
+  return std::nullopt;
 }
 
 /// The path of a Unix address without the zero that ends it. Empty for a socket without a path (unnamed or abstract).
@@ -88,119 +110,130 @@ std::span<const std::byte> significant(const Address& address) noexcept {
   return path.empty() ? bytes : bytes.first(path_offset + path.size());
 }
 
+constexpr std::array mapped_prefix = [] {
+  std::array<std::byte, 12> prefix{};
+  prefix[10] = prefix[11] = std::byte{0xFF};
+  return prefix;
+}();
+
 }  // namespace
+
+Address::Address(Family family, std::span<const std::byte> sockaddr_bytes) noexcept
+    : size_(static_cast<std::uint32_t>(sockaddr_bytes.size())), family_(family) {
+  static_assert(sizeof(SockaddrUn) <= sizeof(bytes_));
+  static_assert(sizeof(Address) == sizeof(size_) + sizeof(family_) + sizeof(bytes_));
+  std::ranges::copy(sockaddr_bytes, bytes_.begin());
+}
 
 Result<Address> Address::from_native(std::span<const std::byte> sockaddr_bytes) {
   std::uint16_t family = 0;
   const std::size_t size = sockaddr_bytes.size();
   if (size < sizeof(family)) return failure(std::errc::invalid_argument);
   std::memcpy(&family, sockaddr_bytes.data(), sizeof(family));
-
-  bool fits = false;
   switch (family) {
-    case sys::family_ipv4: fits = size == sizeof(SockaddrIn); break;
-    case sys::family_ipv6: fits = size == sizeof(SockaddrIn6); break;
-    case sys::family_unix: fits = size <= sizeof(SockaddrUn); break;  // the family alone: a socket without a name
+    case sys::family_ipv4:
+      if (size == sizeof(SockaddrIn)) return Address(Family::ipv4, sockaddr_bytes);
+      break;
+    case sys::family_ipv6:
+      if (size == sizeof(SockaddrIn6)) return Address(Family::ipv6, sockaddr_bytes);
+      break;
+    case sys::family_unix:  // the family alone: a socket without a name
+      if (size <= sizeof(SockaddrUn)) return Address(Family::unix_path, sockaddr_bytes);
+      break;
     default: return failure(std::errc::address_family_not_supported);
-  }
-  if (!fits) return failure(std::errc::invalid_argument);
-
-  Address address;
-  static_assert(sizeof(SockaddrUn) <= sizeof(address.bytes_));
-  std::ranges::copy(sockaddr_bytes, address.bytes_.begin());
-  address.size_ = static_cast<std::uint8_t>(size);
-  return address;
-}
-
-Result<Address> Address::parse(std::string_view text) {
-  if (text.starts_with(unix_prefix)) {
-    auto address = unix_path(text.substr(unix_prefix.size()));
-    if (!address) return failure(std::errc::invalid_argument);
-    return address;
-  }
-
-  const auto colon = text.rfind(':');
-  if (colon == std::string_view::npos) return failure(std::errc::invalid_argument);
-  const auto port = number_from<std::uint16_t>(text.substr(colon + 1));
-  if (!port) return failure(std::errc::invalid_argument);
-
-  const auto host = text.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
-    if (const auto ipv6 = ipv6_from(host.substr(1, host.size() - 2), *port)) return from_native(bytes_of(*ipv6));
-  } else if (const auto ipv4 = ipv4_from(host, *port)) {
-    return from_native(bytes_of(*ipv4));
   }
   return failure(std::errc::invalid_argument);
 }
 
+Result<Address> Address::parse(std::string_view text) {
+  if (text.starts_with(unix_prefix)) {
+    const auto path = text.substr(unix_prefix.size());
+    if (const auto why = why_no_path(path)) return net::failure(*why);
+    return unix_path(path);
+  }
+
+  const auto colon = text.rfind(':');
+  if (colon == std::string_view::npos || text.ends_with(']')) return net::failure(AddressError::no_port);
+  const auto port = number_from<std::uint16_t>(text.substr(colon + 1));
+  if (!port) return net::failure(AddressError::bad_port);
+
+  const auto host = text.substr(0, colon);
+  if (host == "*") return any(*port);
+  if (host.starts_with('[') && host.ends_with(']')) {
+    const auto made = ipv6_from(host.substr(1, host.size() - 2), *port);
+    if (!made) return net::failure(made.error());
+    return Address(Family::ipv6, bytes_of(*made));
+  }
+  const auto made = ipv4_from(host, *port);
+  if (!made) return net::failure(made.error());
+  return Address(Family::ipv4, bytes_of(*made));
+}
+
 Result<Address> Address::unix_path(std::string_view path) {
+  const auto why = why_no_path(path);
+  if (why == AddressError::long_path) return failure(std::errc::filename_too_long);
+  if (why) return net::failure(*why);
   SockaddrUn made{.family = sys::family_unix, .path = {}};
-  if (path.empty() || path.contains('\0')) return failure(std::errc::invalid_argument);
-  if (path.size() >= made.path.size()) return failure(std::errc::filename_too_long);
   std::ranges::copy(path, made.path.begin());
-  return from_native(bytes_of(made).first(path_offset + path.size() + 1));
+  return Address(Family::unix_path, bytes_of(made).first(path_offset + path.size() + 1));
 }
 
 Address Address::loopback_ipv4(std::uint16_t port) noexcept {
-  constexpr std::array ip{std::byte{127}, std::byte{0}, std::byte{0}, std::byte{1}};
-  return *from_native(bytes_of(SockaddrIn{.family = sys::family_ipv4, .port = port_bytes(port), .ip = ip, .zero = {}}));
+  return {Family::ipv4, bytes_of(ipv4({std::byte{127}, std::byte{0}, std::byte{0}, std::byte{1}}, port))};
 }
 
-Address Address::any_ipv4(std::uint16_t port) noexcept {
-  return *from_native(bytes_of(SockaddrIn{.family = sys::family_ipv4, .port = port_bytes(port), .ip = {}, .zero = {}}));
-}
+Address Address::any_ipv4(std::uint16_t port) noexcept { return {Family::ipv4, bytes_of(ipv4({}, port))}; }
 
 Address Address::loopback_ipv6(std::uint16_t port) noexcept {
-  SockaddrIn6 made{.family = sys::family_ipv6, .port = port_bytes(port), .flow_info = 0, .ip = {}, .scope = 0};
-  made.ip.back() = std::byte{1};
-  return *from_native(bytes_of(made));
+  std::array<std::byte, 16> ip{};
+  ip.back() = std::byte{1};
+  return {Family::ipv6, bytes_of(ipv6(ip, port))};
 }
 
-Address Address::any_ipv6(std::uint16_t port) noexcept {
-  return *from_native(bytes_of(
-      SockaddrIn6{.family = sys::family_ipv6, .port = port_bytes(port), .flow_info = 0, .ip = {}, .scope = 0}));
-}
+Address Address::any_ipv6(std::uint16_t port) noexcept { return {Family::ipv6, bytes_of(ipv6({}, port))}; }
 
-Address::Family Address::family() const noexcept {
-  if (size_ == 0) return Family::none;
-  std::uint16_t family = 0;
-  std::memcpy(&family, bytes_.data(), sizeof(family));
-  switch (family) {
-    case sys::family_ipv4: return Family::ipv4;
-    case sys::family_ipv6: return Family::ipv6;
-    default: return Family::unix_path;  // from_native let no other in
-  }
+Address Address::any(std::uint16_t port) noexcept { return {Family::any, bytes_of(ipv6({}, port))}; }
+
+Address Address::unmapped() const noexcept {
+  if (family_ != Family::ipv6) return *this;
+  const auto mapped = read<SockaddrIn6>(native());
+  if (!std::ranges::equal(std::span(mapped.ip).first(mapped_prefix.size()), mapped_prefix)) return *this;
+  std::array<std::byte, 4> ip{};
+  std::ranges::copy(std::span(mapped.ip).last(ip.size()), ip.begin());
+  return {Family::ipv4, bytes_of(ipv4(ip, port_number(mapped.port)))};
 }
 
 std::uint16_t Address::port() const noexcept {
   switch (family()) {
     case Family::ipv4: return port_number(read<SockaddrIn>(native()).port);
-    case Family::ipv6: return port_number(read<SockaddrIn6>(native()).port);
+    case Family::ipv6:
+    case Family::any: return port_number(read<SockaddrIn6>(native()).port);
     default: return 0;
   }
 }
 
 std::string Address::text() const {
-  sys::IpText room;
+  sys::IpText buffer;
   switch (family()) {
     case Family::ipv4: {
       const auto ipv4 = read<SockaddrIn>(native());
-      return std::string(sys::text_from_ip(ipv4.ip, room)) + ':' + std::to_string(port_number(ipv4.port));
+      return std::string(sys::text_from_ip(ipv4.ip, buffer)) + ':' + std::to_string(port_number(ipv4.port));
     }
     case Family::ipv6: {
       const auto ipv6 = read<SockaddrIn6>(native());
       std::string text = "[";
-      text += sys::text_from_ip(ipv6.ip, room);
+      text += sys::text_from_ip(ipv6.ip, buffer);
       if (ipv6.scope != 0) text += '%' + std::to_string(ipv6.scope);
       return text + "]:" + std::to_string(port_number(ipv6.port));
     }
+    case Family::any: return "*:" + std::to_string(port());
     case Family::unix_path: return std::string(unix_prefix) + std::string(path_in(native()));
     default: return {};
   }
 }
 
 bool operator==(const Address& a, const Address& b) noexcept {
-  return std::ranges::equal(significant(a), significant(b));
+  return a.family() == b.family() && std::ranges::equal(significant(a), significant(b));
 }
 
 }  // namespace reactor

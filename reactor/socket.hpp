@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -14,12 +15,23 @@
 
 namespace reactor {
 
+/// What the systems do after a shutdown of reading differs: docs/semantics.md.
 enum class Shutdown : std::uint8_t { read, write, both };
+
+/// What has to be set before a socket is bound.
+struct BindOptions {
+  /// An IPv6 socket is for IPv6 only. Off, one that is bound to [::] takes IPv4 too, as with Address::any.
+  bool v6_only = true;
+  /// Sockets that are all bound with this share an address, and the system spreads connections or datagrams over them:
+  /// one listener for each thread. Linux only; elsewhere the error is not_supported, since what Windows has
+  /// (SO_REUSEADDR) spreads nothing and lets any program take the address away.
+  bool reuse_port = false;
+};
 
 /// Owns a socket of the system and closes it when destroyed. Every socket made here is non-blocking and not inheritable
 /// from birth (one that Windows accepts: from the moment after, as there is no way to ask for it in accept). An error
-/// that says "not now" compares equal to std::errc::operation_would_block on both systems. Not for use by two threads
-/// at once, but for one that reads and one that writes.
+/// that means "not now" is equal to std::errc::operation_would_block on both systems. Not for use by two threads at
+/// once, but for one that reads and one that writes.
 class REACTOR_API Socket {
  public:
   Socket() noexcept = default;
@@ -40,12 +52,17 @@ class REACTOR_API Socket {
 
   [[nodiscard]] Result<Address> local_address() const;
   [[nodiscard]] Result<Address> peer_address() const;
-  /// The pending error (SO_ERROR), which this clears (but not under Wine 8): empty when there is none.
+  /// The pending error (SO_ERROR), which this clears (but not under Wine 8): empty when there is none. Says why a
+  /// connect failed. Of a connection that was reset Windows says nothing here: there only receive and send report it.
   [[nodiscard]] Result<std::error_code> take_error() const;
   /// In bytes, as the system rounds them.
   [[nodiscard]] Result<> set_send_buffer(int size_bytes) const;
   [[nodiscard]] Result<> set_receive_buffer(int size_bytes) const;
-  /// Close by RST at once, whatever is unsent: leaves no TIME_WAIT.
+  /// What close does about data that has not been sent. None, as with every new socket: the system goes on sending,
+  /// and close returns at once. Zero: close resets the connection. Longer: on Linux close waits that long at most,
+  /// although the socket is non-blocking; Windows does not offer that for a non-blocking socket, and it is as none.
+  [[nodiscard]] Result<> set_linger(std::optional<std::chrono::seconds> time) const;
+  /// Close by RST at once, whatever is unsent: leaves no TIME_WAIT. The same as set_linger of zero.
   [[nodiscard]] Result<> set_abortive_close() const;
 
  private:
@@ -56,30 +73,66 @@ class REACTOR_API Socket {
 class REACTOR_API TcpStream : public Socket {
  public:
   using Socket::Socket;
-  /// Starts to connect. The stream becomes writable when connected; take_error tells if it failed.
+  using PartsToFill = std::span<const std::span<std::byte>>;
+  using PartsToSend = std::span<const std::span<const std::byte>>;
+  /// So many parts are received or sent by one call; more are left for the next.
+  static constexpr std::size_t parts_max = 64;
+
+  /// Starts to connect. The stream becomes writable when connected; take_error says whether it failed.
   [[nodiscard]] static Result<TcpStream> connect(const Address& to);
+  /// The same from this local address; with port 0 the system chooses a port.
+  [[nodiscard]] static Result<TcpStream> connect(const Address& to, const Address& from);
 
   /// Number of bytes; 0 is the end that the peer announced by FIN (or means that `into` is empty). Errors:
-  /// operation_would_block, connection_reset, …
+  /// operation_would_block, connection_reset, ...
   [[nodiscard]] Result<std::size_t> receive(std::span<std::byte> into) const;
-  /// Number of bytes taken, which may be fewer. Errors: operation_would_block, connection_reset, broken_pipe, … Never
+  /// The same into several parts, one filled after the other ("scatter").
+  [[nodiscard]] Result<std::size_t> receive_parts(PartsToFill into) const;
+  /// Number of bytes taken, which may be fewer. Errors: operation_would_block, connection_reset, broken_pipe, ... Never
   /// raises SIGPIPE.
   [[nodiscard]] Result<std::size_t> send(std::span<const std::byte> from) const;
+  /// The same of several parts, one after the other ("gather").
+  [[nodiscard]] Result<std::size_t> send_parts(PartsToSend from) const;
   /// One byte of urgent (out-of-band) data.
   [[nodiscard]] Result<> send_urgent(std::byte value) const;
+  /// Urgent bytes stand in the stream among the others (SO_OOBINLINE), and are reported as readable.
+  [[nodiscard]] Result<> set_urgent_inline(bool on) const;
   [[nodiscard]] Result<> shutdown(Shutdown which) const;
   /// Nagle's algorithm off.
   [[nodiscard]] Result<> set_no_delay(bool on) const;
+  /// Probes an idle connection, so that a peer that is gone becomes an error (timed_out): after two hours, if the
+  /// system was not told otherwise.
+  [[nodiscard]] Result<> set_keepalive(bool on) const;
+  /// On: the first probe after `idle`, the next ones after `interval` each, from 1 to 32767 seconds. After how many
+  /// the connection is dead is the system's to say (Linux: 9, Windows: 10).
+  [[nodiscard]] Result<> set_keepalive(std::chrono::seconds idle, std::chrono::seconds interval) const;
 };
 
 class REACTOR_API TcpListener : public Socket {
  public:
   using Socket::Socket;
-  /// Binds and listens. On Linux with SO_REUSEADDR (so that a server may restart), on Windows with SO_EXCLUSIVEADDRUSE
-  /// (so that nobody else takes the port): the same promise by the option that gives it on each.
+  struct Accepted {
+    TcpStream stream;
+    Address peer;
+  };
+
+  /// Binds and listens. The option that guards the address is not the same promise on both systems:
+  /// - Linux, SO_REUSEADDR: address_in_use only while another socket listens there, so a server may restart at once.
+  /// - Windows, SO_EXCLUSIVEADDRUSE: no other program can take the address (by its SO_REUSEADDR). But a restart may
+  ///   fail with address_in_use as long as a connection that the earlier listener accepted still exists: try again.
   [[nodiscard]] static Result<TcpListener> bind(const Address& at, int backlog = 1024);
-  /// Errors: operation_would_block when nobody is waiting. One connection that was reset while it waited is skipped.
+  [[nodiscard]] static Result<TcpListener> bind(const Address& at, const BindOptions& options, int backlog = 1024);
+
+  /// operation_would_block when no connection waits. One that was reset while it waited is skipped.
+  ///
+  /// too_many_files_open, too_many_files_open_in_system, no_buffer_space, not_enough_memory: the connection still waits
+  /// and the listener stays readable, so a level registration is reported by each wait, and a server that just tries
+  /// again spins. It should pause: modify the listener's registration to Interest::none, and back to readable when a
+  /// connection was closed or some time has passed (examples/echo_server.cpp). Any other error is about that one
+  /// connection, which is gone: a server goes on.
   [[nodiscard]] Result<TcpStream> accept() const;
+  /// The same, with the peer's address.
+  [[nodiscard]] Result<Accepted> accept_from() const;
 };
 
 class REACTOR_API UdpSocket : public Socket {
@@ -89,13 +142,32 @@ class REACTOR_API UdpSocket : public Socket {
     std::size_t size;
     Address from;
   };
-  [[nodiscard]] static Result<UdpSocket> bind(const Address& at);
+  struct DatagramToSend {
+    std::span<const std::byte> data;
+    Address to;  ///< none: to the peer that connect fixed
+  };
+  struct DatagramToFill {
+    std::span<std::byte> buffer;
+    std::size_t size = 0;  ///< of what was received, at most that of `buffer`
+    bool is_cut = false;   ///< it was longer than `buffer`: the rest is lost
+    Address from;
+  };
+  /// So many datagrams are received or sent by one call; more are left for the next.
+  static constexpr std::size_t batch_max = 64;
+
+  [[nodiscard]] static Result<UdpSocket> bind(const Address& at, const BindOptions& options = {});
   /// Fixes the peer: send may then be used, and only its datagrams are received.
   [[nodiscard]] Result<> connect(const Address& to) const;
   [[nodiscard]] Result<std::size_t> send_to(std::span<const std::byte> from, const Address& to) const;
   [[nodiscard]] Result<std::size_t> send(std::span<const std::byte> from) const;
   /// A datagram longer than `into` is an error: message_size. (An empty datagram has size 0.)
   [[nodiscard]] Result<Datagram> receive_from(std::span<std::byte> into) const;
+
+  /// How many of the datagrams were sent, or filled: one system call on Linux, one each on Windows. An error is
+  /// reported if the first has it; one of a later datagram is reported by the next call, which begins with it.
+  [[nodiscard]] Result<std::size_t> send_batch(std::span<const DatagramToSend> datagrams) const;
+  [[nodiscard]] Result<std::size_t> receive_batch(std::span<DatagramToFill> datagrams) const;
+  [[nodiscard]] Result<> shutdown(Shutdown which) const;
 };
 
 }  // namespace reactor

@@ -15,8 +15,8 @@ OURS = re.compile(r'#\s*include\s*<reactor/([\w./]+)>')
 HEADER = "epoll.h"
 
 # First what includes no header of the system: some of its constants are macros there.
-PORTABLE = ["event.cpp", "nt/functions.cpp", "nt/status.cpp"]
-WINDOWS = ["nt/sys_socket.cpp", "nt/system_kernel.cpp", "capi/port.cpp", "capi/epoll.cpp"]
+PORTABLE = ["result.cpp", "event.cpp", "nt/functions.cpp", "nt/status.cpp"]
+WINDOWS = ["net/winsock_socket.cpp", "nt/system_kernel.cpp", "capi/port.cpp", "capi/epoll.cpp"]
 
 HEAD = """// SPDX-License-Identifier: MIT
 //

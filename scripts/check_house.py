@@ -31,6 +31,8 @@ def breaches_in_source(name, text):
     if len(lines) - 1 > LINES_MAX and not is_gate:
         yield len(lines) - 1, f"more than {LINES_MAX} lines: two things may live here in one room"
     for number, line in enumerate(lines, 1):
+        if not line.isascii():
+            yield number, "a character that is not ASCII: MSVC reads it by the machine's code page (C4819)"
         if is_gate and re.match(r'#\s*include\s*("|<reactor|<doctest)', line):
             yield number, "a gate includes only system headers and the standard library"
         # design.md: no operating-system header in a public header, in afd/, or in the types of nt/.

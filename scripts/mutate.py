@@ -36,10 +36,9 @@ TEST_SETS = {
     [f"tests/sim/{name}.cpp" for name in ("model_test", "model_program", "model_steps", "model_wait", "model_check",
                                           "sweep_test", "sweep_play", "sweep_scenarios", "failing_new")],
 }
-LIBRARY = sorted(str(path.relative_to(ROOT)) for folder in (".", "afd", "nt", "epoll")
+LIBRARY = sorted(str(path.relative_to(ROOT)) for folder in (".", "afd", "epoll", "net", "nt")
                  for path in (ROOT / "reactor" / folder).glob("*.cpp")
-                 if path.name != "system_backend.cpp" and path.name != "system_kernel.cpp"
-                 and not (folder == "nt" and path.name == "sys_socket.cpp"))
+                 if path.name not in ("system_backend.cpp", "system_kernel.cpp", "winsock_socket.cpp"))
 FLAGS = ["-std=c++23", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 SECONDS_MAX = 60  # of a processor, for a set of tests: on a busy machine that takes long by the clock
 SECONDS_MAX_BY_THE_CLOCK = 20 * SECONDS_MAX  # for what waits for itself

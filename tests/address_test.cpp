@@ -38,10 +38,12 @@ std::error_code error_of(const Result<T>& result) {
 TEST_CASE("address: what was parsed reads as it was written") {
   for (const auto* const text : {"127.0.0.1:80", "0.0.0.0:0", "255.255.255.255:65535", "[::1]:80", "[::]:0",
                                  "[2001:db8::ff:1]:443", "[fe80::1%2]:80", "[fe80::1%4294967295]:1",
-                                 "[::ffff:192.0.2.1]:9", "unix:/run/x.sock", "unix:x", "unix:unix:1:2"}) {
+                                 "[::ffff:192.0.2.1]:9", "*:80", "unix:/run/x.sock", "unix:x", "unix:unix:1:2"}) {
     CAPTURE(text);
     const Address address = must(Address::parse(text));
     CHECK(address.text() == text);
+    CHECK(to_string(address) == text);
+    if (address.family() == Address::Family::any) continue;  // its sockaddr is that of [::]
     CHECK(must(Address::from_native(address.native())) == address);
   }
   // and in one way only
@@ -56,7 +58,7 @@ TEST_CASE("address: what is no address is invalid_argument") {
     CHECK(error_of(Address::parse(text)) == std::errc::invalid_argument);
   };
   constexpr std::string_view bad =
-      "|:|:80|80|localhost:1|*:1|127.0.0.1|127.0.0.1:|127.0.0.1:65536|127.0.0.1:-1|127.0.0.1:+1|127.0.0.1:1x|"
+      "|:|:80|80|localhost:1|*|**:1|[*]:1|127.0.0.1|127.0.0.1:|127.0.0.1:65536|127.0.0.1:-1|127.0.0.1:+1|127.0.0.1:1x|"
       "127.0.0.1: 1|127.0.0.1:1 | 127.0.0.1:1|127.0.0.1 :1|127.0.0.1:0x1|127.0.0.1:99999999999999999999|127.1:1|"
       "127.0.0:1|2130706433:1|127.0.0.1.:1|127.0.0.1.1:1|127.0.0.256:1|127.0.0.01:1|0177.0.0.1:1|0x7f.0.0.1:1|"
       "127.0..1:1|127.0.0.-1:1|127.0.0.1%1:1|[127.0.0.1]:1|[]:1|[|[:1|]:1|[::1]|[::1]:|[::1]1|[::1:1|::1]:1|::1:80|"
@@ -69,11 +71,43 @@ TEST_CASE("address: what is no address is invalid_argument") {
   is_bad(std::string(100, '1') + ":1");
 }
 
+TEST_CASE("address: the error says what is wrong with the text") {
+  const auto why = [](std::string_view text) { return error_of(Address::parse(text)).message(); };
+  CHECK(why("localhost:80") == "the host is not a number like 127.0.0.1: names are not looked up here");
+  CHECK(why("127.0.0.1") == "no port: an address is written like 127.0.0.1:80, [::1]:80 or *:80");
+  CHECK(why("[::1]") == "no port: an address is written like 127.0.0.1:80, [::1]:80 or *:80");
+  CHECK(why("127.0.0.1:http") == "the port, behind the last colon, is not a number from 0 to 65535");
+  CHECK(why("127.0.0.1:65536") == "the port, behind the last colon, is not a number from 0 to 65535");
+  CHECK(why(":80") == "no host before the port: *:80 means all addresses of this machine");
+  CHECK(why("127.0.0.01:80") == "an IPv4 address is four numbers from 0 to 255, without leading zeros");
+  CHECK(why("127.1:80") == "an IPv4 address is four numbers from 0 to 255, without leading zeros");
+  CHECK(why("::1:80") == "an IPv6 address stands in brackets: [::1]:80");
+  CHECK(why("[1:2]:80") == "what stands in the brackets is not an IPv6 address");
+  CHECK(why("[fe80::1%eth0]:80") == "the scope of an IPv6 address, behind %, is not a number");
+  CHECK(why("unix:") == "the path of a Unix socket is empty");
+  CHECK(why("unix:/a\0b"sv) == "the path of a Unix socket has a zero byte in it");
+  CHECK(why("unix:" + std::string(108, 'x')) == "the path of a Unix socket is longer than 107 bytes");
+}
+
+TEST_CASE("address: an IPv4 address that an IPv6 socket writes as its own") {
+  const auto unmapped = [](std::string_view text) { return must(Address::parse(text)).unmapped().text(); };
+  CHECK(unmapped("[::ffff:192.0.2.1]:9") == "192.0.2.1:9");
+  CHECK(unmapped("[::192.0.2.1]:9") == "[::192.0.2.1]:9");
+  CHECK(unmapped("[::1]:9") == "[::1]:9");
+  CHECK(unmapped("*:9") == "*:9");
+  CHECK(unmapped("192.0.2.1:9") == "192.0.2.1:9");
+  CHECK(unmapped("unix:/x") == "unix:/x");
+  CHECK(Address{}.unmapped() == Address{});
+}
+
 TEST_CASE("address: the well-known ones, and none") {
   CHECK(Address::loopback_ipv4(7).text() == "127.0.0.1:7");
   CHECK(Address::loopback_ipv6(258).text() == "[::1]:258");
   CHECK(Address::any_ipv4(65535).text() == "0.0.0.0:65535");
   CHECK(Address::any_ipv6(1).text() == "[::]:1");
+  CHECK(Address::any(258).text() == "*:258");
+  CHECK(Address::any(258).port() == 258);
+  CHECK(Address::any(258).family() == Address::Family::any);
   CHECK(Address::loopback_ipv4().port() == 0);
   CHECK(Address::loopback_ipv6(258).port() == 258);
   CHECK(Address::loopback_ipv4().family() == Address::Family::ipv4);
@@ -103,6 +137,10 @@ TEST_CASE("address: equal means the same place, whatever the padding") {
   CHECK(Address::loopback_ipv4(1) != Address::loopback_ipv4(2));
   CHECK(Address::loopback_ipv4(1) != Address::any_ipv4(1));
   CHECK(Address::any_ipv4(1) != Address::any_ipv6(1));
+  CHECK(Address::any(1) == Address::any(1));
+  CHECK(Address::any(1) != Address::any(2));
+  CHECK(Address::any(1) != Address::any_ipv6(1));
+  CHECK(must(Address::from_native(Address::any(1).native())) == Address::any_ipv6(1));
   CHECK(Address::any_ipv6(1) != must(Address::parse("[::%3]:1")));
 
   std::array<std::byte, 16> padded{};

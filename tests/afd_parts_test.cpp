@@ -7,7 +7,6 @@
 #include <reactor/afd/slot.hpp>
 #include <reactor/nt/functions.hpp>
 #include <reactor/nt/handle.hpp>
-#include <reactor/nt/status.hpp>
 
 #include <doctest/doctest.h>
 
@@ -198,22 +197,6 @@ TEST_CASE("masks: what an answer means, and what of it is reported") {
         (Readiness::readable | Readiness::writable | Readiness::hung_up | Readiness::failed));
   CHECK(filter_readiness(broken, Directions::none) == Readiness::none);
   CHECK(directions_of(broken) == (Directions::readable | Directions::writable | Directions::endings));
-}
-
-TEST_CASE("NTSTATUS is a category of its own with an explicit mapping and a readable message") {
-  CHECK(make_error(STATUS_INVALID_HANDLE) == std::errc::bad_file_descriptor);
-  CHECK(make_error(STATUS_INSUFFICIENT_RESOURCES) == std::errc::not_enough_memory);
-  CHECK(make_error(static_cast<NTSTATUS>(0xC0000236)) == std::errc::connection_refused);
-  CHECK(make_error(STATUS_CANCELLED).message() == "STATUS_CANCELLED: the request was cancelled (0xC0000120)");
-  const std::error_code unknown = make_error(static_cast<NTSTATUS>(0xC0ABCDEF));
-  CHECK(unknown.message() == "an NTSTATUS without a name here (0xC0ABCDEF)");
-  CHECK(unknown != std::errc::io_error);
-  CHECK(unknown.default_error_condition().category() == status_category());
-  CHECK(status_category().name() == std::string_view("nt"));
-  CHECK_FALSE(make_error(STATUS_SUCCESS));
-  CHECK(make_error(STATUS_SUCCESS).default_error_condition() == std::error_condition());
-  CHECK(Event(Token{1}, Readiness::failed, static_cast<NTSTATUS>(0xC0000236)).error() == std::errc::connection_refused);
-  CHECK_FALSE(Event(Token{1}, Readiness::failed).error());
 }
 
 TEST_CASE("a function that ntdll lacks is an error that names it") {

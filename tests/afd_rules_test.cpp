@@ -71,9 +71,9 @@ TEST_CASE("rule 1: a socket removed and added again waits for its old poll") {
   CHECK(f.wait().empty());
   CHECK(f.kernel.pending.size() == 1);  // the old one: asking again now would make two
   f.kernel.keeps_what_is_cancelled = false;
-  f.kernel.complete(base(a), AFD_POLL_RECEIVE);  // its answer says nothing of the second registration …
+  f.kernel.complete(base(a), AFD_POLL_RECEIVE);  // its answer says nothing of the second registration ...
   CHECK(f.wait().empty());
-  f.kernel.complete(base(a), AFD_POLL_RECEIVE);  // … but its own does
+  f.kernel.complete(base(a), AFD_POLL_RECEIVE);  // ... but its own does
   CHECK(f.readable() == Sockets{a});
 }
 

@@ -1,122 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include <reactor/address.hpp>
-#include <reactor/socket.hpp>
+#include "socket_support.hpp"
 
-#include <doctest/doctest.h>
-
-#include <array>
-#include <chrono>
-#include <cstddef>
-#include <filesystem>
-#include <ostream>
-#include <span>
-#include <string>
-#include <string_view>
-#include <system_error>
-#include <thread>
-#include <type_traits>
-#include <utility>
-#include <vector>
-
-#ifdef _WIN32
-#ifndef NOMINMAX
-#define NOMINMAX
-#endif
-#include <winsock2.h>
-#include <ws2tcpip.h>
-#else
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
-#endif
-
-using namespace reactor;
-
-namespace {
-
-template <class T>
-T must(Result<T> result) {
-  if (!result) FAIL(result.error().message());
-  if constexpr (!std::is_void_v<T>) return *std::move(result);
-}
-
-template <class T>
-std::error_code error_of(const Result<T>& result) {
-  return result ? std::error_code{} : result.error();
-}
-
-/// What `attempt` says as soon as that is something else than would-block.
-template <class Attempt>
-auto until_possible(Attempt attempt) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  auto result = attempt();
-  while (!result && result.error() == std::errc::operation_would_block) {
-    if (std::chrono::steady_clock::now() > deadline) FAIL("still not possible after 10 s");
-    std::this_thread::yield();
-    result = attempt();
-  }
-  return result;
-}
-
-std::span<const std::byte> bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
-
-/// Everything up to the peer's FIN.
-std::string receive_all(const TcpStream& stream) {
-  std::string all;
-  std::array<std::byte, 4096> room{};
-  while (const std::size_t size = must(until_possible([&] { return stream.receive(room); }))) {
-    all.append(reinterpret_cast<const char*>(room.data()), size);
-  }
-  return all;
-}
-
-std::pair<std::string, Address> receive_datagram(const UdpSocket& socket) {
-  std::array<std::byte, 64> room{};
-  const auto datagram = must(until_possible([&] { return socket.receive_from(room); }));
-  return {std::string(reinterpret_cast<const char*>(room.data()), datagram.size), datagram.from};
-}
-
-UdpSocket udp_socket() { return must(UdpSocket::bind(Address::loopback_ipv4())); }
-
-struct Connection {
-  TcpListener listener;
-  TcpStream client;
-  TcpStream server;
-};
-
-Connection connection_at(const Address& at) {
-  Connection made{.listener = must(TcpListener::bind(at)), .client = {}, .server = {}};
-  made.client = must(TcpStream::connect(must(made.listener.local_address())));
-  made.server = must(until_possible([&] { return made.listener.accept(); }));
-  return made;
-}
-
-Connection connection() { return connection_at(Address::loopback_ipv4()); }
-
-/// 0 to begin with: Windows writes one byte only of some.
-int option(const Socket& socket, int level, int name) {
-  int value = 0;
-  socklen_t size = sizeof(value);
-  REQUIRE(::getsockopt(socket.native(), level, name, reinterpret_cast<char*>(&value), &size) == 0);
-  return value;
-}
-
-#ifdef _WIN32
-bool is_inheritable(const Socket& socket) {
-  DWORD flags = 0;
-  REQUIRE(::GetHandleInformation(reinterpret_cast<HANDLE>(socket.native()), &flags) != 0);
-  return (flags & HANDLE_FLAG_INHERIT) != 0;
-}
-bool is_blocking(const Socket& /*socket*/) { return false; }  // Windows does not tell; a call that waits would
-bool is_wine() { return ::GetProcAddress(::GetModuleHandleW(L"ntdll.dll"), "wine_get_version") != nullptr; }
-#else
-bool is_inheritable(const Socket& socket) { return (::fcntl(socket.native(), F_GETFD) & FD_CLOEXEC) == 0; }
-bool is_blocking(const Socket& socket) { return (::fcntl(socket.native(), F_GETFL) & O_NONBLOCK) == 0; }
-bool is_wine() { return false; }
-#endif
-
-}  // namespace
+using namespace sockets;
 
 TEST_CASE("tcp: connect, accept, send, receive, half-close, on IPv4 and IPv6") {
   for (const Address& at : {Address::loopback_ipv4(), Address::loopback_ipv6()}) {
@@ -140,20 +25,6 @@ TEST_CASE("tcp: connect, accept, send, receive, half-close, on IPv4 and IPv6") {
     CHECK(receive_all(client) == "answer");
     CHECK(error_of(client.send(bytes("more"))) == std::errc::broken_pipe);
   }
-}
-
-TEST_CASE("every socket is non-blocking and not inheritable from birth") {
-  const auto [listener, client, server] = connection();
-  const UdpSocket udp = udp_socket();
-  for (const Socket* socket : std::initializer_list<const Socket*>{&listener, &client, &server, &udp}) {
-    CHECK_FALSE(is_inheritable(*socket));
-    CHECK_FALSE(is_blocking(*socket));
-  }
-  std::array<std::byte, 8> room{};
-  CHECK(error_of(listener.accept()) == std::errc::operation_would_block);
-  CHECK(error_of(client.receive(room)) == std::errc::operation_would_block);
-  CHECK(error_of(server.receive(room)) == std::errc::operation_would_block);
-  CHECK(error_of(udp.receive_from(room)) == std::errc::operation_would_block);
 }
 
 TEST_CASE("tcp: a full send buffer is would-block, and what was taken arrives") {
@@ -198,43 +69,103 @@ TEST_CASE("tcp: an urgent byte does not stand in the stream") {
   CHECK(receive_all(server) == "ab");
 }
 
-TEST_CASE("options are set as asked") {
+TEST_CASE("tcp: an urgent byte stands in the stream where that was asked for") {
   const auto [listener, client, server] = connection();
-  CHECK(option(client, IPPROTO_TCP, TCP_NODELAY) == 0);
-  must(client.set_no_delay(true));
-  CHECK(option(client, IPPROTO_TCP, TCP_NODELAY) != 0);
-  must(client.set_no_delay(false));
-  CHECK(option(client, IPPROTO_TCP, TCP_NODELAY) == 0);
-
-  must(client.set_send_buffer(40000));
-  must(client.set_receive_buffer(50000));
-  const int factor = option(client, SOL_SOCKET, SO_SNDBUF) / 40000;
-  CHECK((factor == 1 || factor == 2));  // Linux doubles, to have room for its own bookkeeping
-  CHECK(option(client, SOL_SOCKET, SO_SNDBUF) == 40000 * factor);
-  CHECK(option(client, SOL_SOCKET, SO_RCVBUF) == 50000 * factor);
+  must(server.set_urgent_inline(true));
+  CHECK(must(client.send(bytes("a"))) == 1);
+  must(client.send_urgent(std::byte{'!'}));
+  CHECK(must(client.send(bytes("b"))) == 1);
+  must(client.shutdown(Shutdown::write));
+  CHECK(receive_all(server) == "a!b");
 }
 
-TEST_CASE("tcp: a port that is listened on is taken, and free again as soon as its listener is gone") {
-  auto [listener, client, server] = connection();
-  const Address at = must(listener.local_address());
-  CHECK(error_of(TcpListener::bind(at)) == std::errc::address_in_use);
-  // The server closes first, so that TIME_WAIT is on its side, on the listener's port.
-  server.close();
-  CHECK(receive_all(client).empty());
-  client.close();
-  listener.close();
-  CHECK(must(must(TcpListener::bind(at)).local_address()) == at);
+TEST_CASE("tcp: accept says who connected") {
+  const TcpListener listener = must(TcpListener::bind(Address::loopback_ipv4()));
+  const TcpStream client = must(TcpStream::connect(must(listener.local_address())));
+  const auto [stream, peer] = must(until_possible([&] { return listener.accept_from(); }));
+  CHECK(peer == must(client.local_address()));
+  CHECK(peer == must(stream.peer_address()));
+  CHECK(error_of(listener.accept_from()) == std::errc::operation_would_block);
 }
 
-TEST_CASE("an IPv6 socket is for IPv6 only") {
-  const auto tcp = TcpListener::bind(Address::any_ipv6(0));
-  const auto udp = UdpSocket::bind(Address::any_ipv6(0));
-  if (!tcp || !udp) {
-    MESSAGE("skipped: " << (tcp ? error_of(udp) : error_of(tcp)).message());
-    return;
+TEST_CASE("tcp: a connect from an address of one's own") {
+  const TcpListener listener = must(TcpListener::bind(Address::loopback_ipv4()));
+  const Address to = must(listener.local_address());
+  const Address some_port = must(Address::parse("127.0.0.2:0"));
+  const Address from = must(must(TcpListener::bind(some_port)).local_address());  // a port that is free again
+  for (const Address& local : {some_port, from}) {
+    const TcpStream client = must(TcpStream::connect(to, local));
+    const auto [stream, peer] = must(until_possible([&] { return listener.accept_from(); }));
+    CHECK(peer == must(client.local_address()));
+    CHECK(peer.text() == "127.0.0.2:" + std::to_string(local == from ? from.port() : peer.port()));
   }
-  CHECK(option(*tcp, IPPROTO_IPV6, IPV6_V6ONLY) != 0);
-  CHECK(option(*udp, IPPROTO_IPV6, IPV6_V6ONLY) != 0);
+  CHECK(error_of(TcpStream::connect(to, to)) == std::errc::address_in_use);
+  CHECK(error_of(TcpStream::connect({}, from)) == std::errc::address_family_not_supported);
+  CHECK(error_of(TcpStream::connect(to, {})) == std::errc::address_family_not_supported);
+}
+
+TEST_CASE("tcp: parts are sent and received one after the other") {
+  const auto [listener, client, server] = connection();
+  const std::array parts{bytes("ab"), bytes(""), bytes("cde"), bytes("f")};
+  CHECK(must(client.send_parts(parts)) == 6);
+  CHECK(must(client.send_parts({})) == 0);
+  std::array<std::byte, 4> first{};
+  std::array<std::byte, 8> second{};
+  const std::array<std::span<std::byte>, 2> into{first, second};
+  CHECK(must(until_possible([&] { return server.receive_parts(into); })) == 6);
+  CHECK(text(first) == "abcd");
+  CHECK(text(std::span(second).first(2)) == "ef");
+  CHECK(error_of(server.receive_parts(into)) == std::errc::operation_would_block);
+
+  // More than a call takes: the first of them.
+  const std::vector many(100, bytes("x"));
+  CHECK(must(client.send_parts(many)) == TcpStream::parts_max);
+  must(client.shutdown(Shutdown::write));
+  std::vector<std::byte> all(100);
+  std::vector<std::span<std::byte>> single;
+  for (std::byte& one : all) single.emplace_back(&one, 1);
+  CHECK(must(until_possible([&] { return server.receive_parts(single); })) == TcpStream::parts_max);
+  CHECK(must(until_possible([&] { return server.receive_parts(single); })) == 0);
+  CHECK(error_of(client.send_parts(parts)) == std::errc::broken_pipe);
+}
+
+TEST_CASE("udp: batches") {
+  const UdpSocket a = udp_socket();
+  const UdpSocket b = udp_socket();
+  const UdpSocket c = udp_socket();
+  must(a.connect(must(b.local_address())));
+  const std::array<UdpSocket::DatagramToSend, 3> out{
+      {{.data = bytes("one"), .to = {}}, {.data = {}, .to = {}}, {.data = bytes("three"), .to = {}}}};
+  CHECK(must(a.send_batch(out)) == 3);
+  const std::array<UdpSocket::DatagramToSend, 1> other{{{.data = bytes("c"), .to = must(b.local_address())}}};
+  CHECK(must(c.send_batch(other)) == 1);
+
+  std::array<std::array<std::byte, 4>, 8> buffers{};
+  std::array<UdpSocket::DatagramToFill, 8> in{};
+  for (std::size_t i = 0; i < in.size(); i++) in[i].buffer = buffers[i];
+  std::size_t count = 0;
+  while (count < 4) count += must(until_possible([&] { return b.receive_batch(std::span(in).subspan(count)); }));
+  REQUIRE(count == 4);
+  const auto is = [&](const UdpSocket::DatagramToFill& datagram, std::string_view wanted, const UdpSocket& from) {
+    CHECK(text(datagram.buffer.first(datagram.size)) == wanted);
+    CHECK(datagram.is_cut == (wanted == "thre"));
+    CHECK(datagram.from == must(from.local_address()));
+  };
+  is(in[0], "one", a);
+  is(in[1], "", a);
+  is(in[2], "thre", a);
+  is(in[3], "c", c);
+  CHECK(error_of(b.receive_batch(in)) == std::errc::operation_would_block);
+
+  // No more than a call takes; a later one that cannot be sent ends the batch before it, and is an error of the next.
+  const std::vector<UdpSocket::DatagramToSend> many(100, {.data = bytes("x"), .to = must(b.local_address())});
+  CHECK(must(c.send_batch(many)) == UdpSocket::batch_max);
+  const std::vector<std::byte> huge(70000);
+  const std::array<UdpSocket::DatagramToSend, 2> too_long{
+      {{.data = bytes("x"), .to = must(b.local_address())}, {.data = huge, .to = must(b.local_address())}}};
+  CHECK(must(c.send_batch(too_long)) == 1);
+  CHECK(error_of(c.send_batch(std::span(too_long).subspan(1))) == std::errc::message_size);
+  CHECK(must(c.send_batch({})) == 0);
 }
 
 TEST_CASE("udp: datagrams keep their borders, the empty one too") {
@@ -249,11 +180,6 @@ TEST_CASE("udp: datagrams keep their borders, the empty one too") {
     CHECK(received == text);
     CHECK(from == must(a.local_address()));
   }
-}
-
-TEST_CASE("udp: a port that is bound is taken") {
-  const UdpSocket first = udp_socket();
-  CHECK(error_of(UdpSocket::bind(must(first.local_address()))) == std::errc::address_in_use);
 }
 
 TEST_CASE("udp: a datagram that does not fit is message_size, and gone") {
@@ -287,13 +213,33 @@ TEST_CASE("a socket that is none says bad_file_descriptor to everything") {
     const Address to = Address::loopback_ipv4(1);
     CHECK_FALSE(stream.is_open());
     // NOLINTBEGIN(clang-analyzer-cplusplus.Move): what a move leaves is what is tested
-    for (const auto error :
-         {error_of(stream.local_address()), error_of(stream.peer_address()), error_of(stream.take_error()),
-          error_of(stream.set_send_buffer(1)), error_of(stream.set_receive_buffer(1)),
-          error_of(stream.set_abortive_close()), error_of(stream.set_no_delay(true)), error_of(stream.receive(room)),
-          error_of(stream.send(room)), error_of(stream.send_urgent(room[0])), error_of(stream.shutdown(Shutdown::read)),
-          error_of(listener.accept()), error_of(udp.connect({})), error_of(udp.connect(to)),
-          error_of(udp.send_to(room, to)), error_of(udp.send(room)), error_of(udp.receive_from(room))}) {
+    for (const auto error : {error_of(stream.local_address()),
+                             error_of(stream.peer_address()),
+                             error_of(stream.take_error()),
+                             error_of(stream.set_send_buffer(1)),
+                             error_of(stream.set_receive_buffer(1)),
+                             error_of(stream.set_abortive_close()),
+                             error_of(stream.set_linger({})),
+                             error_of(stream.set_keepalive(true)),
+                             error_of(stream.set_keepalive(std::chrono::seconds(1), std::chrono::seconds(1))),
+                             error_of(stream.set_urgent_inline(true)),
+                             error_of(stream.send_parts({})),
+                             error_of(stream.receive_parts({})),
+                             error_of(listener.accept_from()),
+                             error_of(udp.send_batch({})),
+                             error_of(udp.receive_batch({})),
+                             error_of(udp.shutdown(Shutdown::both)),
+                             error_of(stream.set_no_delay(true)),
+                             error_of(stream.receive(room)),
+                             error_of(stream.send(room)),
+                             error_of(stream.send_urgent(room[0])),
+                             error_of(stream.shutdown(Shutdown::read)),
+                             error_of(listener.accept()),
+                             error_of(udp.connect({})),
+                             error_of(udp.connect(to)),
+                             error_of(udp.send_to(room, to)),
+                             error_of(udp.send(room)),
+                             error_of(udp.receive_from(room))}) {
       CHECK(error == std::errc::bad_file_descriptor);
     }
     // NOLINTEND(clang-analyzer-cplusplus.Move)

@@ -42,7 +42,7 @@ void Dispatcher::arm(Slot& slot, EventSink& sink) {
   const ULONG mask = poll_mask(slot.armed());
   switch (slot.state) {
     case PollState::idle:
-      if (mask != 0) submit(slot, mask, sink);
+      if (mask != 0 && !slot.is_foreign) submit(slot, mask, sink);
       return;
     case PollState::pending:
       // Covered: nothing to do. What the poll reports beyond what is wanted now is not delivered.
@@ -194,8 +194,7 @@ void Dispatcher::resolve_suspect(Slot& slot, bool is_open, EventSink& sink) {
   queue_.erase(slot);
   static_cast<void>(sink.deliver({slot.token, slot.armed(), slot.detail, 0, STATUS_NOT_SUPPORTED}));
   on_delivered(slot, slot.armed(), sink);
-  slot.disarmed = Directions::all;
-  queue_.erase(slot);
+  slot.is_foreign = true;
 }
 
 void Dispatcher::retire(Slot& slot) noexcept {

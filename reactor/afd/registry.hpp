@@ -47,6 +47,7 @@ class Registry {
     if (!slot.is_live()) live_++;
     slot.socket = socket;
     slot.generation = ++last_generation_;
+    slot.is_foreign = false;
   }
   /// The same registration, but nothing that was asked for it until now counts any more.
   void renew(Slot& slot) noexcept {

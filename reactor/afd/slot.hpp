@@ -79,6 +79,7 @@ struct Slot {
   PollState state;
   std::uint8_t group = 0;  // while it is out with a group: 1 + the group's index
   ListName list = ListName::none;
+  bool is_foreign = false;  // an open socket that AFD does not know: never polled again
 
   [[nodiscard]] bool is_live() const noexcept { return generation != 0; }
   [[nodiscard]] bool is_held_by_kernel() const noexcept { return state != PollState::idle; }

@@ -3,76 +3,73 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdint>
-#include <cstdio>
-#include <string>
-#include <string_view>
 
 namespace reactor::nt {
 
 namespace {
 
 struct Row {
-  std::uint32_t status;
-  std::errc condition;
-  std::string_view text;
+  ULONG status;
+  std::errc meaning;
+  int winsock = 0;  // the number under which Winsock reports the same
 };
 
 constexpr std::array rows{
-    Row{0x00000102, std::errc::timed_out, "STATUS_TIMEOUT: the time ran out"},
-    Row{0xC0000001, std::errc::io_error, "STATUS_UNSUCCESSFUL: the request failed"},
-    Row{0xC0000002, std::errc::function_not_supported, "STATUS_NOT_IMPLEMENTED: not implemented here"},
-    Row{0xC0000005, std::errc::bad_address, "STATUS_ACCESS_VIOLATION: memory that must not be touched"},
-    Row{0xC0000008, std::errc::bad_file_descriptor, "STATUS_INVALID_HANDLE: the handle is not open"},
-    Row{0xC000000D, std::errc::invalid_argument, "STATUS_INVALID_PARAMETER: a parameter is wrong"},
-    Row{0xC0000010, std::errc::not_supported, "STATUS_INVALID_DEVICE_REQUEST: not a request for this device"},
-    Row{0xC0000017, std::errc::not_enough_memory, "STATUS_NO_MEMORY: out of memory"},
-    Row{0xC0000022, std::errc::permission_denied, "STATUS_ACCESS_DENIED: not permitted"},
-    Row{0xC0000024, std::errc::not_a_socket, "STATUS_OBJECT_TYPE_MISMATCH: a handle of another kind"},
-    Row{0xC0000034, std::errc::no_such_file_or_directory, "STATUS_OBJECT_NAME_NOT_FOUND: no such name"},
-    Row{0xC000009A, std::errc::not_enough_memory, "STATUS_INSUFFICIENT_RESOURCES: out of kernel resources"},
-    Row{0xC00000B5, std::errc::timed_out, "STATUS_IO_TIMEOUT: no answer in time"},
-    Row{0xC00000BB, std::errc::not_supported, "STATUS_NOT_SUPPORTED: not supported"},
-    Row{0xC000011F, std::errc::too_many_files_open, "STATUS_TOO_MANY_OPENED_FILES: too many open handles"},
-    Row{0xC0000120, std::errc::operation_canceled, "STATUS_CANCELLED: the request was cancelled"},
-    Row{0xC000020C, std::errc::not_connected, "STATUS_CONNECTION_DISCONNECTED: the connection is over"},
-    Row{0xC000020D, std::errc::connection_reset, "STATUS_CONNECTION_RESET: the peer reset the connection"},
-    Row{0xC0000225, std::errc::no_such_file_or_directory, "STATUS_NOT_FOUND: there is no such request"},
-    Row{0xC0000236, std::errc::connection_refused, "STATUS_CONNECTION_REFUSED: nobody listens there"},
-    Row{0xC000023C, std::errc::network_unreachable, "STATUS_NETWORK_UNREACHABLE: no way to that network"},
-    Row{0xC000023D, std::errc::host_unreachable, "STATUS_HOST_UNREACHABLE: no way to that host"},
-    Row{0xC000023F, std::errc::connection_refused, "STATUS_PORT_UNREACHABLE: nobody listens on that port"},
-    Row{0xC0000241, std::errc::connection_aborted, "STATUS_CONNECTION_ABORTED: the connection was aborted here"},
+    Row{0x00000102, std::errc::timed_out, 10060},            // STATUS_TIMEOUT
+    Row{0x80070006, std::errc::bad_file_descriptor},         // ERROR_INVALID_HANDLE
+    Row{0x80070008, std::errc::not_enough_memory},           // ERROR_NOT_ENOUGH_MEMORY
+    Row{0x8007000E, std::errc::not_enough_memory},           // ERROR_OUTOFMEMORY
+    Row{0x80070057, std::errc::invalid_argument},            // ERROR_INVALID_PARAMETER
+    Row{0x800703E3, std::errc::operation_canceled},          // ERROR_OPERATION_ABORTED
+    Row{0x800705AA, std::errc::not_enough_memory},           // ERROR_NO_SYSTEM_RESOURCES
+    Row{0xC0000001, std::errc::io_error},                    // STATUS_UNSUCCESSFUL
+    Row{0xC0000002, std::errc::function_not_supported},      // STATUS_NOT_IMPLEMENTED
+    Row{0xC0000005, std::errc::bad_address},                 // STATUS_ACCESS_VIOLATION
+    Row{0xC0000008, std::errc::bad_file_descriptor},         // STATUS_INVALID_HANDLE
+    Row{0xC000000D, std::errc::invalid_argument},            // STATUS_INVALID_PARAMETER
+    Row{0xC0000010, std::errc::not_supported},               // STATUS_INVALID_DEVICE_REQUEST
+    Row{0xC0000017, std::errc::not_enough_memory},           // STATUS_NO_MEMORY
+    Row{0xC0000022, std::errc::permission_denied},           // STATUS_ACCESS_DENIED
+    Row{0xC0000024, std::errc::not_a_socket},                // STATUS_OBJECT_TYPE_MISMATCH
+    Row{0xC0000034, std::errc::no_such_file_or_directory},   // STATUS_OBJECT_NAME_NOT_FOUND
+    Row{0xC0000044, std::errc::not_enough_memory},           // STATUS_QUOTA_EXCEEDED
+    Row{0xC000009A, std::errc::not_enough_memory},           // STATUS_INSUFFICIENT_RESOURCES
+    Row{0xC00000B5, std::errc::timed_out, 10060},            // STATUS_IO_TIMEOUT
+    Row{0xC00000BB, std::errc::not_supported},               // STATUS_NOT_SUPPORTED
+    Row{0xC000011F, std::errc::too_many_files_open},         // STATUS_TOO_MANY_OPENED_FILES
+    Row{0xC0000120, std::errc::operation_canceled},          // STATUS_CANCELLED
+    Row{0xC000020C, std::errc::not_connected, 10057},        // STATUS_CONNECTION_DISCONNECTED
+    Row{0xC000020D, std::errc::connection_reset, 10054},     // STATUS_CONNECTION_RESET
+    Row{0xC0000225, std::errc::no_such_file_or_directory},   // STATUS_NOT_FOUND
+    Row{0xC0000236, std::errc::connection_refused, 10061},   // STATUS_CONNECTION_REFUSED
+    Row{0xC000023C, std::errc::network_unreachable, 10051},  // STATUS_NETWORK_UNREACHABLE
+    Row{0xC000023D, std::errc::host_unreachable, 10065},     // STATUS_HOST_UNREACHABLE
+    Row{0xC000023F, std::errc::connection_refused, 10061},   // STATUS_PORT_UNREACHABLE
+    Row{0xC0000241, std::errc::connection_aborted, 10053},   // STATUS_CONNECTION_ABORTED
 };
 
 const Row* find(int value) noexcept {
-  const auto* row = std::ranges::find(rows, static_cast<std::uint32_t>(value), &Row::status);
+  const auto* const row = std::ranges::find(rows, static_cast<ULONG>(value), &Row::status);
   return row == rows.end() ? nullptr : row;
 }
 
-class StatusCategory final : public std::error_category {
- public:
-  [[nodiscard]] const char* name() const noexcept override { return "nt"; }
-
-  [[nodiscard]] std::string message(int value) const override {
-    std::array<char, 16> number{};
-    std::snprintf(number.data(), number.size(), " (0x%08X)", static_cast<unsigned>(value));
-    const Row* row = find(value);
-    return std::string(row != nullptr ? row->text : "an NTSTATUS without a name here") + number.data();
-  }
-
-  [[nodiscard]] std::error_condition default_error_condition(int value) const noexcept override {
-    if (value == STATUS_SUCCESS) return {};
-    const Row* row = find(value);
-    return row != nullptr ? std::make_error_condition(row->condition) : std::error_condition(value, *this);
-  }
-};
-
 }  // namespace
 
-const std::error_category& status_category() noexcept {
-  static const StatusCategory category;
-  return category;
+std::error_code make_error(NTSTATUS status) noexcept {
+  const Row* const row = find(status);
+  return {row != nullptr && row->winsock != 0 ? row->winsock : status, error_category()};
+}
+
+std::error_code make_win32_error(ULONG error) noexcept {
+  const bool is_winsock = error >= 10000 && error < 12000;
+  const ULONG value = error == 0 || is_winsock ? error : 0x80070000 | (error & 0xFFFF);
+  return {static_cast<int>(value), error_category()};
+}
+
+std::optional<std::errc> meaning_of(int value) noexcept {
+  const Row* const row = find(value);
+  if (row == nullptr) return std::nullopt;
+  return row->meaning;
 }
 
 }  // namespace reactor::nt

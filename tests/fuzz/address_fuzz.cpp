@@ -26,8 +26,10 @@ void require(bool is_so, const char* rule) {
 }
 
 void round_trip(const Address& address, bool is_path) {
+  // The bytes of "*:80" are those of "[::]:80", which is IPv6 alone.
+  const Address bytes = address.family() == Address::Family::any ? Address::any_ipv6(address.port()) : address;
   const auto again = Address::from_native(address.native());
-  require(again.has_value() && *again == address, "its own bytes are another address");
+  require(again.has_value() && *again == bytes, "its own bytes are another address");
   const std::string text = address.text();
   // A Unix socket may have no name, or one that is no path (Linux: it begins with a zero byte): parse takes paths
   // alone.

@@ -121,7 +121,7 @@ struct Options {
   std::uint64_t seed = 1;
   Flavour flavour = Flavour::windows;
 
-  Delay flight{};      ///< from a send, connect, close … to its effect at the other end
+  Delay flight{};      ///< from a send, connect, close ... to its effect at the other end
   Delay completion{};  ///< from an event to the completion of the poll that waits for it
   Delay packet{};      ///< from the completion to when its packet can be taken
   Delay refusal{};     ///< beyond the flight, until a connect to where nobody listens has failed

@@ -20,7 +20,7 @@ class Random {
     return z ^ (z >> 31);
   }
 
-  /// 0 … count-1; 0 when count is 0.
+  /// 0 ... count-1; 0 when count is 0.
   constexpr std::size_t below(std::size_t count) noexcept {
     return count == 0 ? 0 : static_cast<std::size_t>(next() % count);
   }

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// First, as some of their names are macros in the system's headers.
+#include <reactor/net/errors.hpp>
+#include <reactor/net/system.hpp>
+#include <reactor/nt/status.hpp>
+
 #ifndef NOMINMAX
 #define NOMINMAX
 #endif
@@ -7,15 +12,13 @@
 #endif
 #include <winsock2.h>
 #include <ws2tcpip.h>
+// after winsock2.h
+#include <mstcpip.h>
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <climits>
-#include <iterator>
-#include <string>
-
-#include <reactor/sys_socket.hpp>
+#include <limits>
 
 namespace reactor::sys {
 
@@ -30,80 +33,19 @@ static_assert(offsetof(SockaddrIn6, port) == offsetof(sockaddr_in6, sin6_port) &
 static_assert(sizeof(SockaddrUn) == 110);  // SOCKADDR_UN of afunix.h, which not every SDK has
 static_assert(sizeof(NativeSocket) == sizeof(SOCKET) && invalid_socket == INVALID_SOCKET);
 
+constexpr std::array winsock_numbers{
+    WSAEINTR,        WSAEBADF,         WSAEACCES,          WSAEFAULT,      WSAEINVAL,       WSAEMFILE,
+    WSAEWOULDBLOCK,  WSAEINPROGRESS,   WSAEALREADY,        WSAENOTSOCK,    WSAEDESTADDRREQ, WSAEMSGSIZE,
+    WSAEPROTOTYPE,   WSAENOPROTOOPT,   WSAEPROTONOSUPPORT, WSAEOPNOTSUPP,  WSAEPFNOSUPPORT, WSAEAFNOSUPPORT,
+    WSAEADDRINUSE,   WSAEADDRNOTAVAIL, WSAENETDOWN,        WSAENETUNREACH, WSAENETRESET,    WSAECONNABORTED,
+    WSAECONNRESET,   WSAENOBUFS,       WSAEISCONN,         WSAENOTCONN,    WSAESHUTDOWN,    WSAETIMEDOUT,
+    WSAECONNREFUSED, WSAELOOP,         WSAENAMETOOLONG,    WSAEHOSTDOWN,   WSAEHOSTUNREACH, WSAECANCELLED,
+    WSA_E_CANCELLED};
+static_assert(std::ranges::equal(winsock_numbers, net::winsock_errors, {}, {}, &net::WinsockError::number));
+
 namespace {
 
-struct Meaning {
-  int wsa;
-  std::errc errc;
-};
-
-// What std::errc has a word for. WSAESHUTDOWN is what Linux says of a send after a shutdown: EPIPE.
-constexpr Meaning meanings[] = {
-    {WSA_INVALID_HANDLE, std::errc::bad_file_descriptor},
-    {WSA_NOT_ENOUGH_MEMORY, std::errc::not_enough_memory},
-    {WSA_INVALID_PARAMETER, std::errc::invalid_argument},
-    {WSA_OPERATION_ABORTED, std::errc::operation_canceled},
-    {WSAEINTR, std::errc::interrupted},
-    {WSAEBADF, std::errc::bad_file_descriptor},
-    {WSAEACCES, std::errc::permission_denied},
-    {WSAEFAULT, std::errc::bad_address},
-    {WSAEINVAL, std::errc::invalid_argument},
-    {WSAEMFILE, std::errc::too_many_files_open},
-    {WSAEWOULDBLOCK, std::errc::operation_would_block},
-    {WSAEINPROGRESS, std::errc::operation_in_progress},
-    {WSAEALREADY, std::errc::connection_already_in_progress},
-    {WSAENOTSOCK, std::errc::not_a_socket},
-    {WSAEDESTADDRREQ, std::errc::destination_address_required},
-    {WSAEMSGSIZE, std::errc::message_size},
-    {WSAEPROTOTYPE, std::errc::wrong_protocol_type},
-    {WSAENOPROTOOPT, std::errc::no_protocol_option},
-    {WSAEPROTONOSUPPORT, std::errc::protocol_not_supported},
-    {WSAEOPNOTSUPP, std::errc::operation_not_supported},
-    {WSAEAFNOSUPPORT, std::errc::address_family_not_supported},
-    {WSAEADDRINUSE, std::errc::address_in_use},
-    {WSAEADDRNOTAVAIL, std::errc::address_not_available},
-    {WSAENETDOWN, std::errc::network_down},
-    {WSAENETUNREACH, std::errc::network_unreachable},
-    {WSAENETRESET, std::errc::network_reset},
-    {WSAECONNABORTED, std::errc::connection_aborted},
-    {WSAECONNRESET, std::errc::connection_reset},
-    {WSAENOBUFS, std::errc::no_buffer_space},
-    {WSAEISCONN, std::errc::already_connected},
-    {WSAENOTCONN, std::errc::not_connected},
-    {WSAESHUTDOWN, std::errc::broken_pipe},
-    {WSAETIMEDOUT, std::errc::timed_out},
-    {WSAECONNREFUSED, std::errc::connection_refused},
-    {WSAELOOP, std::errc::too_many_symbolic_link_levels},
-    {WSAENAMETOOLONG, std::errc::filename_too_long},
-    {WSAEHOSTUNREACH, std::errc::host_unreachable},
-    {WSAECANCELLED, std::errc::operation_canceled},
-    {WSA_E_CANCELLED, std::errc::operation_canceled},
-};
-
-/// The one translation of Winsock's errors. Not std::system_category: MinGW's does not know them as std::errc.
-class WinsockCategory final : public std::error_category {
- public:
-  [[nodiscard]] const char* name() const noexcept override { return "winsock"; }
-
-  [[nodiscard]] std::string message(int error) const override {
-    std::array<char, 512> text;
-    constexpr DWORD flags = FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS;
-    DWORD size = FormatMessageA(flags, nullptr, static_cast<DWORD>(error), 0, text.data(), text.size(), nullptr);
-    while (size > 0 && std::isspace(static_cast<unsigned char>(text[size - 1])) != 0) size--;
-    return std::string(text.data(), size) + " (" + std::to_string(error) + ")";
-  }
-
-  [[nodiscard]] std::error_condition default_error_condition(int error) const noexcept override {
-    const auto* const found = std::ranges::find(meanings, error, &Meaning::wsa);
-    if (found == std::end(meanings)) return {error, *this};
-    return std::make_error_condition(found->errc);
-  }
-};
-
-std::error_code code_from(int error) noexcept {
-  static const WinsockCategory category;
-  return {error, category};
-}
+std::error_code code_from(int error) noexcept { return nt::make_win32_error(static_cast<nt::ULONG>(error)); }
 
 /// Of the call on `socket` that has just failed. Winsock says WSAENOTSOCK of INVALID_SOCKET, or, when nothing has
 /// started it yet, WSANOTINITIALISED.
@@ -139,7 +81,8 @@ int ip_family(std::span<const std::byte> ip) noexcept { return ip.size() == 4 ? 
 Result<int> native_family(Address::Family family) noexcept {
   switch (family) {
     case Address::Family::ipv4: return AF_INET;
-    case Address::Family::ipv6: return AF_INET6;
+    case Address::Family::ipv6:
+    case Address::Family::any: return AF_INET6;
     case Address::Family::unix_path: return AF_UNIX;
     default: return failure(std::errc::address_family_not_supported);
   }
@@ -156,9 +99,27 @@ Result<> set_non_blocking(NativeSocket socket) noexcept {
   return done_or_error(socket, ::ioctlsocket(socket, static_cast<long>(FIONBIO), &on));
 }
 
-Result<NativeSocket> closed(NativeSocket socket, std::error_code why) noexcept {
+std::unexpected<std::error_code> closed(NativeSocket socket, std::error_code why) noexcept {
   close(socket);
   return failure(why);
+}
+
+WSABUF part_of(std::span<std::byte> bytes) noexcept {
+  return {.len = static_cast<ULONG>(int_size(bytes)), .buf = chars(bytes)};
+}
+/// WSABUF has no const in it; what is sent is not written to.
+WSABUF part_of(std::span<const std::byte> bytes) noexcept {
+  return {.len = static_cast<ULONG>(int_size(bytes)), .buf = const_cast<char*>(chars(bytes))};
+}
+
+using Parts = std::array<WSABUF, TcpStream::parts_max>;
+
+/// How many there are.
+template <class From>
+DWORD fill(Parts& parts, From from) noexcept {
+  const auto count = std::min(from.size(), parts.size());
+  std::ranges::transform(from.first(count), parts.begin(), [](auto bytes) { return part_of(bytes); });
+  return static_cast<DWORD>(count);
 }
 
 }  // namespace
@@ -171,8 +132,8 @@ bool ip_from_text(std::string_view text, std::span<std::byte> ip) noexcept {
 }
 
 // INET6_ADDRSTRLEN is larger here, to hold what inet_ntop never writes: brackets, scope and port.
-std::string_view text_from_ip(std::span<const std::byte> ip, IpText& room) noexcept {
-  return ::inet_ntop(ip_family(ip), ip.data(), room.data(), room.size());
+std::string_view text_from_ip(std::span<const std::byte> ip, IpText& buffer) noexcept {
+  return ::inet_ntop(ip_family(ip), ip.data(), buffer.data(), buffer.size());
 }
 
 // Never undone by WSACleanup: it would close the sockets that the rest of the process still has.
@@ -196,13 +157,18 @@ Result<NativeSocket> open(Address::Family family, Kind kind) noexcept {
 
   if (const auto set = set_non_blocking(opened); !set) return closed(opened, set.error());
   if (*domain == AF_INET6) {
-    const DWORD on = 1;
-    if (const auto set = set_option(opened, IPPROTO_IPV6, IPV6_V6ONLY, on); !set) return closed(opened, set.error());
+    const int only = family == Address::Family::any ? 0 : 1;
+    if (const auto done = set(opened, Option::v6_only, only); !done) return closed(opened, done.error());
   }
   return opened;
 }
 
-void close(NativeSocket socket) noexcept { ::closesocket(socket); }
+void close(NativeSocket socket) noexcept {
+  // A non-blocking socket that lingers stays open with WSAEWOULDBLOCK: then it closes without lingering.
+  if (::closesocket(socket) == 0 || ::WSAGetLastError() != WSAEWOULDBLOCK) return;
+  static_cast<void>(set_linger(socket, std::nullopt));
+  ::closesocket(socket);
+}
 
 Result<> connect(NativeSocket socket, std::span<const std::byte> to) noexcept {
   const int result = ::connect(socket, as_sockaddr(to), int_size(to));
@@ -216,15 +182,16 @@ Result<> bind(NativeSocket socket, std::span<const std::byte> at) noexcept {
 
 Result<> listen(NativeSocket socket, int backlog) noexcept { return done_or_error(socket, ::listen(socket, backlog)); }
 
-Result<NativeSocket> accept(NativeSocket socket) noexcept {
-  const NativeSocket accepted = ::accept(socket, nullptr, nullptr);
+Result<Accepted> accept(NativeSocket socket, std::span<std::byte> address) noexcept {
+  int size = int_size(address);
+  const NativeSocket accepted = ::accept(socket, reinterpret_cast<sockaddr*>(address.data()), &size);
   if (accepted == invalid_socket) return last_error(socket);
   // Winsock cannot accept a socket that is not inheritable: a process made by another thread just now may inherit it.
   if (::SetHandleInformation(reinterpret_cast<HANDLE>(accepted), HANDLE_FLAG_INHERIT, 0) == 0) {
     return closed(accepted, code_from(static_cast<int>(::GetLastError())));
   }
   if (const auto set = set_non_blocking(accepted); !set) return closed(accepted, set.error());
-  return accepted;
+  return Accepted{.socket = accepted, .address_size = static_cast<std::size_t>(size)};
 }
 
 Result<std::size_t> receive(NativeSocket socket, std::span<std::byte> into) noexcept {
@@ -234,6 +201,27 @@ Result<std::size_t> receive(NativeSocket socket, std::span<std::byte> into) noex
 Result<std::size_t> send(NativeSocket socket, std::span<const std::byte> from, Urgent urgent) noexcept {
   const int flags = urgent == Urgent::yes ? MSG_OOB : 0;
   return size_or_error(socket, ::send(socket, chars(from), int_size(from), flags));
+}
+
+Result<std::size_t> receive_parts(NativeSocket socket, TcpStream::PartsToFill into) noexcept {
+  Parts parts;
+  const DWORD count = fill(parts, into);
+  if (count == 0) return receive(socket, {});  // WSARecv refuses no parts
+  DWORD size = 0;
+  DWORD flags = 0;
+  const int result = ::WSARecv(socket, parts.data(), count, &size, &flags, nullptr, nullptr);
+  if (result == SOCKET_ERROR) return last_error(socket);
+  return std::size_t{size};
+}
+
+Result<std::size_t> send_parts(NativeSocket socket, TcpStream::PartsToSend from) noexcept {
+  Parts parts;
+  const DWORD count = fill(parts, from);
+  if (count == 0) return send(socket, {}, Urgent::no);  // WSASend refuses no parts
+  DWORD size = 0;
+  const int result = ::WSASend(socket, parts.data(), count, &size, 0, nullptr, nullptr);
+  if (result == SOCKET_ERROR) return last_error(socket);
+  return std::size_t{size};
 }
 
 Result<std::size_t> send_to(NativeSocket socket, std::span<const std::byte> from,
@@ -249,6 +237,36 @@ Result<Received> receive_from(NativeSocket socket, std::span<std::byte> into, st
   return Received{.size = static_cast<std::size_t>(size), .address_size = static_cast<std::size_t>(from_size)};
 }
 
+Result<std::size_t> send_batch(NativeSocket socket, std::span<const UdpSocket::DatagramToSend> datagrams) noexcept {
+  std::size_t count = 0;
+  for (const auto& [data, to] : datagrams.first(std::min(datagrams.size(), UdpSocket::batch_max))) {
+    const auto sent = to.native().empty() ? send(socket, data, Urgent::no) : send_to(socket, data, to.native());
+    if (!sent && count == 0) return sent;
+    if (!sent) break;
+    count++;
+  }
+  return count;
+}
+
+Result<std::size_t> receive_batch(NativeSocket socket, std::span<UdpSocket::DatagramToFill> datagrams) noexcept {
+  std::size_t count = 0;
+  for (auto& datagram : datagrams.first(std::min(datagrams.size(), UdpSocket::batch_max))) {
+    Sockaddr address;
+    int address_size = int_size(address.bytes);
+    const int size = ::recvfrom(socket, chars(datagram.buffer), int_size(datagram.buffer), 0,
+                                reinterpret_cast<sockaddr*>(address.bytes.data()), &address_size);
+    datagram.is_cut = size == SOCKET_ERROR && ::WSAGetLastError() == WSAEMSGSIZE;
+    if (size == SOCKET_ERROR && !datagram.is_cut) {
+      if (count == 0) return last_error(socket);
+      break;
+    }
+    datagram.size = datagram.is_cut ? datagram.buffer.size() : static_cast<std::size_t>(size);
+    datagram.from = address.address(static_cast<std::size_t>(address_size)).value_or(Address());
+    count++;
+  }
+  return count;
+}
+
 Result<> shutdown(NativeSocket socket, Shutdown which) noexcept {
   const int how = which == Shutdown::read ? SD_RECEIVE : which == Shutdown::write ? SD_SEND : SD_BOTH;
   return done_or_error(socket, ::shutdown(socket, how));
@@ -256,8 +274,8 @@ Result<> shutdown(NativeSocket socket, Shutdown which) noexcept {
 
 Result<std::size_t> name(NativeSocket socket, End end, std::span<std::byte> address) noexcept {
   int size = int_size(address);
-  auto* const room = reinterpret_cast<sockaddr*>(address.data());
-  const int result = end == End::local ? ::getsockname(socket, room, &size) : ::getpeername(socket, room, &size);
+  auto* const written = reinterpret_cast<sockaddr*>(address.data());
+  const int result = end == End::local ? ::getsockname(socket, written, &size) : ::getpeername(socket, written, &size);
   return size_or_error(socket, result == SOCKET_ERROR ? result : size);
 }
 
@@ -266,18 +284,42 @@ Result<> set(NativeSocket socket, Option option, int value) noexcept {
     case Option::send_buffer: return set_option(socket, SOL_SOCKET, SO_SNDBUF, value);
     case Option::receive_buffer: return set_option(socket, SOL_SOCKET, SO_RCVBUF, value);
     case Option::no_delay: return set_option(socket, IPPROTO_TCP, TCP_NODELAY, value);
-    case Option::abortive_close:
-      return set_option(socket, SOL_SOCKET, SO_LINGER, linger{.l_onoff = static_cast<u_short>(value), .l_linger = 0});
+    case Option::keepalive: return set_option(socket, SOL_SOCKET, SO_KEEPALIVE, value);
+    case Option::urgent_inline: return set_option(socket, SOL_SOCKET, SO_OOBINLINE, value);
+    case Option::v6_only: return set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, value);
+    case Option::reuse_port: return failure(std::errc::not_supported);
     case Option::claim_address: return set_option(socket, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, value);
+    case Option::late_port: return {};
   }
   return failure(std::errc::invalid_argument);
+}
+
+Result<> set_linger(NativeSocket socket, std::optional<std::chrono::seconds> time) noexcept {
+  using std::chrono::seconds;
+  const auto value = std::clamp(time.value_or(seconds(0)), seconds(0), seconds(std::numeric_limits<u_short>::max()));
+  return set_option(
+      socket, SOL_SOCKET, SO_LINGER,
+      linger{.l_onoff = static_cast<u_short>(time ? 1 : 0), .l_linger = static_cast<u_short>(value.count())});
+}
+
+Result<> set_keepalive_times(NativeSocket socket, std::chrono::seconds idle, std::chrono::seconds interval) noexcept {
+  using std::chrono::milliseconds, std::chrono::seconds;
+  const auto is_allowed = [](seconds time) { return time >= seconds(1) && time <= seconds(32767); };
+  if (!is_allowed(idle) || !is_allowed(interval)) return failure(std::errc::invalid_argument);
+  // TCP_KEEPIDLE and TCP_KEEPINTVL are of Windows 10 1709; this is of Windows 2000.
+  tcp_keepalive times{.onoff = 1,
+                      .keepalivetime = static_cast<ULONG>(milliseconds(idle).count()),
+                      .keepaliveinterval = static_cast<ULONG>(milliseconds(interval).count())};
+  DWORD written = 0;
+  return done_or_error(
+      socket, ::WSAIoctl(socket, SIO_KEEPALIVE_VALS, &times, sizeof(times), nullptr, 0, &written, nullptr, nullptr));
 }
 
 Result<std::error_code> take_error(NativeSocket socket) noexcept {
   int error = 0;
   int size = sizeof(error);
-  auto* const room = reinterpret_cast<char*>(&error);
-  if (::getsockopt(socket, SOL_SOCKET, SO_ERROR, room, &size) == SOCKET_ERROR) return last_error(socket);
+  auto* const value = reinterpret_cast<char*>(&error);
+  if (::getsockopt(socket, SOL_SOCKET, SO_ERROR, value, &size) == SOCKET_ERROR) return last_error(socket);
   return error == 0 ? std::error_code{} : code_from(error);
 }
 

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "support.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+/// What the tests of docs/semantics.md's rows have in common. With REACTOR_ROWS set in the environment they print the
+/// table of that page: what it says is what is asserted here.
+namespace parity {
+
+inline constexpr Readiness over = readable | writable | hung_up | failed;
+inline constexpr Readiness over_heard = over | read_closed;
+
+inline std::string cell(Readiness readiness) {
+  if (readiness == none) return "\xE2\x80\x93";  // an en dash, as UTF-8
+  std::string words = text(readiness);
+  std::ranges::replace(words, '|', ' ');
+  return words;
+}
+
+inline std::string cell(Interest asked) { return asked == asks_all ? "all" : cell(static_cast<Readiness>(asked)); }
+
+inline void print_row(const char* situation, Interest asked, const On<Readiness>& row) {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody sets it meanwhile
+  if (std::getenv("REACTOR_ROWS") == nullptr) return;
+  std::printf("| %s | %s | %s | %s | %s |\n", situation, cell(asked).c_str(), cell(row.linux_value).c_str(),
+              cell(row.windows_value).c_str(), cell(row.wine_value).c_str());
+}
+
+/// A socket under watch, in a poller of its own.
+class Watch {
+ public:
+  explicit Watch(const Socket& socket) : Watch(socket.native()) {}
+  explicit Watch(NativeSocket socket) : registration_(must(poller_.add(socket, Token{1}, asks_nothing))) {}
+
+  void tells(const char* situation, Interest asked, const On<Readiness>& row) {
+    must(registration_.modify(asked, Mode::level));
+    print_row(situation, asked, row);
+    INFO(situation, ", asked for ", static_cast<Readiness>(asked));
+    const Readiness wanted = row;
+    const Tellings exactly = wanted == none ? nothing : Tellings{{1, wanted}};
+    CHECK(settled(poller_, exactly) == exactly);
+    // Level: reported again; but a hang-up with nothing asked for need not be.
+    if (wanted != none && asked != asks_nothing) CHECK(settled(poller_, exactly) == exactly);
+  }
+  void tells(const char* situation, Interest asked, Readiness row) { tells(situation, asked, everywhere(row)); }
+
+  [[nodiscard]] Poller& poller() noexcept { return poller_; }
+  [[nodiscard]] Registration& registration() noexcept { return registration_; }
+
+ private:
+  Poller poller_ = make_poller();
+  Registration registration_;
+};
+
+}  // namespace parity

@@ -71,10 +71,14 @@ void World::clear_suspects() {
     Registered& reg = registered_[token];
     if (reg.not_afd != NotAfd::suspected || reg.state == State::over) return true;
     if (kernel_.expects_first(reg.polled)) return false;
-    reg.not_afd = NotAfd::no;
-    reg.silent = reg.silent_before;
+    clear_suspicion(reg);
     return true;
   });
+}
+
+void World::clear_suspicion(Registered& reg) {
+  reg.not_afd = NotAfd::no;
+  reg.silent = reg.silent_before;
 }
 
 // A registration whose poll was refused as if its socket were closed has ended, whether it was closed or not; but for

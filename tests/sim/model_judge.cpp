@@ -140,6 +140,9 @@ void World::judge_event(const Wait& wait, const Event& event) {
   require(told != Readiness::none, "an event that says nothing");
   judge_repetition(wait, reg);
   const bool is_error = any(told, Readiness::failed) && !any(told, Readiness::hung_up);
+  if (reg.not_afd == NotAfd::suspected && event.error() == make_error(STATUS_ACCESS_DENIED)) {
+    clear_suspicion(reg);  // asked once more, it was refused for this
+  }
   if (reg.not_afd == NotAfd::suspected) {
     judge_not_afd(reg, event);
   } else if (is_error) {
@@ -152,7 +155,8 @@ void World::judge_event(const Wait& wait, const Event& event) {
   reg.told_at = sim_.now();
   reg.begun_when_told = waits_;
   reg.is_changed = false;
-  between_waits_[thread_].push_back(token_of(reg));
+  between_waits_[thread_].left.push_back(token_of(reg));
+  between_waits_[thread_].has_level |= reg.mode == Mode::level;
   defer(reg);
   restart_history(reg);
 }
@@ -273,8 +277,8 @@ void World::defer(Registered& reg) { reg.deferral = {.begun = waits_, .thread = 
 
 // A thread that has re-armed all that its last wait delivered has dealt with it: what it has deferred is armed now.
 void World::was_rearmed(std::uint32_t token) {
-  auto& left = between_waits_[thread_];
-  if (registered_[token].mode == Mode::level || std::erase(left, token) == 0 || !left.empty()) return;
+  auto& batch = between_waits_[thread_];
+  if (batch.has_level || std::erase(batch.left, token) == 0 || !batch.left.empty()) return;
   for (const std::uint32_t at : open_) {
     auto& deferral = registered_[at].deferral;
     if (deferral && deferral->thread == thread_) deferral.reset();

@@ -31,7 +31,9 @@ Interest interest_of(std::uint8_t b) { return static_cast<Interest>(b & 7); }
 // One step; with it, those that other threads do meanwhile.
 void World::run_step() {
   const Step& step = program_.steps[next_step_++];
-  if (log_ != nullptr) note("step ", std::to_string(next_step_ - 1), " ", describe(step));
+  if (log_ != nullptr) {
+    note("step ", std::to_string(next_step_ - 1), " by thread ", std::to_string(thread_of(step)), " ", describe(step));
+  }
   kernel_.allow(20'000 + 100 * sockets_.size());
   // Another thread for each wait within a wait; some steps are done by one that has never waited.
   const std::uint32_t outer = std::exchange(thread_, thread_of(step));
@@ -162,7 +164,7 @@ void World::add(const Socket& socket, Interest interest, Mode mode) {
   see_denials();
   const auto token = static_cast<std::uint32_t>(registered_.size());
   const auto added = add_to_backend(socket, token, interest, mode);
-  if (!added) return judge_refused_add(socket, added.error());
+  if (!added) return judge_refused_add(added.error());
   // Rule 5: whatever its number meant before, nothing of that is delivered any more.
   if (std::uint32_t before = 0; find_open(socket, &before) != nullptr) {
     replaced_++;
@@ -184,20 +186,15 @@ void World::add(const Socket& socket, Interest interest, Mode mode) {
 
 Result<RegistrationId> World::add_to_backend(const Socket& socket, std::uint32_t token, Interest interest, Mode mode) {
   mark(socket.polled);
-  kernel_.expect_first(socket.polled);
+  const auto first_before = kernel_.expect_first(socket.polled);
   const auto number = static_cast<NativeSocket>(socket.number);
   auto added = backend_->add(number, Token{token}, interest, mode);
-  std::uint32_t before = 0;
-  if (added || checks(Rule::replace) || find_open(socket, &before) == nullptr) return added;
-  if (added.error() != std::errc::file_exists) return added;
-  remove(before);
-  kernel_.expect_first(socket.polled);
-  return backend_->add(number, Token{token}, interest, mode);
+  if (!added) kernel_.restore_first(socket.polled, first_before);
+  return added;
 }
 
 // The old registration of that number, if there is one, goes on.
-void World::judge_refused_add(const Socket& socket, std::error_code why) {
-  kernel_.forget_first(socket.polled);
+void World::judge_refused_add(std::error_code why) const {
   require(why != std::errc::file_exists, "add failed because of an old registration (rule 5)");
   const Faults& faults = program_.options.faults;
   if (why == make_error(STATUS_INSUFFICIENT_RESOURCES)) return require(faults.helper_refused > 0, "add failed");
@@ -213,7 +210,7 @@ void World::mark(SocketNumber polled) {
 // Something is to be asked of its socket now: by this call, by a thread that sleeps, or by the next wait.
 void World::was_marked(Registered& reg) {
   reg.is_changed = true;
-  if (!between_waits_[thread_].empty()) defer(reg);
+  if (!between_waits_[thread_].left.empty()) defer(reg);
   see_denials();
 }
 

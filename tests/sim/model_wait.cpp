@@ -32,7 +32,7 @@ void World::wait(const Step& step) {
 
 std::size_t World::wait_once(std::span<Event> room, std::optional<nanoseconds> timeout) {
   for (Wait* other : asleep_) other->was_kept = true;
-  between_waits_[thread_].clear();
+  between_waits_[thread_] = {};
   Wait wait{.number = ++waits_,
             .begin = sim_.now(),
             .timeout = timeout,

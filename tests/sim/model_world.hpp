@@ -89,6 +89,12 @@ struct Registered {
   std::optional<Deferral> deferral{};
 };
 
+/// What a thread's last wait delivered and it has not re-armed.
+struct Batch {
+  std::vector<std::uint32_t> left;
+  bool has_level = false;  ///< events that need not be re-armed, so it is not seen when they were dealt with
+};
+
 /// How long what is deferred may stay unarmed while a thread sleeps and no wait begins.
 inline constexpr std::chrono::milliseconds grace{100};
 
@@ -161,7 +167,7 @@ class World {
   void close(std::size_t socket, bool is_reset, bool removes);
   void close_and_reuse(std::size_t socket, std::uint8_t how);
   void inherit(const Step& step);
-  void judge_refused_add(const Socket& socket, std::error_code why);
+  void judge_refused_add(std::error_code why) const;
   [[nodiscard]] reactor::Result<reactor::RegistrationId> add_to_backend(const Socket& socket, std::uint32_t token,
                                                                         Interest interest, Mode mode);
   void mark(SocketNumber polled);
@@ -221,6 +227,7 @@ class World {
   void see_denials();
   void see_denial(const Denial& denial);
   void clear_suspects();
+  static void clear_suspicion(Registered& reg);
   [[nodiscard]] bool checks(Rule rule) const noexcept { return program_.checks(rule); }
   void require(bool is_so, std::string_view rule) const {
     if (!is_so) fail(rule);
@@ -251,9 +258,8 @@ class World {
   std::uint64_t marked_ = 0, marked_before_wait_ = 0;  // calls that may cost a wait a cancel
   std::vector<Wait*> asleep_;                          // the waits under way, the innermost last
   std::uint32_t thread_ = 1;                           // that does the step
-  /// What a thread's last wait delivered and it has not re-armed; cleared by its next wait.
-  std::map<std::uint32_t, std::vector<std::uint32_t>> between_waits_;
-  bool is_quiet_ = false;  // no other thread does anything now
+  std::map<std::uint32_t, Batch> between_waits_;       // by thread; cleared by its next wait
+  bool is_quiet_ = false;                              // no other thread does anything now
   bool is_wake_owed_ = false;
   nanoseconds woken_at_{0};
   std::uint64_t waits_since_wake_ = 0, wakes_seen_ = 0;

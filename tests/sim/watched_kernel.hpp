@@ -86,9 +86,17 @@ class WatchedKernel final : public reactor::nt::Kernel {
   /// Answers that the backend has posted and not taken from the port yet.
   [[nodiscard]] std::size_t posted_answers() const noexcept { return posted_.size(); }
 
-  /// A number is added: the next poll of it is the registration's first.
-  void expect_first(std::uintptr_t socket) { first_.insert_or_assign(socket, false); }
-  void forget_first(std::uintptr_t socket) { first_.erase(socket); }
+  /// A number is added: the next poll of it is the registration's first. If that fails the old state is put back.
+  [[nodiscard]] std::optional<bool> expect_first(std::uintptr_t socket) {
+    const auto found = first_.find(socket);
+    const auto before = found == first_.end() ? std::nullopt : std::optional(found->second);
+    first_.insert_or_assign(socket, false);
+    return before;
+  }
+  void restore_first(std::uintptr_t socket, std::optional<bool> before) {
+    first_.erase(socket);
+    if (before) first_.insert_or_assign(socket, *before);
+  }
   [[nodiscard]] bool expects_first(std::uintptr_t socket) const { return first_.contains(socket); }
   /// Since this was asked last. Not the poll that only finds out how answers come.
   [[nodiscard]] std::vector<Denial> take_denials() { return std::exchange(denials_, {}); }

@@ -152,7 +152,6 @@ void World::judge_event(const Wait& wait, const Event& event) {
   }
   disarm(reg, told);
   reg.told_in = wait.number;
-  reg.told_at = sim_.now();
   reg.begun_when_told = waits_;
   reg.is_changed = false;
   between_waits_[thread_].left.push_back(token_of(reg));
@@ -166,7 +165,7 @@ void World::judge_repetition(const Wait& wait, const Registered& reg) {
   require(reg.told_in != wait.number, "delivered twice in one wait");
   if (!checks(Rule::one_thread) || reg.told_in == 0 || reg.is_changed) return;
   const bool has_begun = waits_ > reg.begun_when_told;
-  require(has_begun || sim_.now() - reg.told_at >= grace,
+  require(has_begun || sim_.now() - last_begin_ >= grace,
           "one readiness was delivered to two threads: no wait began in between");
 }
 

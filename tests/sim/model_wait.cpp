@@ -33,6 +33,7 @@ void World::wait(const Step& step) {
 std::size_t World::wait_once(std::span<Event> room, std::optional<nanoseconds> timeout) {
   for (Wait* other : asleep_) other->was_kept = true;
   between_waits_[thread_] = {};
+  last_begin_ = sim_.now();
   Wait wait{.number = ++waits_,
             .begin = sim_.now(),
             .timeout = timeout,

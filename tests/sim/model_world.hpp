@@ -75,8 +75,7 @@ struct Registered {
   reactor::nt::ULONG seen = 0;     ///< all that was so since it was last delivered, beside its endpoint's history
 
   // The last delivery.
-  std::uint64_t told_in = 0;  ///< the wait
-  std::chrono::nanoseconds told_at{0};
+  std::uint64_t told_in = 0;          ///< the wait
   std::uint64_t begun_when_told = 0;  ///< how many waits had begun
   bool is_changed = false;            ///< modified or drained since
 
@@ -261,7 +260,7 @@ class World {
   std::map<std::uint32_t, Batch> between_waits_;       // by thread; cleared by its next wait
   bool is_quiet_ = false;                              // no other thread does anything now
   bool is_wake_owed_ = false;
-  nanoseconds woken_at_{0};
+  nanoseconds woken_at_{0}, last_begin_{0};  // of a wait
   std::uint64_t waits_since_wake_ = 0, wakes_seen_ = 0;
   std::uint64_t refused_ports_ = 0, denied_ = 0, packets_max_ = 0;
   std::uint64_t replaced_ = 0, not_afd_ = 0, deferred_ = 0;  // for Totals

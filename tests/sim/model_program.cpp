@@ -74,7 +74,7 @@ Faults draw_faults(Random& random) {
   maybe(faults.dequeue_refused, 50);
   maybe(faults.early_time_out, 700);
   maybe(faults.shuffled_packet, 500);
-  if (random.chance(100)) faults.poll_invalid = 1 + static_cast<int>(random.below(50));
+  if (random.chance(200)) faults.poll_invalid = 1 + static_cast<int>(random.below(50));
   if (random.chance(100)) faults.port_refused = 1 + static_cast<int>(random.below(500));
   return faults;
 }
@@ -125,13 +125,16 @@ Program make_program(std::uint64_t seed) {
     program.options.faults.skip_refused = program.options.faults.helper_refused = 0;
     program.options.faults.port_refused = program.options.faults.poll_invalid = 0;
     program.options.faults.poll_denied = program.options.faults.empty_answer = 0;
-    if (has_large_room) {  // and more packets than one look takes
-      program.room_max = 300;
+    std::size_t pairs = 320;
+    if (has_large_room) {  // and more packets than one dequeue takes, after those that led up to it
+      program.sockets_max = 1400;
+      program.room_max = 700;
+      pairs = 640;
       program.hot_groups = false;
     } else {  // more hot sockets than a group has room for
       program.hot_groups = program.inline_completions = program.options.skips = true;
     }
-    for (int i = 0; i < 320; i++) {
+    for (std::size_t i = 0; i < pairs; i++) {
       program.steps.push_back({Op::open, 0, 0, 0, false});
       program.steps.push_back({Op::add, static_cast<std::uint8_t>(i), 1, 255, false});
     }

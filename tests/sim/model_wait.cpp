@@ -37,6 +37,7 @@ std::size_t World::wait_once(std::span<Event> room, std::optional<nanoseconds> t
   Wait wait{.number = ++waits_,
             .begin = sim_.now(),
             .timeout = timeout,
+            .buffer = room.size(),
             .counted = kernel_.counted(),
             .returned = kernel_.returned(),
             .unarmed = unarmed(),
@@ -47,7 +48,7 @@ std::size_t World::wait_once(std::span<Event> room, std::optional<nanoseconds> t
   asleep_.push_back(&wait);
   const auto told = backend_->wait(room, timeout);
   asleep_.pop_back();
-  judge_calls(wait, told ? told->events : 0);
+  judge_calls(wait, told ? told->events : 0, !told);
   if (!told) {
     note("  the wait failed: ", told.error().message());
     judge_failure(wait, told.error());

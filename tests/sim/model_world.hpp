@@ -141,6 +141,7 @@ class World {
     std::uint64_t number = 0;
     nanoseconds begin{0};
     std::optional<nanoseconds> timeout;
+    std::size_t buffer = 0;
     bool is_asleep = false;  // it has been in the kernel for good
     bool was_kept = false;   // by a wait of another thread, played inside it: it may end late
     // When it began.
@@ -199,7 +200,7 @@ class World {
   void judge_failure(const Wait& wait, std::error_code why);
   void disarm(Registered& reg, Readiness told) const;
   void judge_wakes(Wait& wait, bool is_empty, bool is_woken);
-  void judge_calls(const Wait& wait, std::size_t told);
+  void judge_calls(const Wait& wait, std::size_t told, bool has_failed);
   [[nodiscard]] std::size_t unarmed();
   void judge_silence(std::string_view where);
   [[nodiscard]] bool is_excused(const Registered& reg, std::size_t sleepers);

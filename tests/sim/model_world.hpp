@@ -215,6 +215,7 @@ class World {
   void check_books();
   void check_counts(const reactor::Stats& stats);
   void checkpoint(std::size_t room);
+  [[nodiscard]] bool is_owed(std::uint32_t token) const;
   void pause(std::size_t room);
   void finish();
   void check_idle();

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include <reactor/afd/afd_backend.hpp>
+#include <reactor/make_poller.hpp>
 #include <reactor/poller.hpp>
 
 #include "fake_kernel.hpp"
@@ -35,7 +36,9 @@ struct Fixture {
   std::optional<Poller> poller;
   std::array<Event, 64> room;
 
-  explicit Fixture(const PollerOptions& options = {}) { poller.emplace(*afd::AfdBackend::create(kernel, options)); }
+  explicit Fixture(const PollerOptions& options = {}) {
+    poller.emplace(poller_on(*afd::AfdBackend::create(kernel, options)));
+  }
   ~Fixture() {
     poller.reset();
     CHECK(kernel.violations == std::vector<std::string>{});

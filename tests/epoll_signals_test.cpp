@@ -18,9 +18,11 @@ std::atomic<const Waker*> handlers_waker = nullptr;
 std::atomic<int> handled = 0;
 
 void wake_in_handler(int) {
-  errno = EDOM;  // what a handler leaves behind must be of its own making
+  const int interrupted = errno;
+  errno = EDOM;
   if (const Waker* const waker = handlers_waker.load()) waker->wake();
-  if (errno == EDOM) ++handled;
+  if (errno == EDOM) ++handled;  // wake leaves errno alone
+  errno = interrupted;
 }
 
 class Handler {

@@ -9,15 +9,15 @@ int main() {
   auto poller = Poller::create().value();  // a Result: value() throws if it holds an error
   auto listener = TcpListener::bind(Address::loopback_ipv4()).value();
   auto client = TcpStream::connect(listener.local_address().value()).value();
-  auto door = poller.add(listener.native(), Token{1}, Interest::readable).value();
-  auto ear = poller.add(client.native(), Token{2}, Interest::readable).value();
+  auto accepting = poller.add(listener.native(), Token{1}, Interest::readable).value();
+  auto receiving = poller.add(client.native(), Token{2}, Interest::readable).value();
 
-  for (std::array<Event, 16> room;;) {
-    auto events = poller.wait(room).value();  // sleeps until something is ready
+  for (std::array<Event, 16> buffer;;) {
+    auto events = poller.wait(buffer).value();  // sleeps until something is ready
     for (const Event& event : events) {
       if (event.token() == Token{1}) {
-        auto visitor = listener.accept().value();
-        if (!visitor.send(std::as_bytes(std::span("hello")))) return 1;
+        auto server = listener.accept().value();
+        if (!server.send(std::as_bytes(std::span("hello")))) return 1;
       } else {
         std::array<std::byte, 16> text{};
         auto size = client.receive(text).value();

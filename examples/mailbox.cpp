@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One I/O thread owns all sockets and talks to worker threads only through queues; a Waker tells it of their replies.
-// Lines come in over TCP, workers turn them into upper case, the replies go back in order:
+// One I/O thread owns all sockets and talks to worker threads only through queues; a Waker lets it know of their
+// replies. Lines come in over TCP, workers turn them into upper case, the replies go back in order:
 //   mailbox [ADDRESS | --self-test]
 #include <algorithm>
 #include <array>
@@ -33,27 +33,27 @@ T value_or_exit(reactor::Result<T> result, const char* what) {
   std::exit(1);
 }
 
-struct Letter {
+struct Message {
   Token from;
   std::string line;
 };
 
 class Queue {
  public:
-  void post(Letter letter) {
+  void post(Message message) {
     const std::lock_guard lock(mutex_);
-    letters_.push_back(std::move(letter));
+    messages_.push_back(std::move(message));
     changed_.notify_one();
   }
-  std::vector<Letter> take() {
+  std::vector<Message> take() {
     const std::lock_guard lock(mutex_);
-    return std::exchange(letters_, {});
+    return std::exchange(messages_, {});
   }
-  /// Sleeps until there are letters. None come after close().
-  std::vector<Letter> wait() {
+  /// Sleeps until there are messages. None come after close().
+  std::vector<Message> wait() {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return closed_ || !letters_.empty(); });
-    return std::exchange(letters_, {});
+    changed_.wait(lock, [this] { return closed_ || !messages_.empty(); });
+    return std::exchange(messages_, {});
   }
   void close() {
     const std::lock_guard lock(mutex_);
@@ -64,7 +64,7 @@ class Queue {
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::vector<Letter> letters_;
+  std::vector<Message> messages_;
   bool closed_ = false;
 };
 
@@ -74,8 +74,8 @@ std::string upper(std::string line) {
 }
 
 void work(Queue& jobs, Queue& replies, const reactor::Waker& waker) {
-  for (auto letters = jobs.wait(); !letters.empty(); letters = jobs.wait()) {
-    for (Letter& letter : letters) replies.post({letter.from, upper(std::move(letter.line))});
+  for (auto messages = jobs.wait(); !messages.empty(); messages = jobs.wait()) {
+    for (Message& message : messages) replies.post({message.from, upper(std::move(message.line))});
     waker.wake();
   }
 }
@@ -105,7 +105,7 @@ struct Connection {
     return true;
   }
 
-  /// Sends what it can and asks for what it waits for next. False when the connection failed, or all has been said.
+  /// Sends what it can and asks for what it waits for next. False when the connection failed, or all has been sent.
   bool flush() {
     if (!outgoing.empty()) {
       const auto sent = stream.send(std::as_bytes(std::span(outgoing)));
@@ -113,7 +113,7 @@ struct Connection {
       outgoing.erase(0, sent.value_or(0));
     }
     if (peer_is_done && lines_at_work == 0 && outgoing.empty()) return false;
-    // Who does not fetch its replies is not listened to; who has sent FIN would be readable for ever.
+    // From a client that does not fetch its replies nothing more is received; one that sent FIN would stay readable.
     Interest next = peer_is_done ? Interest::none : Interest::readable;
     if (!outgoing.empty()) next = Interest::writable;
     return next == std::exchange(interest, next) || registration.modify(next).has_value();
@@ -133,9 +133,10 @@ void serve(const reactor::TcpListener& listener, std::size_t connections_max) {
 
   std::unordered_map<Token, Connection> connections;
   std::uint64_t accepted = 0;
-  std::array<reactor::Event, 64> room;
+  std::array<reactor::Event, 64> buffer;
   for (std::size_t closed = 0; connections_max == 0 || closed < connections_max;) {
-    for (const reactor::Event& event : value_or_exit(poller.wait(room), "wait")) {
+    const auto events = value_or_exit(poller.wait(buffer), "wait");
+    for (const reactor::Event& event : events) {
       const Token token = event.token();
       if (token == listener_token) {
         auto stream = listener.accept();
@@ -146,15 +147,16 @@ void serve(const reactor::TcpListener& listener, std::size_t connections_max) {
         connections.emplace(next, Connection{std::move(peer), std::move(added), Interest::readable, {}, {}});
       } else {
         Connection& connection = connections.at(token);
-        const bool over =
+        const bool is_over =
             event.failed() || event.hung_up() ||
             (event.readable() && !connection.receive(token, jobs.at(std::to_underlying(token) % workers)));
-        if (over || !connection.flush()) closed += connections.erase(token);
+        if (is_over || !connection.flush()) closed += connections.erase(token);
       }
     }
-    for (const Letter& reply : replies.take()) {
+    if (!events.woken()) continue;  // a wake may come together with events, so it is not for their absence to say
+    for (const Message& reply : replies.take()) {
       const auto found = connections.find(reply.from);
-      if (found == connections.end()) continue;  // it went away meanwhile
+      if (found == connections.end()) continue;  // closed meanwhile
       found->second.outgoing += reply.line;
       --found->second.lines_at_work;
       if (!found->second.flush()) closed += connections.erase(reply.from);
@@ -174,10 +176,10 @@ bool converse(const reactor::Address& server, std::size_t number) {
   const auto stream = value_or_exit(reactor::TcpStream::connect(server), "connect");
   auto registration =
       value_or_exit(poller.add(stream.native(), Token{1}, Interest::readable | Interest::writable), "add");
-  std::array<reactor::Event, 1> room;
+  std::array<reactor::Event, 1> event_buffer;
   std::array<char, 4096> buffer{};
   for (bool over = false; !over;) {
-    const auto events = value_or_exit(poller.wait(room, seconds(30)), "wait");
+    const auto events = value_or_exit(poller.wait(event_buffer, seconds(30)), "wait");
     if (events.empty() || events[0].failed()) return false;
     if (events[0].writable() && !text.empty()) {
       text.erase(0, stream.send(std::as_bytes(std::span(text))).value_or(0));

@@ -26,7 +26,7 @@ struct WaitResult {
 
 /// What a backend has to supply. Not for programs: Poller, Registration and Waker are.
 ///
-/// All but wait's callers may be on any thread at any time. A registration that has ended (removed, or its socket was
+/// All but wait's callers may be on any thread at any time. A registration that is retired (removed, or its socket was
 /// closed) is refused with bad_file_descriptor, but for remove, which then has nothing left to do.
 class Backend {
  public:
@@ -43,7 +43,10 @@ class Backend {
   /// Poller has checked the arguments: `buffer` is not empty, `timeout` not negative.
   [[nodiscard]] virtual Result<WaitResult> wait(std::span<Event> buffer,
                                                 std::optional<std::chrono::nanoseconds> timeout) = 0;
+  /// Takes no lock: it may interrupt any other function, in a signal handler.
   virtual void wake() noexcept = 0;
+  /// What another loop watches. A backend that runs on a simulated kernel has none.
+  [[nodiscard]] virtual Result<NativeHandle> native_handle() { return failure(std::errc::function_not_supported); }
   [[nodiscard]] virtual Stats stats() const noexcept = 0;
 
   /// Gives everything back to the system; called once, by ~Poller. Only errors come of what is asked afterwards.

@@ -13,11 +13,12 @@ namespace reactor {
 /// back.
 enum class Token : std::uint64_t {};
 
-/// What to be told of. Reset, hang-up and failure are always told, also with Interest::none.
+/// What to report. Reset, hang-up and failure are reported whatever the interest; with Interest::none once, and then
+/// nothing until Registration::modify, so that a paused connection costs nothing.
 enum class Interest : std::uint8_t {
   none = 0,
   readable = 1,  ///< data, a connection to accept, or the peer's FIN
-  writable = 2,  ///< room in the send buffer, or a connect that ended, well or not
+  writable = 2,  ///< space in the send buffer, or a connect that ended, well or not
   priority = 4,  ///< urgent (out-of-band) data
 };
 
@@ -27,13 +28,18 @@ enum class Interest : std::uint8_t {
 [[nodiscard]] constexpr Interest operator&(Interest a, Interest b) noexcept {
   return static_cast<Interest>(std::to_underlying(a) & std::to_underlying(b));
 }
+[[nodiscard]] constexpr Interest operator~(Interest a) noexcept {
+  return static_cast<Interest>(~std::to_underlying(a) & 0x07);
+}
+constexpr Interest& operator|=(Interest& a, Interest b) noexcept { return a = a | b; }
+constexpr Interest& operator&=(Interest& a, Interest b) noexcept { return a = a & b; }
 
-/// How often to be told.
+/// How often to report.
 enum class Mode : std::uint8_t {
   level,    ///< in every wait while it is so
-  oneshot,  ///< once; then silent until Registration::modify
-  edge,     ///< once a direction; then that direction may stay silent until Registration::drained (on Linux new data is
-            ///< told before that too)
+  oneshot,  ///< once; then disarmed until Registration::modify
+  edge,     ///< once a direction; then that direction may stay disarmed until Registration::drained (on Linux new data
+            ///< is reported before that too)
 };
 
 /// What a socket is ready for. docs/semantics.md says for each situation which of these are set on which system.
@@ -43,7 +49,7 @@ enum class Readiness : std::uint8_t {
   writable = 2,
   priority = 4,
   read_closed = 8,  ///< the peer sent FIN: it will send no more, but may still receive
-  hung_up = 16,     ///< both directions are over
+  hung_up = 16,     ///< both directions have ended
   failed = 32,      ///< the connection was reset, or could not be made; then readable and writable are set too
 };
 
@@ -56,8 +62,10 @@ enum class Readiness : std::uint8_t {
 [[nodiscard]] constexpr Readiness operator~(Readiness a) noexcept {
   return static_cast<Readiness>(~std::to_underlying(a) & 0x3F);
 }
+constexpr Readiness& operator|=(Readiness& a, Readiness b) noexcept { return a = a | b; }
+constexpr Readiness& operator&=(Readiness& a, Readiness b) noexcept { return a = a & b; }
 
-/// One thing that wait() tells: a registration, by its token, and what its socket is ready for. A plain value.
+/// One thing that wait() reports: a registration, by its token, and what its socket is ready for. A plain value.
 class Event {
  public:
   constexpr Event() noexcept = default;

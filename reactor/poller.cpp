@@ -4,6 +4,7 @@
 #include <utility>
 
 #include <reactor/backend.hpp>
+#include <reactor/make_poller.hpp>
 
 namespace reactor {
 
@@ -63,6 +64,8 @@ Result<Poller> Poller::create(const PollerOptions& options) {
 
 Poller::Poller(std::shared_ptr<Backend> backend) noexcept : backend_(std::move(backend)) {}
 
+Poller poller_on(std::shared_ptr<Backend> backend) noexcept { return Poller(std::move(backend)); }
+
 Poller& Poller::operator=(Poller&& other) noexcept {
   if (this != &other) {
     if (backend_) backend_->close();
@@ -91,6 +94,11 @@ Result<Events> Poller::wait(std::span<Event> buffer, std::optional<std::chrono::
 }
 
 Waker Poller::waker() const noexcept { return Waker(backend_); }
+
+Result<NativeHandle> Poller::native_handle() const {
+  if (!backend_) return gone();
+  return backend_->native_handle();
+}
 
 Stats Poller::stats() const noexcept { return backend_ ? backend_->stats() : Stats{}; }
 

@@ -23,7 +23,18 @@ using NativeSocket = int;
 #endif
 inline constexpr NativeSocket invalid_socket = static_cast<NativeSocket>(-1);
 
+/// What another event loop watches: a HANDLE on Windows, a file descriptor on Linux.
+#ifdef _WIN32
+using NativeHandle = void*;
+#else
+using NativeHandle = int;
+#endif
+
 struct PollerOptions {
+  /// Linux: a signal that interrupts a wait lets it return std::errc::interrupted, whatever SA_RESTART says. Off: the
+  /// wait goes on, and the handler's effect is seen when it returns for another reason (see Poller::wait).
+  bool interruptible = false;
+
   /// Windows: take the answer to a poll that completes in the call itself from there, without a packet, where the
   /// kernel can do that (it is asked once). Off only to measure or to test the ordinary path.
   bool inline_completions = true;
@@ -42,19 +53,19 @@ struct Stats {
   std::uint64_t post_calls = 0;    ///< NtSetIoCompletion; a write to the eventfd
   std::uint64_t other_calls = 0;   ///< opening and closing handles, asking for base sockets
   // What came of them.
-  std::uint64_t events = 0;              ///< events given to callers of wait
-  std::uint64_t inline_completions = 0;  ///< polls that were answered in the call
+  std::uint64_t events = 0;              ///< events reported to callers of wait
+  std::uint64_t inline_completions = 0;  ///< polls that completed synchronously
   std::uint64_t group_arms = 0;          ///< polls of several sockets at once, among arm_calls
-  std::uint64_t group_members = 0;       ///< sockets in them, all told
+  std::uint64_t group_members = 0;       ///< sockets in them, in total
   std::uint64_t packets = 0;             ///< packets taken from the port
-  std::uint64_t spurious = 0;            ///< completions that nobody wanted to hear of (any more)
-  std::uint64_t unknown_packets = 0;     ///< packets that were nobody's, dropped
+  std::uint64_t spurious = 0;            ///< completions and reports that were not wanted (any more)
+  std::uint64_t unknown_packets = 0;     ///< unrecognised packets, dropped
   std::uint64_t wakes = 0;               ///< waits ended by a Waker
   // What is held now.
   std::uint64_t registrations = 0;
   std::uint64_t pending_polls = 0;  ///< registrations whose request the kernel holds
   std::uint64_t helper_handles = 0;
-  std::uint64_t arena_slots = 0;  ///< registrations, and those that are over but whose poll the kernel still holds
+  std::uint64_t arena_slots = 0;  ///< registrations, and retired ones whose poll the kernel still holds
   std::uint64_t arena_blocks = 0;
   std::uint64_t memory_bytes = 0;  ///< the arena and the look-up table
 
@@ -67,6 +78,16 @@ struct Stats {
 ///
 /// It may outlive its Poller and its socket: what it is asked then fails with std::errc::bad_file_descriptor, and so
 /// does everything asked of one that was moved from or removed.
+///
+/// Declare it after the socket it is of, so that it is destroyed first:
+///
+///   struct Connection {
+///     TcpStream stream;
+///     Registration registration;
+///   };
+///
+/// Removed before the close, it never meets a socket that has got the same number meanwhile, and on Linux the kernel
+/// lets go of a socket that another process or a duplicate keeps open.
 class REACTOR_API Registration {
  public:
   Registration() noexcept = default;
@@ -76,15 +97,19 @@ class REACTOR_API Registration {
   Registration& operator=(const Registration&) = delete;
   ~Registration();
 
-  /// Replaces the interest and keeps the mode. Also ends the silence of oneshot and edge: what is ready is told again.
+  /// Replaces the interest and keeps the mode. Also arms what oneshot, edge or Interest::none disarmed: what is ready
+  /// is reported again.
   [[nodiscard]] Result<> modify(Interest interest);
   [[nodiscard]] Result<> modify(Interest interest, Mode mode);
 
-  /// Mode::edge: I/O in this direction said would-block, so tell of it again. Has no effect in other modes.
+  /// Mode::edge: I/O in this direction said would-block, so report it again. Has no effect in other modes.
   [[nodiscard]] Result<> drained(Interest direction);
 
-  /// After it returns, no wait that begins later tells of this registration. Does not close the socket.
+  /// After it returns, no wait that begins later reports this registration. Does not close the socket.
   /// A second time: std::errc::bad_file_descriptor. Of a socket that was closed meanwhile it succeeds.
+  ///
+  /// Events of the wait that is being handled are in the caller's buffer already: where the handling of one event
+  /// removes another registration, its token must be looked up, not taken for a pointer (examples/relay.cpp).
   [[nodiscard]] Result<> remove();
 
  private:
@@ -120,10 +145,18 @@ class Events {
 };
 
 /// Ends a wait from any thread. A copy wakes the same Poller; after the Poller's end, waking has no effect.
+///
+/// A Waker that outlives its Poller keeps a little memory and, on Linux, one descriptor (an eventfd), so that waking
+/// needs no lock.
 class REACTOR_API Waker {
  public:
+  /// Wakes nothing.
+  Waker() noexcept = default;
+
   /// Lets one wait return: the one under way, or else the next. Never lost; many before the next wait count as one.
-  /// May be called from any thread; costs a kernel call unless a wake is on its way already.
+  /// May be called from any thread, on Linux also from a signal handler (it takes no lock, allocates nothing and leaves
+  /// errno alone), on Windows also from a console control handler. Costs a kernel call unless a wake is on its way
+  /// already. A handler needs a Waker that outlives it: neither destroy nor assign one that a handler may be using.
   void wake() const noexcept;
 
  private:
@@ -133,24 +166,34 @@ class REACTOR_API Waker {
   std::shared_ptr<Backend> backend_;
 };
 
-/// Tells when sockets are ready.
+/// Reports when sockets are ready.
 ///
-/// Threads: add, waker and stats, and all of Registration and Waker, may be used while other threads wait; several
-/// threads may wait at once, and each event goes to one of them (with Mode::level a socket that stays ready is told to
-/// others too: use Mode::oneshot there). A Poller must not be moved or destroyed while a thread is in one of its
-/// functions.
+/// Threads: add, waker, native_handle and stats, and all of Registration and Waker, may be used while other threads
+/// wait; several threads may wait at once, and each event goes to one of them (with Mode::level a socket that stays
+/// ready is reported to others too: use Mode::oneshot there). A Poller must not be moved or destroyed while a thread is
+/// in one of its functions.
 ///
 /// Sockets should be non-blocking: readiness is a hint that other threads, or the peer, may have outdated. A socket may
 /// be in several Pollers. Remove it before it is closed; or close it and the registration ends by itself, which on
 /// Windows supposes that its number is not meanwhile opened by somebody who does not add it (docs/semantics.md).
+///
+/// fork (Linux): a Poller belongs to the process that created it. In a child, whatever is asked of an inherited Poller
+/// or Registration fails with std::errc::operation_not_permitted, an inherited Waker does nothing, and destroying them
+/// closes the child's copies of the descriptors: the parent is not affected, and nothing waits for a lock that was held
+/// at the fork. The child creates a Poller of its own; a program that goes into the background by fork does so before
+/// it creates one. Noticed by pthread_atfork, so not after _Fork or a bare clone.
+///
+/// Threads that are cancelled (pthread_cancel): a wait is a cancellation point. The Poller stays as it is and may be
+/// used on; an event that the kernel had already handed to the cancelled wait is lost in Mode::oneshot and Mode::edge.
+///
+/// Winsock (Windows): the first socket that this library opens calls WSAStartup, once for the process. WSACleanup is
+/// never called, since it would close the sockets that the rest of the process still has. A Poller starts nothing: a
+/// program that adds sockets of its own has started Winsock to open them.
 class REACTOR_API Poller {
  public:
   /// Fails with the system's reason, or on Windows with std::errc::function_not_supported when ntdll lacks a function,
   /// whose name the error's message gives.
   [[nodiscard]] static Result<Poller> create(const PollerOptions& options = {});
-
-  /// A Poller on a backend of one's own making: for tests.
-  explicit Poller(std::shared_ptr<Backend> backend) noexcept;
 
   Poller(Poller&&) noexcept = default;
   Poller& operator=(Poller&& other) noexcept;
@@ -162,22 +205,40 @@ class REACTOR_API Poller {
   /// open, not_a_socket when it is something that cannot be polled, not_enough_memory, or the system's own. On Windows
   /// a socket that has been told of, or whose poll was taken back for a wider interest, and that has not been waited
   /// for since cannot be told from a new one that got its number: added again then, the new registration replaces the
-  /// old one (docs/architecture.md says why).
+  /// old one (docs/architecture.md says why). On Linux also descriptors that are no sockets may be added, where epoll
+  /// takes them: pipes, terminals, eventfd, timerfd, signalfd, pidfd (docs/semantics.md).
   [[nodiscard]] Result<Registration> add(NativeSocket socket, Token token, Interest interest, Mode mode = Mode::level);
 
   /// Waits until something is ready, a wake, or the end of `timeout` (none: no end), and reports as many events as fit
   /// into `buffer`, one per registration; registrations that did not fit come first the next time. The events lie in
-  /// `buffer`. There are none after a wake, which can also come together with events, or at the end of the time, which
-  /// by a monotonic clock is never early.
-  /// Errors: invalid_argument for an empty buffer or a negative time-out, bad_file_descriptor after a move.
+  /// `buffer`. A wake may come alone or together with events, and Events::woken() says so: what a wake announces must
+  /// be looked for whenever it is true, not only where there are no events. Neither events nor a wake mean the end of
+  /// the time, which by a monotonic clock is never early. Errors: invalid_argument for an empty buffer or a negative
+  /// time-out, bad_file_descriptor after a move, interrupted with PollerOptions::interruptible.
+  ///
+  /// Signals (Linux): a handler that runs during a wait does not end it. Let the handler wake, which does; or block the
+  /// signal and add a signalfd, which is an event like any other; or create the Poller interruptible, and then a signal
+  /// that comes between the last look at its flag and the wait is missed, which the other two ways do not allow.
   [[nodiscard]] Result<Events> wait(std::span<Event> buffer,
                                     std::optional<std::chrono::nanoseconds> timeout = std::nullopt);
 
   [[nodiscard]] Waker waker() const noexcept;
 
+  /// For another event loop to watch. Stays the same for the Poller's life, which owns it.
+  ///
+  /// Linux: a descriptor that is readable while a wait would find something (epoll, poll, GLib, Qt, libuv and Asio can
+  /// watch it). Then wait with a time-out of zero until it reports neither events nor a wake. To be watched, nothing
+  /// else. The first call opens it (error: too_many_files_open and the like).
+  /// Windows: the completion port. A port cannot be watched by a handle wait; another loop lets a thread of its own
+  /// wait on the Poller and hands over what comes, or dequeues nothing itself: packets of the port are the Poller's.
+  [[nodiscard]] Result<NativeHandle> native_handle() const;
+
   [[nodiscard]] Stats stats() const noexcept;
 
  private:
+  friend Poller poller_on(std::shared_ptr<Backend> backend) noexcept;  // reactor/make_poller.hpp
+  explicit Poller(std::shared_ptr<Backend> backend) noexcept;
+
   std::shared_ptr<Backend> backend_;
 };
 

@@ -6,8 +6,11 @@ set -euo pipefail
 packages_for() {
   case $1 in
     wine) echo cmake ninja-build python3 g++-mingw-w64-x86-64-posix wine64 doctest-dev netcat-openbsd ;;
-    linux) echo cmake ninja-build python3 g++ doctest-dev netcat-openbsd pkgconf ;;
-    clang) echo cmake ninja-build python3 g++ clang-19 libclang-rt-19-dev doctest-dev netcat-openbsd pkgconf ;;
+    linux) echo cmake ninja-build python3 g++ doctest-dev netcat-openbsd pkgconf libasio-dev libglib2.0-dev ;;
+    clang)
+      packages_for linux
+      echo clang-19 libclang-rt-19-dev
+      ;;
     coverage)
       packages_for clang
       echo llvm-19

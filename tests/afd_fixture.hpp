@@ -15,6 +15,7 @@
 #include <vector>
 
 #include <reactor/afd/afd_backend.hpp>
+#include <reactor/make_poller.hpp>
 #include <reactor/poller.hpp>
 
 #include "fake_kernel.hpp"
@@ -37,7 +38,7 @@ struct Fixture {
 
   explicit Fixture(const PollerOptions& options = {}, bool has_reserves = true) {
     kernel.has_reserves = has_reserves;
-    poller.emplace(*afd::AfdBackend::create(kernel, options));
+    poller.emplace(poller_on(*afd::AfdBackend::create(kernel, options)));
   }
   ~Fixture() {
     poller.reset();

@@ -2,6 +2,7 @@
 //
 // What the model check has found, each as small as it gets.
 #include <reactor/afd/afd_backend.hpp>
+#include <reactor/make_poller.hpp>
 
 #include <doctest/doctest.h>
 
@@ -28,7 +29,7 @@ struct Fixture {
   std::array<Event, 64> room;
 
   explicit Fixture(const sim::Options& options = {}) : kernel(options) {
-    poller.emplace(*afd::AfdBackend::create(kernel, {}));
+    poller.emplace(poller_on(*afd::AfdBackend::create(kernel, {})));
   }
   ~Fixture() {
     poller.reset();

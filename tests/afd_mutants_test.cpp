@@ -16,6 +16,7 @@
 #include <reactor/afd/helper_handles.hpp>
 
 #include <reactor/afd/epoll_bits.hpp>
+#include <reactor/make_poller.hpp>
 
 #include "afd_fixture.hpp"
 #include "sim/backend_fixture.hpp"
@@ -54,7 +55,7 @@ TEST_CASE("group, rule 8: when its poll fails, each is armed alone, with its own
 
 TEST_CASE("group: when it has been cancelled for one of its members, nobody cancels it again") {
   sim::SimKernel kernel;
-  Poller poller(*afd::AfdBackend::create(kernel, {}));
+  Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));
   std::array<Event, 16> room;
   std::vector<Registration> members;
   std::vector<SocketNumber> sockets;
@@ -124,7 +125,7 @@ TEST_CASE("helper handles that serve nobody are closed, but for one") {
 
 TEST_CASE("an add that fails for want of a helper handle keeps no slot") {
   sim::SimKernel kernel(sim::Options{.faults = {.helper_refused = 1000}});
-  Poller poller(*afd::AfdBackend::create(kernel, {}));
+  Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));
   for (std::uint32_t i = 0; i < 4 * afd::Arena::slots_per_block; i++) {
     const auto socket = static_cast<NativeSocket>(kernel.net().tcp());
     CHECK_FALSE(poller.add(socket, Token{1}, Interest::readable).has_value());
@@ -136,7 +137,7 @@ TEST_CASE("rule 2: the end cancels again what a cancel has not found") {
   sim::SimKernel kernel;
   Result<Registration> registration = failure(std::errc::bad_file_descriptor);  // outlives the Poller
   {
-    Poller poller(*afd::AfdBackend::create(kernel, {}));
+    Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));
     std::array<Event, 4> room;
     const auto [socket, other] = kernel.net().tcp_pair();
     registration = poller.add(static_cast<NativeSocket>(socket), Token{1}, Interest::readable);
@@ -152,7 +153,7 @@ TEST_CASE("rule 2: the end cancels again what a cancel has not found") {
 
 TEST_CASE("a nudge and a wake that could not be posted are not lost when the kernel recovers") {
   sim::SimKernel kernel({.has_reserves = false});
-  Poller poller(*afd::AfdBackend::create(kernel, {}));
+  Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));
   std::array<Event, 4> room;
   Result<Registration> registration = failure(std::errc::bad_file_descriptor);
   kernel.set_when_asleep([&] {
@@ -246,7 +247,7 @@ TEST_CASE("rule 3: at the end, too, packets that are nobody's are dropped") {
 TEST_CASE("rule 2: memory that a kernel does not let anybody ask for is lost rather than freed") {
   static auto& kernel = *new sim::SimKernel;  // never destroyed: what it keeps stays reachable
   {
-    Poller poller(*afd::AfdBackend::create(kernel, {}));
+    Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));
     const auto socket = static_cast<NativeSocket>(kernel.net().tcp_pair().first);
     const auto registration = poller.add(socket, Token{1}, Interest::readable);
     std::array<Event, 4> room;

@@ -3,6 +3,7 @@
 // The rules of design.md that need a kernel which does as it is told: the AFD backend over FakeKernel, on any system.
 #include <reactor/afd/afd_backend.hpp>
 #include <reactor/afd/directions.hpp>
+#include <reactor/make_poller.hpp>
 
 #include <doctest/doctest.h>
 
@@ -94,7 +95,7 @@ TEST_CASE("rule 2: what the kernel holds stays where it is after remove, until i
 TEST_CASE("rule 2: a Poller that ends takes everything back from the kernel first") {
   FakeKernel kernel;
   {
-    Poller poller(*afd::AfdBackend::create(kernel, {}));
+    Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));
     std::vector<Registration> registrations;
     for (int i = 0; i < 100; i++) {
       registrations.push_back(*poller.add(static_cast<NativeSocket>(1000 + 4 * i), Token{}, Interest::readable));
@@ -114,7 +115,7 @@ TEST_CASE("rule 2: a Poller that ends takes everything back from the kernel firs
 TEST_CASE("rule 2: memory that a kernel does not give back is lost rather than freed") {
   static FakeKernel& kernel = *new FakeKernel;  // never destroyed: what it keeps stays reachable
   {
-    Poller poller(*afd::AfdBackend::create(kernel, {}));
+    Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));
     auto registration = poller.add(a, Token{}, Interest::readable);
     std::array<Event, 4> room;
     CHECK(poller.wait(room, 0ns)->empty());

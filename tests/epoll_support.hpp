@@ -83,8 +83,30 @@ struct Pair {
   }
 };
 
-inline Poller make_poller() {
-  auto poller = Poller::create();
+/// A connected stream over loopback TCP: `ours` is the client's end.
+struct TcpPair {
+  Fd ours;
+  Fd peers;
+  TcpPair() {
+    const Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* const generic = reinterpret_cast<sockaddr*>(&address);
+    REQUIRE(::bind(listener.get(), generic, size) == 0);
+    REQUIRE(::listen(listener.get(), 1) == 0);
+    REQUIRE(::getsockname(listener.get(), generic, &size) == 0);
+    ours = Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    REQUIRE(::connect(ours.get(), generic, size) == 0);
+    peers = Fd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    REQUIRE(::fcntl(ours.get(), F_SETFL, O_NONBLOCK) == 0);
+    REQUIRE(::fcntl(peers.get(), F_SETFL, O_NONBLOCK) == 0);
+  }
+};
+
+inline Poller make_poller(const PollerOptions& options = {}) {
+  auto poller = Poller::create(options);
   REQUIRE(poller);
   return std::move(*poller);
 }

@@ -9,6 +9,7 @@
 
 #include <reactor/afd/afd_backend.hpp>
 #include <reactor/afd/directions.hpp>
+#include <reactor/make_poller.hpp>
 #include <reactor/poller.hpp>
 
 #include "../common/value_or_fail.hpp"
@@ -26,8 +27,8 @@ struct Setting {
     kernel.answers = answers;
     reactor::PollerOptions options;
     options.hot_groups = has_groups;
-    poller =
-        std::make_unique<reactor::Poller>(value_or_fail(reactor::afd::AfdBackend::create(kernel, options), "create"));
+    poller = std::make_unique<reactor::Poller>(
+        reactor::poller_on(value_or_fail(reactor::afd::AfdBackend::create(kernel, options), "create")));
     for (std::int64_t i = 0; i < sockets; i++) {
       const auto socket = static_cast<reactor::NativeSocket>(0x1000 + (i * 4));
       registrations.push_back(

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <reactor/afd/afd_backend.hpp>
+#include <reactor/make_poller.hpp>
 #include <reactor/poller.hpp>
 
 using namespace reactor;
@@ -124,7 +125,7 @@ void measure(const Pattern& pattern, bool hot_groups) {
   constexpr int waits = 20000;
   PatternKernel kernel(sockets);
   std::mt19937 random(1);
-  Poller poller(*afd::AfdBackend::create(kernel, {.hot_groups = hot_groups}));
+  Poller poller = poller_on(*afd::AfdBackend::create(kernel, {.hot_groups = hot_groups}));
   std::vector<Registration> registrations;
   for (std::size_t i = 1; i <= sockets; i++) registrations.push_back(*poller.add(i, Token{i}, Interest::readable));
   std::vector<Event> room(pattern.room);

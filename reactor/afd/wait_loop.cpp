@@ -133,8 +133,13 @@ WaitLoop::Timeout WaitLoop::time_to_sleep() {
 
 void WaitLoop::dequeue(Timeout timeout) {
   for (;;) {
-    const std::size_t count = std::min(sink_.left(), core_.batch_size.next());
+    // No more than there is a place for; but after packets that brought nothing, such as those of cancelled polls, the
+    // next may bring nothing either. What finds the buffer full is asked for again, first of all.
+    const std::size_t events_max = is_barren_ ? BatchSize::max : sink_.left();
+    const std::size_t count = std::min(events_max, core_.batch_size.next());
+    const std::size_t events_before = sink_.count();
     const std::size_t taken = dequeue_once(timeout, count);
+    is_barren_ = taken > 0 && sink_.count() == events_before;
     core_.port_has_more = taken == count;
     // A port that brings one packet at a time is asked again by the next wait.
     if (!core_.port_has_more || count == 1 || sink_.is_full() || core_.is_closed) return;

@@ -49,6 +49,7 @@ class WaitLoop {
   int shortages_ = 0;                           // in a row
   int fruitless_rounds_ = 0;                    // in which what was armed completed at once, without events
   int late_rounds_ = 0;                         // since the time was up
+  bool is_barren_ = false;                      // the last packets brought no event
   bool woken_ = false;
   bool is_time_up_ = false;
 };

@@ -24,6 +24,7 @@
 #include <reactor/afd/epoll_bits.hpp>
 #include <reactor/capi/port.hpp>
 #include <reactor/event.hpp>
+#include <reactor/nt/kernel.hpp>
 
 namespace reactor {
 
@@ -87,16 +88,6 @@ HANDLE create() noexcept try {
   return nullptr;
 }
 
-// On Windows no kernel call is made for an open socket.
-Result<> check_socket(SOCKET socket) noexcept {
-  int type = 0, length = sizeof type;
-  if (socket == INVALID_SOCKET) return failure(std::errc::bad_file_descriptor);
-  if (getsockopt(socket, SOL_SOCKET, SO_TYPE, reinterpret_cast<char*>(&type), &length) == 0) return {};
-  DWORD flags = 0;
-  const bool is_open = GetHandleInformation(reinterpret_cast<HANDLE>(socket), &flags) != FALSE;
-  return failure(is_open ? std::errc::not_a_socket : std::errc::bad_file_descriptor);
-}
-
 afd::Watch watch_of(const epoll_event& event) noexcept { return afd::epoll_watch(event.events, event.data.u64); }
 
 // The order is Linux's: both numbers are looked at before anything else is. EPOLLET cannot be kept: AFD does not tell
@@ -113,7 +104,7 @@ Result<> control(HANDLE handle, int op, SOCKET socket, const epoll_event* event)
     const auto added = (*port)->add(socket, watch_of(*event));
     return added ? Result<>() : failure(added.error());
   }
-  if (const auto checked = check_socket(socket); !checked) return checked;
+  if (const auto checked = nt::check_socket(socket); !checked) return checked;
   if (!is_valid) return failure(std::errc::invalid_argument);
   return op == EPOLL_CTL_MOD ? (*port)->modify(socket, watch_of(*event)) : (*port)->remove(socket);
 }

@@ -2,6 +2,7 @@
 #include <reactor/epoll/epoll_backend.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <climits>
 #include <cstring>
@@ -10,11 +11,13 @@
 #include <utility>
 
 #include <fcntl.h>
-#include <linux/time_types.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <reactor/epoll/kernel_wait.hpp>
+#include <reactor/epoll/process.hpp>
 
 namespace reactor {
 
@@ -29,52 +32,42 @@ constexpr std::uint64_t wake_mark = ~std::uint64_t{0};
 // fs/eventpoll.c: EP_MAX_EVENTS
 constexpr std::size_t batch_max = INT_MAX / sizeof(epoll_event);
 
-// wait() has the kernel write into the caller's room: no buffer of ours, whatever its size and however many threads
-// wait.
+// wait() has the kernel write into the caller's buffer: none of ours, whatever its size and however many threads wait.
 static_assert(sizeof(epoll_event) <= sizeof(Event) && std::is_trivially_copyable_v<Event>);
 
-// So few that nobody notices, and enough for a small table not to be rebuilt for a report that a remove overtook.
+// So few that they cost nothing, and enough for a small table not to be rebuilt for a report that a remove overtook.
 constexpr std::uint64_t stale_free = 8;
 
+// How long a wait that finds only stale reports sleeps, where no new instance can be made: rule "no spin".
+constexpr nanoseconds shortage_pause = std::chrono::milliseconds(10);
+
 std::unexpected<std::error_code> gone() noexcept { return failure(std::errc::bad_file_descriptor); }
+std::unexpected<std::error_code> inherited() noexcept { return failure(std::errc::operation_not_permitted); }
 std::unexpected<std::error_code> system_failure(int error) noexcept { return failure(static_cast<std::errc>(error)); }
 
-constexpr bool has(Interest interest, Interest flag) noexcept { return (interest & flag) != Interest::none; }
-
-std::uint32_t events_of(Interest interest, Mode mode) noexcept {
-  std::uint32_t events = 0;
-  if (has(interest, Interest::readable)) events |= EPOLLIN | EPOLLRDHUP;
-  if (has(interest, Interest::writable)) events |= EPOLLOUT;
-  if (has(interest, Interest::priority)) events |= EPOLLPRI;
-  if (mode == Mode::oneshot) events |= EPOLLONESHOT;
-  if (mode == Mode::edge) events |= EPOLLET;
-  return events;
-}
-
-Readiness readiness_of(std::uint32_t events) noexcept {
-  auto readiness = Readiness::none;
-  if ((events & EPOLLIN) != 0) readiness = readiness | Readiness::readable;
-  if ((events & EPOLLOUT) != 0) readiness = readiness | Readiness::writable;
-  if ((events & EPOLLPRI) != 0) readiness = readiness | Readiness::priority;
-  if ((events & EPOLLRDHUP) != 0) readiness = readiness | Readiness::read_closed;
-  if ((events & EPOLLHUP) != 0) readiness = readiness | Readiness::hung_up;
-  if ((events & EPOLLERR) != 0) readiness = readiness | Readiness::failed | Readiness::readable | Readiness::writable;
-  return readiness;
-}
+// close() is a cancellation point.
+void close_number(int descriptor) noexcept { static_cast<void>(syscall(SYS_close, descriptor)); }
 
 }  // namespace
 
-Result<std::shared_ptr<Backend>> create_backend(const PollerOptions&) { return EpollBackend::create(); }
+Result<std::shared_ptr<Backend>> create_backend(const PollerOptions& options) { return EpollBackend::create(options); }
 
-Result<std::shared_ptr<Backend>> EpollBackend::create() try {
-  auto backend = std::make_shared<EpollBackend>();
+Result<std::shared_ptr<Backend>> EpollBackend::create(const PollerOptions& options) try {
+  if (const int error = epoll::process_mark_error(); error != 0) return system_failure(error);
+  auto backend = std::make_shared<EpollBackend>(options);
   if (const auto opened = backend->open(); !opened) return failure(opened.error());
   return backend;
 } catch (const std::bad_alloc&) {
   return failure(std::errc::not_enough_memory);
 }
 
-EpollBackend::~EpollBackend() { release(); }
+EpollBackend::EpollBackend(const PollerOptions& options) noexcept
+    : is_interruptible_(options.interruptible), process_(epoll::process_mark()) {}
+
+EpollBackend::~EpollBackend() {
+  close();
+  if (wake_fd_ >= 0) close_number(wake_fd_);
+}
 
 Result<> EpollBackend::open() noexcept {
   counted_.other_calls += 2;
@@ -83,16 +76,26 @@ Result<> EpollBackend::open() noexcept {
   epoll_ = epoll_create1(EPOLL_CLOEXEC);
   if (epoll_ < 0) return system_failure(errno);
   if (const int error = control_wake(epoll_, EPOLL_CTL_ADD, EPOLLIN | EPOLLET)) return system_failure(error);
+  wake_asked_ = false;
   return {};
 }
 
-void EpollBackend::close() noexcept { release(); }
+bool EpollBackend::is_inherited() const noexcept { return epoll::process_mark() != process_; }
 
-void EpollBackend::release() noexcept {
-  const std::scoped_lock lock(mutex_, wake_mutex_);
-  for (const int fd : {epoll_.exchange(-1), std::exchange(wake_fd_, -1)}) {
-    if (fd < 0) continue;
-    ::close(fd);
+void EpollBackend::close() noexcept {
+  wake_asked_ = true;
+  std::unique_lock lock(mutex_, std::defer_lock);
+  if (!is_inherited()) {
+    lock.lock();
+  } else if (!lock.try_lock()) {
+    // Another thread of the parent held it at the fork, and may have been replacing the table: leaked on purpose.
+    using Table = std::vector<Entry>;
+    alignas(Table) std::array<std::byte, sizeof(Table)> leaked;
+    new (leaked.data()) Table(std::move(table_));
+  }
+  for (const int descriptor : {epoll_.exchange(-1), std::exchange(outer_, -1)}) {
+    if (descriptor < 0) continue;
+    close_number(descriptor);
     ++counted_.other_calls;
   }
   std::vector<Entry>().swap(table_);
@@ -101,7 +104,7 @@ void EpollBackend::release() noexcept {
 
 int EpollBackend::control(int epoll, int operation, std::uint32_t slot, const Entry& entry) noexcept {
   epoll_event event{};
-  event.events = events_of(entry.interest, entry.mode);
+  event.events = entry.kernel_bits();
   event.data.u64 = std::uint64_t{slot} << 32 | entry.tag;
   ++counted_.arm_calls;
   return epoll_ctl(epoll, operation, static_cast<int>(slot), &event) == 0 ? 0 : errno;
@@ -126,7 +129,7 @@ void EpollBackend::erase(Entry& entry) noexcept {
   --live_;
 }
 
-bool EpollBackend::make_room(std::uint32_t slot) noexcept try {
+bool EpollBackend::reserve(std::uint32_t slot) noexcept try {
   if (slot >= table_.size()) table_.resize(std::size_t{slot} + 1);
   return true;
 } catch (const std::bad_alloc&) {
@@ -134,6 +137,7 @@ bool EpollBackend::make_room(std::uint32_t slot) noexcept try {
 }
 
 Result<RegistrationId> EpollBackend::add(NativeSocket socket, Token token, Interest interest, Mode mode) {
+  if (is_inherited()) return inherited();
   const std::lock_guard lock(mutex_);
   if (epoll_ < 0) return gone();
   const auto slot = static_cast<std::uint32_t>(socket);
@@ -151,23 +155,25 @@ Result<RegistrationId> EpollBackend::add(NativeSocket socket, Token token, Inter
   if (error != 0) return system_failure(error);
 
   // Only now is it sure that the number is one of a descriptor, and not any number.
-  if (!make_room(slot)) {
+  if (!reserve(slot)) {
     control(epoll_, EPOLL_CTL_DEL, slot, entry);
     return failure(std::errc::not_enough_memory);
   }
-  if (!known) ++live_;  // else the kernel has forgotten the old one, so its socket was closed: invariant 5
+  if (!known)
+    ++live_;  // else the kernel has forgotten the old one, so its socket was closed: a number is not an identity
   table_[slot] = entry;
   return RegistrationId{slot, generation};
 }
 
 Result<> EpollBackend::modify(RegistrationId id, Interest interest, std::optional<Mode> mode) {
+  if (is_inherited()) return inherited();
   const std::lock_guard lock(mutex_);
   Entry* const entry = find(id);
   if (entry == nullptr) return gone();
   Entry changed = *entry;
   changed.interest = interest;
   changed.mode = mode.value_or(entry->mode);
-  changed.told = false;
+  changed.is_disarmed = false;
   changed.tag = static_cast<std::uint32_t>(++generations_);
   const int error = control(epoll_, EPOLL_CTL_MOD, id.slot, changed);
   if (error == ENOENT || error == EBADF) {
@@ -180,12 +186,14 @@ Result<> EpollBackend::modify(RegistrationId id, Interest interest, std::optiona
 }
 
 Result<> EpollBackend::drained(RegistrationId id, Interest) {
+  if (is_inherited()) return inherited();
   const std::lock_guard lock(mutex_);
   if (find(id) == nullptr) return gone();
   return {};
 }
 
 Result<> EpollBackend::remove(RegistrationId id) {
+  if (is_inherited()) return inherited();
   const std::lock_guard lock(mutex_);
   if (epoll_ < 0) return gone();
   Entry* const entry = find(id);
@@ -195,93 +203,102 @@ Result<> EpollBackend::remove(RegistrationId id) {
   return {};
 }
 
-int EpollBackend::poll(std::span<std::byte> reports, std::size_t batch, std::optional<nanoseconds> left) noexcept {
-  auto* const events = reinterpret_cast<epoll_event*>(reports.data());
-  const int events_max = static_cast<int>(batch);
-#ifdef SYS_epoll_pwait2
-  // By number, since the C library may be older than the kernel (Linux 5.11), or the kernel than the C library. Only
-  // for what milliseconds cannot say: it costs some 10 % more than epoll_wait.
-  if (left && *left % std::chrono::milliseconds(1) != nanoseconds::zero() &&
-      has_nanoseconds_.load(std::memory_order_relaxed)) {
-    const auto seconds = std::chrono::floor<std::chrono::seconds>(*left);
-    const __kernel_timespec time{.tv_sec = seconds.count(), .tv_nsec = (*left - seconds).count()};
-    const long count = syscall(SYS_epoll_pwait2, epoll_.load(std::memory_order_relaxed), events, events_max, &time,
-                               nullptr, std::size_t{0});
-    if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return static_cast<int>(count);
-    has_nanoseconds_.store(false, std::memory_order_relaxed);  // EPERM: a sandbox that does not know it
-  }
-#endif
-  const auto left_ms = left ? std::chrono::ceil<std::chrono::milliseconds>(*left).count() : -1;
-  return epoll_wait(epoll_.load(std::memory_order_relaxed), events, events_max,
-                    static_cast<int>(std::min<std::int64_t>(left_ms, INT_MAX)));
-}
-
-Result<WaitResult> EpollBackend::wait(std::span<Event> room, std::optional<nanoseconds> timeout) {
-  const std::size_t batch = std::min(room.size(), batch_max);
-  // At the end of the room: so every event lands on reports that have been read.
-  const auto reports = std::as_writable_bytes(room.first(batch)).subspan(batch * (sizeof(Event) - sizeof(epoll_event)));
+Result<WaitResult> EpollBackend::wait(std::span<Event> buffer, std::optional<nanoseconds> timeout) {
+  if (is_inherited()) return inherited();
+  const std::size_t batch = std::min(buffer.size(), batch_max);
+  // At the end of the buffer: so every event lands on reports that have been read.
+  const auto reports =
+      std::as_writable_bytes(buffer.first(batch)).subspan(batch * (sizeof(Event) - sizeof(epoll_event)));
   auto deadline = Clock::time_point::max();
   if (timeout) {
     const auto now = Clock::now();
     deadline = now + std::min<Clock::duration>(*timeout, deadline - now);
   }
+  Stale stale;
   for (std::optional<nanoseconds> left = timeout;;) {
-    const int count = poll(reports, batch, left);
-    const int error = count < 0 ? errno : 0;
-    const auto taken = take(room, reports.first(static_cast<std::size_t>(std::max(count, 0)) * sizeof(epoll_event)));
-    if (error != 0 && error != EINTR) return system_failure(error);
-    if (taken.told != 0 || taken.woken) return WaitResult{taken.told, taken.woken};
-    if (!timeout) continue;
+    const int count = epoll::kernel_wait(epoll_.load(std::memory_order_relaxed), reports, left, has_nanoseconds_);
+    int error = count < 0 ? errno : 0;
+    const auto came = reports.first(static_cast<std::size_t>(std::max(count, 0)) * sizeof(epoll_event));
+    const auto taken = take(buffer, came, stale);
+    if (taken.events != 0 || taken.woken) return WaitResult{taken.events, taken.woken};
+    if (error != 0 && (error != EINTR || is_interruptible_)) return system_failure(error);
+    if (timeout) left = std::max<nanoseconds>(deadline - Clock::now(), nanoseconds::zero());
     // A full batch of stale reports may stand before what is ready: then look once more, though without waiting.
-    const bool seen_all = std::cmp_less(count, batch) || taken.stuck;
-    left = std::max<nanoseconds>(deadline - Clock::now(), nanoseconds::zero());
-    if (*left == nanoseconds::zero() && seen_all) return WaitResult{};
+    if (std::cmp_equal(count, batch) && !stale.seen_all) continue;
+    if (left == nanoseconds::zero()) return WaitResult{};
+    if (!taken.is_short) continue;
+    error = epoll::pause_for(std::min(left.value_or(shortage_pause), shortage_pause));
+    if (error != 0 && is_interruptible_) return system_failure(error);
+    stale = {};
   }
 }
 
-EpollBackend::Taken EpollBackend::take(std::span<Event> room, std::span<const std::byte> reports) {
+EpollBackend::Taken EpollBackend::take(std::span<Event> buffer, std::span<const std::byte> reports, Stale& stale) {
   const std::lock_guard lock(mutex_);
   Taken taken;
-  std::uint64_t stale = 0;
+  const std::uint64_t stale_before = stale_;
   for (; !reports.empty(); reports = reports.subspan(sizeof(epoll_event))) {
     epoll_event report;
     std::memcpy(&report, reports.data(), sizeof report);
     if (report.data.u64 == wake_mark) {
-      // Nobody asked when the report comes of rebuild().
+      // Not asked for when the report comes of rebuild().
       if (wake_asked_.exchange(false)) taken.woken = true;
       continue;
     }
-    const auto slot = static_cast<std::size_t>(report.data.u64 >> 32);
-    const auto tag = static_cast<std::uint32_t>(report.data.u64);
-    if (slot >= table_.size() || table_[slot].generation == 0 || table_[slot].tag != tag || table_[slot].told) {
-      ++stale;
+    Entry* const entry = reported(report.data.u64);
+    if (entry == nullptr) {
+      on_stale(report.data.u64, stale);
       continue;
     }
-    Entry& entry = table_[slot];
-    entry.told = entry.mode == Mode::oneshot;
-    room[taken.told++] = Event(entry.token, readiness_of(report.events));
+    const auto slot = static_cast<std::uint32_t>(report.data.u64 >> 32);
+    const auto [readiness, must_arm] = entry->on_report(static_cast<int>(slot), report.events);
+    if (must_arm) control(epoll_, EPOLL_CTL_MOD, slot, *entry);
+    if (readiness == Readiness::none) {
+      ++counted_.spurious;
+    } else {
+      buffer[taken.events++] = Event(entry->token, readiness);
+    }
   }
   ++counted_.wait_calls;
-  counted_.events += taken.told;
+  counted_.events += taken.events;
   counted_.wakes += taken.woken ? 1 : 0;
-  counted_.spurious += stale;
-  stale_ += stale;
-  if (stale_ > live_ + stale_free) taken.stuck = !rebuild();
+  if (stale_ == stale_before) return taken;
+  counted_.spurious += stale_ - stale_before;
+  if (stale_ > live_ + stale_free) is_short_ = !rebuild();
+  taken.is_short = is_short_;
   return taken;
 }
 
+EpollBackend::Entry* EpollBackend::reported(std::uint64_t mark) noexcept {
+  const auto slot = static_cast<std::size_t>(mark >> 32);
+  if (slot >= table_.size()) return nullptr;
+  Entry& entry = table_[slot];
+  return entry.generation != 0 && entry.tag == static_cast<std::uint32_t>(mark) ? &entry : nullptr;
+}
+
+// Brent's way to find a cycle: the mark to look for is renewed after 1, 2, 4, … reports, for what was reported under it
+// may have been stale only once.
+void EpollBackend::on_stale(std::uint64_t mark, Stale& stale) noexcept {
+  ++stale_;
+  stale.seen_all = stale.seen_all || stale.first == mark;
+  if (++stale.reports < stale.renew_at) return;
+  stale.first = mark;
+  stale.renew_at *= 2;
+}
+
 // Makes an instance that holds what is registered and nothing else, and puts it under the old one's number, so that
-// nobody can be about to use a number that is closed.
+// no thread can be about to use a number that is closed.
 bool EpollBackend::rebuild() noexcept {
-  stale_ = 0;
   counted_.other_calls += 1;
   const int fresh = epoll_create1(EPOLL_CLOEXEC);
+  // Where that is all that fails, it is tried again with the next stale report, for it is one call.
+  stale_ = fresh < 0 ? live_ + stale_free : 0;
   if (fresh < 0) return false;
   const bool moved = control_wake(fresh, EPOLL_CTL_ADD, EPOLLIN | EPOLLET) == 0 && move_all(fresh) && replace(fresh);
-  ::close(fresh);
+  close_number(fresh);
   counted_.other_calls += 2;
   if (moved) return true;
-  // What the old one reported under a tag that has changed since was or will be dropped: have it reported again.
+  // What the old one reported under a tag that has changed since was or will be dropped: let it be reported again.
   control_wake(epoll_, EPOLL_CTL_MOD, EPOLLIN | EPOLLET);
   for (std::size_t i = 0; i != table_.size(); ++i) {
     if (table_[i].generation != 0) control(epoll_, EPOLL_CTL_MOD, static_cast<std::uint32_t>(i), table_[i]);
@@ -294,8 +311,8 @@ bool EpollBackend::move_all(int to) noexcept {
     Entry& entry = table_[i];
     if (entry.generation == 0) continue;
     const auto slot = static_cast<std::uint32_t>(i);
-    // A new tag, for what waits in the old instance is reported by the new one too. An edge may be told a second time;
-    // a oneshot that was told is reported once more, and take() drops that.
+    // A new tag, for what waits in the old instance is reported by the new one too. An edge may be delivered a second
+    // time; a oneshot that was delivered is reported once more, and Entry::on_report drops that.
     Entry moved = entry;
     moved.tag = static_cast<std::uint32_t>(++generations_);
     const int error = control(to, EPOLL_CTL_ADD, slot, moved);
@@ -313,28 +330,56 @@ bool EpollBackend::move_all(int to) noexcept {
 }
 
 bool EpollBackend::replace(int by) noexcept {
-  // Whoever waits on the old instance has to leave it, and does so by a report that stays. A wake that was on its way
-  // there is on its way here too, for the eventfd is readable from its first write on.
+  // Embedded under the number that it has now, which its file outlives: the outer instance lets go of the old one when
+  // that is closed.
+  epoll_event event{.events = EPOLLIN, .data = {}};
+  if (outer_ >= 0) ++counted_.arm_calls;
+  if (outer_ >= 0 && epoll_ctl(outer_, EPOLL_CTL_ADD, by, &event) != 0) return false;
+  // A thread that waits on the old instance has to leave it, and does so by a report that stays. A wake that was on its
+  // way there is on its way here too, for the eventfd is readable from its first write on.
   post();
   if (control_wake(epoll_, EPOLL_CTL_MOD, EPOLLIN) != 0) return false;
-  // By number: ThreadSanitizer takes dup3 for a close, and with it for a race with whoever waits.
+  // By number: ThreadSanitizer takes dup3 for a close, and with it for a race with the threads that wait.
   return syscall(SYS_dup3, by, epoll_.load(), O_CLOEXEC) >= 0;
 }
 
+// Async-signal-safe.
 void EpollBackend::wake() noexcept {
-  // Always an exchange, never a mere look: what the caller wrote before must be seen by the wait that takes this wake.
+  if (is_inherited()) return;  // the eventfd is the parent's too
+  // Always an exchange, never a mere load: what the caller wrote before must be seen by the wait that takes this wake.
   if (wake_asked_.exchange(true)) return;
-  const std::lock_guard lock(wake_mutex_);
-  if (wake_fd_ >= 0) post();
+  post();
 }
 
 void EpollBackend::post() noexcept {
+  const int interrupted_errno = errno;
   const std::uint64_t one = 1;
-  static_cast<void>(!::write(wake_fd_, &one, sizeof one));
+  static_cast<void>(syscall(SYS_write, wake_fd_, &one, sizeof one));
+  errno = interrupted_errno;
   posts_.fetch_add(1, std::memory_order_relaxed);
 }
 
+Result<NativeHandle> EpollBackend::native_handle() {
+  if (is_inherited()) return inherited();
+  const std::lock_guard lock(mutex_);
+  if (epoll_ < 0) return gone();
+  if (outer_ >= 0) return outer_;
+  // Not the instance itself: whoever watches that watches an open file, and it is replaced by another.
+  const int made = epoll_create1(EPOLL_CLOEXEC);
+  ++counted_.other_calls;
+  if (made < 0) return system_failure(errno);
+  epoll_event event{.events = EPOLLIN, .data = {}};
+  ++counted_.arm_calls;
+  if (epoll_ctl(made, EPOLL_CTL_ADD, epoll_, &event) != 0) {
+    const int error = errno;
+    close_number(made);
+    return system_failure(error);
+  }
+  return outer_ = made;
+}
+
 Stats EpollBackend::stats() const noexcept {
+  if (is_inherited()) return {};
   const std::lock_guard lock(mutex_);
   Stats stats = counted_;
   stats.post_calls = posts_.load(std::memory_order_relaxed);

@@ -77,4 +77,9 @@ class Kernel {
 /// when ntdll lacks a function, whose name the error's message gives.
 [[nodiscard]] Result<Kernel*> system_kernel();
 
+/// Whether that number is an open socket. Makes no kernel call for one. Errors: bad_file_descriptor when it is not
+/// open, not_a_socket when it is a handle of another kind. Under Wine a socket that was closed by CloseHandle, and not
+/// by closesocket, may still count as one.
+[[nodiscard]] Result<> check_socket(SocketNumber socket) noexcept;
+
 }  // namespace reactor::nt

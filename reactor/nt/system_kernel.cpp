@@ -228,7 +228,7 @@ class SystemKernel final : public Kernel {
 
   [[nodiscard]] Result<HANDLE> base_socket(SocketNumber socket) override {
     // Wine 8 answers SIO_BASE_HANDLE for any number.
-    if (is_wine() && !is_socket(socket)) return failure(why_no_socket(socket));
+    if (const auto checked = is_wine() ? check_socket(socket) : Result<>(); !checked) return failure(checked.error());
     SocketNumber current = socket;
     // Some layered service providers break SIO_BASE_HANDLE on purpose, but let the other through, which then may name a
     // socket that is itself layered [wepoll#5, libzmq#4221, mio#1314]. Bounded, should a provider go in circles.
@@ -239,7 +239,8 @@ class SystemKernel final : public Kernel {
       if (!found || below == current) break;
       current = below;
     }
-    return failure(is_socket(socket) ? std::errc::not_supported : why_no_socket(socket));
+    const auto checked = check_socket(socket);
+    return failure(checked ? std::make_error_code(std::errc::not_supported) : checked.error());
   }
 
   [[nodiscard]] bool skip_packet_on_success(HANDLE helper) override {
@@ -263,18 +264,6 @@ class SystemKernel final : public Kernel {
            answer != INVALID_SOCKET;
   }
 
-  static bool is_socket(SocketNumber socket) noexcept {
-    int type = 0, length = sizeof type;
-    return getsockopt(socket, SOL_SOCKET, SO_TYPE, reinterpret_cast<char*>(&type), &length) == 0;
-  }
-
-  // Winsock says the same of a number that is not open and of a handle of another kind.
-  static std::errc why_no_socket(SocketNumber socket) noexcept {
-    DWORD flags = 0;
-    return GetHandleInformation(as_handle(socket), &flags) != FALSE ? std::errc::not_a_socket
-                                                                    : std::errc::bad_file_descriptor;
-  }
-
   HelperHandles helpers_;
   NtCreateIoCompletionFn* create_io_completion_ = nullptr;
   NtRemoveIoCompletionExFn* remove_io_completion_ = nullptr;
@@ -287,6 +276,19 @@ class SystemKernel final : public Kernel {
 };
 
 }  // namespace
+
+Result<> check_socket(SocketNumber socket) noexcept {
+  // Winsock keeps SO_TYPE beside the socket, so there it costs no kernel call; Wine asks its server for it, but keeps
+  // SO_DEBUG. bench/tune/socket_check has what each option costs and says.
+  const int option = is_wine() ? SO_DEBUG : SO_TYPE;
+  int value = 0, length = sizeof value;
+  if (socket == INVALID_SOCKET) return failure(std::errc::bad_file_descriptor);
+  if (getsockopt(socket, SOL_SOCKET, option, reinterpret_cast<char*>(&value), &length) == 0) return {};
+  // Winsock says the same of a number that is not open and of a handle of another kind.
+  DWORD flags = 0;
+  const bool is_open = GetHandleInformation(reinterpret_cast<HANDLE>(socket), &flags) != FALSE;
+  return failure(is_open ? std::errc::not_a_socket : std::errc::bad_file_descriptor);
+}
 
 Result<Kernel*> system_kernel() {
   static SystemKernel& kernel = *new SystemKernel;  // never destroyed: a Poller may outlive what is static

@@ -45,7 +45,10 @@ class Watch {
     const Tellings exactly = wanted == none ? nothing : Tellings{{1, wanted}};
     CHECK(settled(poller_, exactly) == exactly);
     // Level: reported again; but a hang-up with nothing asked for need not be.
-    if (wanted != none && asked != asks_nothing) CHECK(settled(poller_, exactly) == exactly);
+    if (wanted == none) return;
+    // Level: reported again, but for hang-up and failure with Interest::none.
+    const Tellings again = asked == asks_nothing ? nothing : exactly;
+    CHECK(settled(poller_, again) == again);
   }
   void tells(const char* situation, Interest asked, Readiness row) { tells(situation, asked, everywhere(row)); }
 

@@ -273,6 +273,24 @@ TEST_CASE_FIXTURE(NothingIsLeft, "rule 7: an idle poller makes no calls, whateve
   tells_no_more();
 }
 
+TEST_CASE_FIXTURE(NothingIsLeft, "rule 7: Interest::none reports a reset once, then nothing until modify") {
+  Pair pair = make_pair();
+  Poller poller = make_poller();
+  Registration registration = must(poller.add(pair.server.native(), Token{1}, asks_nothing));
+  CHECK(next(poller, nanoseconds::zero()) == nothing);
+  reset(pair.client);
+  constexpr Readiness end = readable | writable | hung_up | failed;
+  for (int i = 0; i < 3; ++i) {
+    CHECK(next(poller) == Tellings{{1, end}});
+    const auto before = poller.stats();
+    CHECK(next(poller, quiet) == nothing);
+    CHECK(poller.stats().kernel_calls() - before.kernel_calls() <= 2);
+    must(registration.modify(asks_nothing));
+  }
+  must(registration.modify(asks_read));
+  for (int i = 0; i < 3; ++i) CHECK(next(poller) == Tellings{{1, end | read_closed}});
+}
+
 TEST_CASE_FIXTURE(NothingIsLeft, "rule 8: one bad socket never fails wait") {
   Loopback loopback;
   std::vector<Pair> pairs;

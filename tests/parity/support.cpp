@@ -126,12 +126,10 @@ Waiting::~Waiting() {
 void Waiting::run() {
   std::array<Event, 256> room;
   for (;;) {
-    const auto begin = std::chrono::steady_clock::now();
     const auto told = poller_.wait(room, patience);
-    const bool is_over = std::chrono::steady_clock::now() - begin >= patience;
     std::unique_lock lock(mutex_);
     if (is_ending_) return;
-    if (told && told->empty() && is_over) continue;  // the end of the time is not a wake
+    if (told && told->empty() && !told->woken()) continue;  // the end of the time
     if (told) {
       result_ = tellings(*told);
     } else {

@@ -191,6 +191,8 @@ class Waiting {
 // What takes a call of the system.
 [[nodiscard]] TcpStream unconnected_stream();
 [[nodiscard]] TcpStream duplicate(const TcpStream& stream);
+/// How many bytes have arrived and were not received.
+[[nodiscard]] std::size_t available(const TcpStream& stream);
 /// Something that has a handle or descriptor and is no socket.
 class RegularFile {
  public:

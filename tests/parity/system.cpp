@@ -13,6 +13,7 @@
 #else
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #endif
@@ -56,6 +57,12 @@ TcpStream duplicate(const TcpStream& stream) {
   return TcpStream{made};
 }
 
+std::size_t available(const TcpStream& stream) {
+  u_long bytes = 0;
+  if (ioctlsocket(stream.native(), static_cast<long>(FIONREAD), &bytes) != 0) FAIL("FIONREAD");
+  return bytes;
+}
+
 RegularFile::RegularFile() : native_(reactor::invalid_socket) {
   std::vector<wchar_t> path(1024);
   REQUIRE(GetModuleFileNameW(nullptr, path.data(), static_cast<DWORD>(path.size())) != 0);
@@ -82,6 +89,12 @@ TcpStream duplicate(const TcpStream& stream) {
   const int made = fcntl(stream.native(), F_DUPFD_CLOEXEC, 0);
   REQUIRE(made >= 0);
   return TcpStream{made};
+}
+
+std::size_t available(const TcpStream& stream) {
+  int bytes = 0;
+  if (ioctl(stream.native(), FIONREAD, &bytes) != 0) FAIL("FIONREAD");
+  return static_cast<std::size_t>(bytes);
 }
 
 RegularFile::RegularFile() : native_(open("/proc/self/exe", O_RDONLY | O_CLOEXEC)) { REQUIRE(native_ >= 0); }

@@ -78,6 +78,74 @@ TEST_CASE_FIXTURE(NothingIsLeft, "rule 6: a wake with the room full of events is
   CHECK(poller.stats().wakes == wakes_before + 1);
 }
 
+TEST_CASE_FIXTURE(NothingIsLeft, "rule 6: a wake that comes with events is reported, and once") {
+  const Pair pair = make_pair();
+  Poller poller = make_poller();
+  const Registration registration = must(poller.add(pair.server.native(), Token{1}, asks_write));
+  std::array<Event, 8> buffer;
+  for (int round = 0; round < 50; ++round) {
+    CHECK_FALSE(must(poller.wait(buffer, patience)).woken());
+    poller.waker().wake();
+    int woken = 0;
+    for (int i = 0; i < 4; ++i) {
+      const auto events = must(poller.wait(buffer, patience));
+      woken += events.woken() ? 1 : 0;
+      CHECK((events.woken() || tellings(events.span()) == Tellings{{1, writable}}));
+    }
+    CHECK(woken == 1);
+  }
+}
+
+TEST_CASE_FIXTURE(NothingIsLeft, "a wait that a time-out or an event ends was not woken") {
+  const Pair pair = make_pair();
+  Poller poller = make_poller();
+  const Registration registration = must(poller.add(pair.server.native(), Token{1}, asks_read));
+  std::array<Event, 8> buffer;
+  for (const nanoseconds timeout : {nanoseconds::zero(), nanoseconds(milliseconds(1))}) {
+    const auto events = must(poller.wait(buffer, timeout));
+    CHECK(events.empty());
+    CHECK_FALSE(events.woken());
+  }
+  send_byte(pair.client);
+  const auto events = must(poller.wait(buffer, patience));
+  REQUIRE(events.size() == 1);
+  CHECK(events.front().token() == Token{1});
+  CHECK(events[0].readable());
+  CHECK_FALSE(events.woken());
+}
+
+TEST_CASE_FIXTURE(NothingIsLeft, "rule 6: posts that are taken only after a wake are all taken, beside a busy socket") {
+  constexpr int posts = 300;
+  const Pair pair = make_pair();
+  Poller poller = make_poller();
+  const Registration registration = must(poller.add(pair.server.native(), Token{1}, asks_write));
+  std::mutex mutex;
+  std::vector<int> queue;
+  std::atomic<int> taken = 0;
+  std::atomic<bool> is_over = false;
+  std::thread poster([&, waker = poller.waker()] {
+    for (int i = 0; i < posts; ++i) {
+      {
+        const std::scoped_lock lock(mutex);
+        queue.push_back(i);
+      }
+      waker.wake();
+      while (i % 2 == 0 && taken <= i && !is_over) std::this_thread::yield();
+    }
+  });
+  std::array<Event, 8> buffer;
+  for (auto last = Clock::now(); taken < posts && Clock::now() - last < patience;) {
+    if (!must(poller.wait(buffer, patience)).woken()) continue;
+    const std::scoped_lock lock(mutex);
+    taken += static_cast<int>(queue.size());
+    queue.clear();
+    last = Clock::now();
+  }
+  is_over = true;
+  poster.join();
+  CHECK(taken == posts);
+}
+
 TEST_CASE_FIXTURE(NothingIsLeft, "rule 6: a wake from ten threads at once is one packet") {
   Poller poller = make_poller();
   const Waker waker = poller.waker();

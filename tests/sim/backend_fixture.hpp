@@ -2,6 +2,7 @@
 #pragma once
 
 #include <reactor/afd/afd_backend.hpp>
+#include <reactor/make_poller.hpp>
 
 #include <doctest/doctest.h>
 
@@ -24,7 +25,7 @@ struct BackendFixture {
   std::array<reactor::Event, 64> room;
 
   explicit BackendFixture(const Options& options = {}, const reactor::PollerOptions& how = {}) : kernel(options) {
-    poller.emplace(*reactor::afd::AfdBackend::create(kernel, how));
+    poller.emplace(reactor::poller_on(*reactor::afd::AfdBackend::create(kernel, how)));
   }
   ~BackendFixture() {
     poller.reset();

@@ -83,7 +83,7 @@ class AsleepForEver : public std::logic_error {
 ///
 ///   sim::SimKernel kernel({.seed = 7, .flight = {0us, 50us}});
 ///   const auto [a, b] = kernel.net().tcp_pair();
-///   Poller poller(*afd::AfdBackend::create(kernel, {}));   // the kernel outlives it
+///   Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));   // the kernel outlives it
 ///   ... kernel.net().send(b, 1); poller.wait(room, 1s); ...
 ///   CHECK(kernel.complaint() == "");
 ///

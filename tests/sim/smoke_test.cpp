@@ -2,6 +2,7 @@
 //
 // The backend over the simulated kernel: the shortest way through each part of it.
 #include <reactor/afd/afd_backend.hpp>
+#include <reactor/make_poller.hpp>
 
 #include <doctest/doctest.h>
 
@@ -123,7 +124,7 @@ TEST_CASE("smoke: other threads act while one sleeps, played by one thread") {
 TEST_CASE("smoke: asleep for ever is a violation, not a hang") {
   sim::SimKernel kernel;
   {
-    Poller poller(*afd::AfdBackend::create(kernel, {}));
+    Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));
     std::array<Event, 1> room;
     CHECK_THROWS_AS(static_cast<void>(poller.wait(room)), sim::AsleepForEver);
   }

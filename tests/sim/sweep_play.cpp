@@ -6,6 +6,8 @@
 #include <new>
 #include <utility>
 
+#include <reactor/make_poller.hpp>
+
 #include "sim/kernel_apart.hpp"
 
 namespace sweep {
@@ -31,7 +33,7 @@ Play::Play(conformance::World& the_world, sim::FaultyKernel& faulty)
   for (int i = 0; i < tries_max && !poller_; i++) {
     try {
       auto backend = in_library([this] { return afd::AfdBackend::create(*kernel_, {}); });
-      if (backend) poller_.emplace(std::move(*backend));
+      if (backend) poller_.emplace(reactor::poller_on(std::move(*backend)));
     } catch (const std::bad_alloc&) {  // at construction time it may
     }
   }

@@ -14,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include <reactor/make_poller.hpp>
+
 #include "kernel/sim_world.hpp"
 #include "sim/kernel_apart.hpp"
 #include "sim/sweep_play.hpp"
@@ -139,7 +141,7 @@ TEST_CASE("sweep: every allocation fails once") { sweep_all_allocations<conforma
 TEST_CASE("sweep: an add that fails for want of memory keeps no slot") {
   if (!sim::FailingNew::is_possible()) return;
   sim::SimKernel kernel;
-  reactor::Poller poller(*reactor::afd::AfdBackend::create(kernel, {}));
+  reactor::Poller poller = reactor::poller_on(*reactor::afd::AfdBackend::create(kernel, {}));
   const auto add = [&](std::uint64_t nth) {
     const auto socket = static_cast<reactor::NativeSocket>(kernel.net().tcp());
     sim::FailingNew::set(nth);
@@ -172,7 +174,7 @@ TEST_CASE("sweep: whether packets are skipped is asked again after that failed f
     CAPTURE(nth);
     sim::SimKernel kernel({.skips = false});
     sim::KernelApart apart(kernel);
-    reactor::Poller poller(*reactor::afd::AfdBackend::create(apart, {}));
+    reactor::Poller poller = reactor::poller_on(*reactor::afd::AfdBackend::create(apart, {}));
     const auto socket = static_cast<reactor::NativeSocket>(kernel.net().tcp_pair().first);
     const auto add = [&] {
       const sim::FailsHere here;

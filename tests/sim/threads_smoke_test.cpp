@@ -2,6 +2,7 @@
 //
 // Real threads over the simulated kernel: what a race detector looks at.
 #include <reactor/afd/afd_backend.hpp>
+#include <reactor/make_poller.hpp>
 
 #include <doctest/doctest.h>
 
@@ -29,7 +30,7 @@ TEST_CASE("smoke: eight threads, every byte sent is received") {
   std::atomic<std::size_t> received{0};
   std::atomic<bool> is_over{false};
   {
-    Poller poller(*afd::AfdBackend::create(kernel, {}));
+    Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));
     const auto read = [&] {
       std::array<Event, 8> room;
       while (!is_over) {

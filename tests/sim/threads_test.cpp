@@ -3,6 +3,7 @@
 // Eight real threads over the simulated kernel: what a race detector looks at. Its verdict does not hang on how they
 // are scheduled: whatever is sent must be received, whoever sleeps must be woken, and nothing may be left.
 #include <reactor/afd/afd_backend.hpp>
+#include <reactor/make_poller.hpp>
 
 #include <doctest/doctest.h>
 
@@ -38,7 +39,7 @@ struct Stage {
   std::atomic<bool> is_over{false};
 
   Stage(const sim::Options& options, const PollerOptions& poller_options) : kernel(options) {
-    poller.emplace(*afd::AfdBackend::create(kernel, poller_options));
+    poller.emplace(poller_on(*afd::AfdBackend::create(kernel, poller_options)));
     for (std::size_t i = 0; i < kept_pairs; i++) {
       kept.push_back(kernel.net().tcp_pair());
       auto added = poller->add(static_cast<NativeSocket>(kept[i].first), Token{i}, Interest::readable);
@@ -165,7 +166,7 @@ TEST_CASE("threads: eight of them, delays and faults") {
 // Each wake ends a wait: of three that sleep without a time-out, none is left behind.
 TEST_CASE("threads: whoever sleeps is woken") {
   sim::SimKernel kernel(options_of(4));
-  Poller poller(*afd::AfdBackend::create(kernel, {}));
+  Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));
   for (int round = 0; round < 50; round++) {
     std::atomic<int> awake{0};
     std::deque<std::thread> sleepers;

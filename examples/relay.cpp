@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+// Connects two clients at a time and passes on what each sends to the other:  relay [ADDRESS | --self-test]
+//
+// When one of a pair ends, both are closed, and the other's event may stand further on in the same batch. So a token is
+// never a pointer and never used twice: it is looked up, and an event whose registration is gone finds nothing.
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <optional>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+
+#include <reactor/poller.hpp>
+#include <reactor/socket.hpp>
+
+namespace {
+
+using reactor::Event, reactor::Interest, reactor::Token;
+
+constexpr Token listener_token{0};
+
+template <class T>
+T value_or_exit(reactor::Result<T> result, const char* what) {
+  if (result) return std::move(*result);
+  std::fprintf(stderr, "relay: %s: %s\n", what, result.error().message().c_str());
+  std::exit(1);
+}
+
+class Relay {
+ public:
+  explicit Relay(const reactor::Address& address)
+      : listener_(value_or_exit(reactor::TcpListener::bind(address), "bind")),
+        accepting_(value_or_exit(poller_.add(listener_.native(), listener_token, Interest::readable), "add")) {}
+
+  [[nodiscard]] reactor::Address address() const { return value_or_exit(listener_.local_address(), "address"); }
+  [[nodiscard]] std::size_t clients() const noexcept { return clients_.size(); }
+  /// Events whose client had been closed by one before them in the batch.
+  [[nodiscard]] std::size_t outdated() const noexcept { return outdated_; }
+
+  void run_once() {
+    std::array<Event, 64> buffer;
+    for (const Event& event : value_or_exit(poller_.wait(buffer, std::chrono::seconds(30)), "wait")) {
+      if (event.token() == listener_token) {
+        accept();
+      } else if (const auto found = clients_.find(event.token()); found == clients_.end()) {
+        ++outdated_;
+      } else if (!pass_on(found->second)) {
+        close_pair(found->first);
+      }
+    }
+  }
+
+ private:
+  struct Client {
+    reactor::TcpStream stream;
+    reactor::Registration registration;  // after the socket, so that it is removed before that is closed
+    std::optional<Token> other;
+  };
+
+  void accept() {
+    auto stream = listener_.accept();
+    if (!stream) return;  // readiness is a hint: the client may have left
+    const Token token{++accepted_};
+    // While a client is alone nothing is received from it; a reset is reported all the same.
+    auto registration = poller_.add(stream->native(), token, Interest::none);
+    if (!registration) return;
+    clients_.emplace(token, Client{std::move(*stream), std::move(*registration), waiting_});
+    if (!waiting_) {
+      waiting_ = token;
+      return;
+    }
+    const Token other = *std::exchange(waiting_, std::nullopt);
+    clients_.at(other).other = token;
+    for (const Token one : {token, other}) {
+      if (!clients_.at(one).registration.modify(Interest::readable)) return close_pair(one);
+    }
+  }
+
+  /// False when the connection has ended, or the other does not take what it is sent.
+  bool pass_on(const Client& from) {
+    if (!from.other) return false;
+    std::array<std::byte, 4096> bytes;
+    const auto received = from.stream.receive(bytes);
+    if (!received) return received.error() == std::errc::operation_would_block;
+    return *received != 0 && clients_.at(*from.other).stream.send(std::span(bytes).first(*received)) == *received;
+  }
+
+  void close_pair(Token token) {
+    const auto other = clients_.at(token).other;
+    if (waiting_ == token) waiting_.reset();
+    clients_.erase(token);
+    if (other) clients_.erase(*other);
+  }
+
+  reactor::Poller poller_ = value_or_exit(reactor::Poller::create(), "poller");
+  reactor::TcpListener listener_;
+  reactor::Registration accepting_;
+  std::unordered_map<Token, Client> clients_;
+  std::optional<Token> waiting_;
+  std::uint64_t accepted_ = 0;
+  std::size_t outdated_ = 0;
+};
+
+/// Two clients that end at once: one event closes the pair, the other is outdated or did not come any more.
+int self_test() {
+  Relay relay(reactor::Address::loopback_ipv4());
+  for (int round = 0; round < 20; ++round) {
+    auto first = value_or_exit(reactor::TcpStream::connect(relay.address()), "connect");
+    auto second = value_or_exit(reactor::TcpStream::connect(relay.address()), "connect");
+    while (relay.clients() != 2) relay.run_once();
+    value_or_exit(first.send(std::as_bytes(std::span("hello", 5))), "send");
+    std::array<std::byte, 5> bytes;
+    auto received = second.receive(bytes);
+    for (; !received && received.error() == std::errc::operation_would_block; received = second.receive(bytes)) {
+      relay.run_once();
+    }
+    if (received != bytes.size()) return std::puts("FAIL relay"), 1;
+    first.close();
+    second.close();
+    while (relay.clients() != 0) relay.run_once();
+  }
+  std::printf("PASS relay: %zu outdated events\n", relay.outdated());
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string_view argument = argc > 1 ? argv[1] : "127.0.0.1:0";
+  if (argument == "--self-test") return self_test();
+  Relay relay(value_or_exit(reactor::Address::parse(argument), "address"));
+  std::printf("listening on %s\n", relay.address().text().c_str());
+  std::fflush(stdout);
+  for (;;) relay.run_once();
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT
+//
+// What epoll takes beside sockets, what is reported of it, and how a Poller stands in another loop.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+
+#include <poll.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <termios.h>
+
+#include "epoll_support.hpp"
+
+using namespace epoll_test;
+
+namespace {
+
+constexpr auto both = Interest::readable | Interest::writable;
+constexpr auto all = both | Interest::priority;
+
+struct Pipe {
+  Fd out;
+  Fd in;
+  Pipe() {
+    std::array<int, 2> ends{};
+    REQUIRE(::pipe2(ends.data(), O_NONBLOCK | O_CLOEXEC) == 0);
+    out = Fd(ends[0]);
+    in = Fd(ends[1]);
+  }
+};
+
+bool is_ready(int descriptor, int timeout_ms = 0) {
+  pollfd one{.fd = descriptor, .events = POLLIN, .revents = 0};
+  return ::poll(&one, 1, timeout_ms) == 1;
+}
+
+}  // namespace
+
+TEST_CASE("pipe: the end that reads") {
+  Pipe pipe;
+  auto poller = make_poller();
+  auto registration = add(poller, pipe.out, 1, all);
+  CHECK(told_by(poller, 0ns) == nothing);
+  pipe.in.write();
+  CHECK(told_by(poller) == Told{{1, Readiness::readable}});
+  pipe.in.close();
+  CHECK(told_by(poller) == Told{{1, Readiness::readable | Readiness::hung_up}});
+  pipe.out.read();
+  CHECK(told_by(poller) == Told{{1, Readiness::readable | Readiness::hung_up}});  // a read gives 0
+  CHECK(registration.modify(Interest::none));
+  CHECK(told_by(poller) == Told{{1, Readiness::hung_up}});
+  CHECK(told_by(poller, 0ns) == nothing);
+}
+
+TEST_CASE("pipe: the end that writes") {
+  Pipe pipe;
+  auto poller = make_poller();
+  const auto registration = add(poller, pipe.in, 1, all);
+  CHECK(told_by(poller) == Told{{1, Readiness::writable}});
+  const std::vector<char> page(4096);
+  while (::write(pipe.in.get(), page.data(), page.size()) > 0) continue;
+  CHECK(told_by(poller, 0ns) == nothing);
+  pipe.out.close();
+  CHECK(told_by(poller) == Told{{1, Readiness::readable | Readiness::writable | Readiness::failed}});
+}
+
+TEST_CASE("eventfd and timerfd") {
+  auto poller = make_poller();
+  const Fd event(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  const Fd timer(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+  const auto first = add(poller, event, 1);
+  const auto second = add(poller, timer, 2);
+  CHECK(told_by(poller, 0ns) == nothing);
+  std::uint64_t value = 1;
+  REQUIRE(::write(event.get(), &value, sizeof value) == sizeof value);
+  CHECK(told_by(poller) == Told{{1, Readiness::readable}});
+  REQUIRE(::read(event.get(), &value, sizeof value) == sizeof value);
+  const itimerspec soonest{.it_interval = {}, .it_value = {.tv_sec = 0, .tv_nsec = 1}};
+  REQUIRE(::timerfd_settime(timer.get(), 0, &soonest, nullptr) == 0);
+  CHECK(told_by(poller) == Told{{2, Readiness::readable}});
+  REQUIRE(::read(timer.get(), &value, sizeof value) == sizeof value);
+  CHECK(told_by(poller, 0ns) == nothing);
+}
+
+TEST_CASE("pidfd: readable when the process has ended") {
+  const Pipe pipe;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    pollfd one{.fd = pipe.out.get(), .events = POLLIN, .revents = 0};
+    ::poll(&one, 1, -1);
+    ::_exit(7);
+  }
+  REQUIRE(child > 0);
+  const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
+  REQUIRE(process.get() >= 0);
+  auto poller = make_poller();
+  const auto registration = add(poller, process, 1);
+  CHECK(told_by(poller, 0ns) == nothing);
+  pipe.in.write();
+  CHECK(told_by(poller) == Told{{1, Readiness::readable}});
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(WEXITSTATUS(status) == 7);
+}
+
+TEST_CASE("terminal") {
+  Fd master(::posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
+  REQUIRE(master.get() >= 0);
+  REQUIRE(::grantpt(master.get()) == 0);
+  REQUIRE(::unlockpt(master.get()) == 0);
+  std::array<char, 64> name{};
+  REQUIRE(::ptsname_r(master.get(), name.data(), name.size()) == 0);
+  const Fd terminal(::open(name.data(), O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
+  REQUIRE(terminal.get() >= 0);
+  auto poller = make_poller();
+  auto registration = add(poller, terminal, 1, both);
+  CHECK(told_by(poller) == Told{{1, Readiness::writable}});
+  CHECK(registration.modify(Interest::readable));
+  REQUIRE(::write(master.get(), "line\n", 5) == 5);
+  CHECK(told_by(poller) == Told{{1, Readiness::readable}});
+  master.close();
+  CHECK(told_by(poller) ==
+        Told{{1, Readiness::readable | Readiness::writable | Readiness::hung_up | Readiness::failed}});
+}
+
+TEST_CASE("what cannot be polled is refused as not_a_socket") {
+  auto poller = make_poller();
+  for (const char* path : {"/proc/self/exe", "/", "/dev/null"}) {
+    CAPTURE(path);
+    const Fd file(::open(path, O_RDONLY | O_CLOEXEC));
+    CHECK(poller.add(file.get(), Token{1}, Interest::readable).error() == std::errc::not_a_socket);
+  }
+}
+
+TEST_CASE("native_handle: readable while a wait would find something, and always the same") {
+  auto poller = make_poller();
+  const int handle = poller.native_handle().value();
+  CHECK(poller.native_handle().value() == handle);
+  const Pair pair;
+  auto registration = add(poller, pair.ours, 1);
+  const auto follows = [&] {
+    CHECK_FALSE(is_ready(handle));
+    pair.peers.write();
+    CHECK(is_ready(handle));
+    CHECK(told_by(poller, 0ns) == Told{{1, Readiness::readable}});
+    CHECK(is_ready(handle));  // level
+    pair.ours.read();
+    CHECK_FALSE(is_ready(handle));
+    poller.waker().wake();
+    CHECK(is_ready(handle));
+    std::array<Event, 4> buffer;
+    CHECK(poller.wait(buffer, 0ns).value().woken());
+    CHECK_FALSE(is_ready(handle));
+  };
+  follows();
+
+  // A loop that watches it sees nothing of a new instance.
+  const Fd loop(::epoll_create1(EPOLL_CLOEXEC));
+  epoll_event event{.events = EPOLLIN, .data = {}};
+  REQUIRE(::epoll_ctl(loop.get(), EPOLL_CTL_ADD, handle, &event) == 0);
+  for (int i = 0; i != 3; ++i) {
+    const Zombie zombie(poller);
+    const auto calls = poller.stats().other_calls;
+    while (is_ready(handle)) CHECK(told_by(poller, 0ns) == nothing);
+    CHECK(poller.stats().other_calls > calls);
+    follows();
+    CHECK(::epoll_wait(loop.get(), &event, 1, 0) == 0);
+    pair.peers.write();
+    CHECK(::epoll_wait(loop.get(), &event, 1, 10'000) == 1);
+    CHECK(told_by(poller, 0ns) == Told{{1, Readiness::readable}});
+    pair.ours.read();
+  }
+}
+
+TEST_CASE("native_handle: of a Poller that was moved from, or where no descriptor is left") {
+  auto poller = make_poller();
+  rlimit limit{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
+  const rlimit none{.rlim_cur = 0, .rlim_max = limit.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  const auto refused = poller.native_handle();
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error() == std::errc::too_many_files_open);
+  CHECK(poller.native_handle());
+  const Poller taken = std::move(poller);
+  // NOLINTNEXTLINE(bugprone-use-after-move,clang-analyzer-cplusplus.Move): what this is about
+  CHECK(poller.native_handle().error() == std::errc::bad_file_descriptor);
+}

@@ -131,8 +131,8 @@ void prove_timeouts(HANDLE port) {
     latest_ms = std::max(latest_ms, took_ms - 50);
   }
   prove("port.timeout_50", "wait 50 ms on an empty port, ten times", hex(STATUS_TIMEOUT), hex(batch.status));
-  const std::string earliest = figure("port.timeout_50_earliest", "the earliest end, against 50 ms", earliest_ms, "ms");
-  figure("port.timeout_50_latest", "the latest end, against 50 ms", latest_ms, "ms");
+  const std::string earliest = figure("port.timeout_50_earliest", "wait 50 ms: earliest overrun", earliest_ms, "ms");
+  figure("port.timeout_50_latest", "wait 50 ms: latest overrun", latest_ms, "ms");
   // The system clock ticks every 15.6 ms, and real Windows is known to end a wait one tick early.
   expect(earliest_ms >= -31.3, "no time-out more than two clock ticks early", earliest);
 }
@@ -150,7 +150,7 @@ void prove_round_trip(HANDLE port) {
   prove("port.round_trip.key", "its key", hex(key), hex(packet.key));
   prove("port.round_trip.context", "its context", hex(context), hex(packet.context));
   prove("port.round_trip.status", "its status", hex(STATUS_CANCELLED), hex(packet.result.Status));
-  prove("port.round_trip.information", "its Information", hex(information), hex(packet.result.Information));
+  prove("port.round_trip.information", "its Information", hex(information), hex(pointer(packet.result.Information)));
 }
 
 // Without a time-out the thread must still be asleep after 300 ms, and awake at once after a wake.
@@ -213,14 +213,14 @@ std::string prove_wakes(HANDLE port) {
       SetEvent(seen[id / wakes_per_thread]);
     }
   }
-  const auto lost = std::find_if(latency_us.begin(), latency_us.end(), [](double us) { return us < 0; });
+  const auto lost = std::ranges::find_if(latency_us, [](double us) { return us < 0; });
   expect(came == wakes, "10000 wakes from 4 threads",
          std::to_string(came) + "; wake " + std::to_string(lost - latency_us.begin()) + " was lost");
   for (auto& waker : wakers) waker.join();
   dequeue(port, batch, 0);
   prove("port.wakes", "10000 wakes from 4 threads", "10000, each once, then an empty port",
         std::to_string(came) + ", each once, then " + (batch.status == STATUS_TIMEOUT ? "an empty port" : "a packet"));
-  std::sort(latency_us.begin(), latency_us.end());
+  std::ranges::sort(latency_us);
   const double median_us = latency_us[wakes / 2], p99_us = latency_us[wakes * 99 / 100];
   const std::string median = figure("port.wake_median", "from the wake to awake, median", median_us, "us");
   figure("port.wake_p99", "from the wake to awake, 99th percentile", p99_us, "us");

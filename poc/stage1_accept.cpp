@@ -45,7 +45,7 @@ struct AFD_POLL_INFO {
     NTSTATUS Status;
   } Handles[1];  // the kernel takes any number
 };
-static_assert(offsetof(AFD_POLL_INFO, Handles) == 16 && sizeof(AFD_POLL_INFO) == 24 + sizeof(void*));
+static_assert(offsetof(AFD_POLL_INFO, Handles) == 16 && sizeof(AFD_POLL_INFO::Handles) == 8 + sizeof(void*));
 
 // -- How this gate reports. A fact is a line `id asked -> answer`; "~" marks a figure, which differs from run to run --
 
@@ -156,7 +156,7 @@ int connect_to(SOCKET socket, const sockaddr_in& address) {
 HANDLE prove_helper(HANDLE port) {
   HANDLE helper = nullptr, bare = nullptr;
   const NTSTATUS status = open_afd(L"\\Device\\Afd\\reactor", helper);
-  prove("afd.open", "NtCreateFile \\Device\\Afd\\reactor", hex(STATUS_SUCCESS), hex(status));
+  prove("afd.open", R"(NtCreateFile \Device\Afd\reactor)", hex(STATUS_SUCCESS), hex(status));
   fact("afd.open_bare", "NtCreateFile \\Device\\Afd, no suffix", hex(open_afd(L"\\Device\\Afd", bare)));
   prove("afd.belongs", "associate that helper handle with the port", "accepted", associate(helper, port, key_helper));
   SOCKET base = 0, socket = tcp();
@@ -198,7 +198,7 @@ void prove_refused(HANDLE port, HANDLE helper) {
   const ULONGLONG before_ms = GetTickCount64();
   submit(helper, poll, client, AFD_POLL_SEND | AFD_POLL_ABORT | AFD_POLL_CONNECT_FAIL);
   prove("refused.packet", "AFD_POLL for CONNECT_FAIL: the port within 10 s", "a packet", dequeue(port, 10'000));
-  fact("refused.took", "after so long", std::to_string(GetTickCount64() - before_ms) + " ms", '~');
+  fact("refused.took", "a refusal is reported after", std::to_string(GetTickCount64() - before_ms) + " ms", '~');
   const ULONG mask = poll.info.Handles[0].Events;
   prove("refused.mask", "the mask it reports, with CONNECT_FAIL", hex(mask | AFD_POLL_CONNECT_FAIL), hex(mask));
   prove("refused.status", "the status beside it", hex(STATUS_CONNECTION_REFUSED), hex(poll.info.Handles[0].Status));

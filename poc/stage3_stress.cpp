@@ -189,7 +189,7 @@ void run_batch(int first) {  // 50 connections at once, so that polls of all kin
     const ULONG mask = c.Internal == 0 ? c.poll.Handles[0].Events : 0;
     const std::string outcome = c.cancels + "packet " + hex(c.Internal) + " mask " + hex(mask);
     std::string& all = outcomes[i % 8];
-    if (all.find(outcome) == all.npos) all += (all.empty() ? "" : " or ") + outcome;
+    if (all.find(outcome) == std::string::npos) all += (all.empty() ? "" : " or ") + outcome;
     if (broken != "leak-block" || i % 500 != 0) unused.push_back(&c);
     if (broken == "leak-handle" && i % 100 == 0) c.far_end = INVALID_SOCKET;
     for (SOCKET* socket : {&c.near_end, &c.far_end}) close_socket(*socket, i % 5 != 0);  // one in five gracefully

@@ -116,6 +116,7 @@ $found | ForEach-Object { [pscustomobject]$_ } | Format-Table gate, @{ n = 'verd
   e = { if ($_.passed) { 'PASS' } else { 'FAIL' } } }, seconds, @{ n = 'what it found'; e = { $_.verdict } } -Wrap |
   Out-Host
 $result = if ($allPassed) { 'PASS' } else { 'FAIL' }
-Write-Host ("$result gates: $gatesPassed of $($gates.Count) passed on Windows $($system.windows), " +
+$suite = if ($gatesPassed -eq $gates.Count -and -not $allPassed) { ', kernel_test failed,' } else { '' }
+Write-Host ("$result gates: $gatesPassed of $($gates.Count) passed$suite on Windows $($system.windows), " +
   "$($system.architecture); all facts are in build\gates.json")
 exit $(if ($allPassed) { 0 } else { 1 })

@@ -3,9 +3,9 @@
 
 usage: gates.py [--deadline SECONDS] [--suite KERNEL_TEST] [--gate "NAME ARGUMENT..."] FOLDER OUT.json [-- EMULATOR...]
 
-A gate prints a line for each fact, `  id asked -> answer`, with "~" in front when it is a figure, which differs from run
-to run, and ends with "PASS stageN: verdict" or "FAIL ...". The conformance suite (--suite) prints the same lines for its
-own facts, runs after the gates, and is not shown: its facts are many. --gate runs that gate alone, with arguments.
+A gate prints a line for each fact, `  id asked -> answer`, with "~" in front when it is a figure, which differs from
+run to run, and ends with "PASS stageN: verdict" or "FAIL ...". The conformance suite (--suite) prints the same lines for
+its own facts, runs after the gates, and is not shown: its facts are many. --gate runs that gate alone, with arguments.
 """
 import argparse
 import json
@@ -119,7 +119,8 @@ def main():
     own, emulator = sys.argv[1:], []
     if "--" in own:
         own, emulator = own[:own.index("--")], own[own.index("--") + 1:]
-    parser = argparse.ArgumentParser(usage=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, usage=argparse.SUPPRESS,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--deadline", type=int, default=300)
     parser.add_argument("--suite")
     parser.add_argument("--gate")
@@ -128,11 +129,14 @@ def main():
     options = parser.parse_args(own)
     gates = [options.gate.split()] if options.gate else [[name] for name in GATES]
     names = [gate[0] for gate in gates]
+    programs = {name: options.folder / f"{name}.exe" for name in names}
+    if missing := [str(program) for program in programs.values() if not program.exists()]:
+        sys.exit(f"FAIL gates: not built: {', '.join(missing)}")
 
     found = []
     for name, *arguments in gates:
         print(name, *arguments, flush=True)
-        found.append(run_gate(name, options.folder / f"{name}.exe", arguments, options.deadline, emulator))
+        found.append(run_gate(name, programs[name], arguments, options.deadline, emulator))
         print(flush=True)
         if not found[-1]["passed"]:
             break
@@ -142,14 +146,15 @@ def main():
         if gates_passed == len(gates):
             print(f"{SUITE}: the conformance suite, its facts are not shown here", flush=True)
             found.append(run_suite(options.suite, options.deadline, emulator))
-    system = system_of(options.folder / f"{names[0]}.exe", emulator)
+    system = system_of(programs[names[0]], emulator)
     options.out.write_text(json.dumps({"system": system, "gates": found}, indent=1) + "\n", encoding="utf-8")
 
     print_table(names, found)
     windows = f"Windows {system['windows']}"
     where = f"Wine {system['wine']} as {windows}" if system["wine"] else windows
     passed = all(g["passed"] for g in found) and len(found) == len(names)
-    print(f"\n{'PASS' if passed else 'FAIL'} gates: {gates_passed} of {len(gates)} passed on {where}, "
+    suite = f", {SUITE} failed," if gates_passed == len(gates) and not passed else ""
+    print(f"\n{'PASS' if passed else 'FAIL'} gates: {gates_passed} of {len(gates)} passed{suite} on {where}, "
           f"{system['architecture']}; all facts are in {options.out}", flush=True)
     sys.exit(0 if passed else 1)
 

@@ -162,7 +162,7 @@ class Bench {
 
  public:
   HANDLE port, helper;
-  HANDLE side_port, side_helper;  // for questions by the way, whatever is pending
+  HANDLE side_port, side_helper;  // for other polls, whatever is pending
 
   Bench()
       : port(must(kernel.create_port())),
@@ -254,7 +254,7 @@ class Bench {
     return {status, entries};
   }
 
-  /// Asks by the side and waits for the answer.
+  /// Polls through the other port and waits for the answer.
   Answer ask(const std::vector<Entry>& asked, std::int64_t timeout = poll_never_times_out) {
     Request asks(asked, timeout);
     REQUIRE(NT_SUCCESS(kernel.poll(side_helper, asks.iosb, asks.info(), asks.size_bytes(), &asks)));
@@ -272,15 +272,15 @@ class Bench {
   }
   /// The events of one socket that are there now.
   ULONG now(Socket socket, ULONG mask = everything) {
-    const Answer told = ask({{socket, mask}}, 0);
-    CHECK(told.status == STATUS_SUCCESS);
-    return told.entries.empty() ? 0 : told.entries[0].events;
+    const Answer answer = ask({{socket, mask}}, 0);
+    CHECK(answer.status == STATUS_SUCCESS);
+    return answer.entries.empty() ? 0 : answer.entries[0].events;
   }
   /// Waits until one of these is there.
   void await(Socket socket, ULONG mask) {
-    const Answer told = ask({{socket, mask}});
-    REQUIRE(told.entries.size() == 1);
-    REQUIRE((told.entries[0].events & mask) != 0);
+    const Answer answer = ask({{socket, mask}});
+    REQUIRE(answer.entries.size() == 1);
+    REQUIRE((answer.entries[0].events & mask) != 0);
   }
 
  private:

@@ -27,7 +27,7 @@ TEST_CASE_TEMPLATE("cancel.pending: STATUS_CANCELLED follows, once, and the buff
   CHECK(b.kernel.cancel(b.helper, &request.iosb) == STATUS_SUCCESS);
   CHECK(b.answer(request) == Answer{STATUS_CANCELLED, {}});
   CHECK(request.iosb.Information == 0);
-  // The request stands there as it was asked: whoever takes NumberOfHandles for an answer is wrong.
+  // The request stands there as it was asked: its NumberOfHandles is not an answer.
   CHECK(request.answered() == std::vector<Entry>{{x, AFD_POLL_RECEIVE}});
   REQUIRE(b.world.send(y, 1) == 1);
   CHECK(b.is_quiet());
@@ -107,7 +107,7 @@ TEST_CASE_TEMPLATE("cancel.twice: the second finds nothing, and one packet comes
   CHECK(b.is_quiet());
 }
 
-TEST_CASE_TEMPLATE("cancel.closed: after closesocket it finds nothing, and the close is told", World, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("cancel.closed: after closesocket it finds nothing, and the close is reported", World, ALL_KERNELS) {
   Bench<World> b;
   const Socket listener = b.world.listener();
   Request& request = b.request({{listener, AFD_POLL_ACCEPT}});
@@ -187,7 +187,7 @@ TEST_CASE_TEMPLATE("close.pending: LOCAL_CLOSE, whatever the mask", World, ALL_K
   }
 }
 
-TEST_CASE_TEMPLATE("close.duplicate: told at the last close only, until then events are", World, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("close.duplicate: reported at the last close only, and events until then", World, ALL_KERNELS) {
   Bench<World> b;
   const auto [x, y] = b.world.tcp_pair();
   const Socket twin = b.world.duplicate(x);

@@ -24,7 +24,7 @@ std::vector<Socket> listeners(Bench<World>& b, const std::vector<bool>& ready) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("many.entries, many.packed, many.information: only who is ready, packed to the front", World,
+TEST_CASE_TEMPLATE("many.entries, many.packed, many.information: only ready sockets come back, at the front", World,
                    ALL_KERNELS) {
   Bench<World> b;
   const auto l = listeners(b, {true, false, true});
@@ -61,7 +61,7 @@ TEST_CASE_TEMPLATE("many.masks: each socket is asked by its own mask", World, AL
   CHECK(answer == Answer{STATUS_SUCCESS, {{x, AFD_POLL_RECEIVE | AFD_POLL_SEND}, {v, AFD_POLL_SEND}}});
 }
 
-TEST_CASE_TEMPLATE("many.zero: with no time to wait and nobody ready, success and no entry", World, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("many.zero: with no time to wait and nothing ready, success and no entry", World, ALL_KERNELS) {
   Bench<World> b;
   const auto l = listeners(b, {false, false, false});
   const Answer answer = b.ask({{l[0], everything}, {l[1], everything}, {l[2], everything}}, 0);
@@ -84,7 +84,7 @@ TEST_CASE_TEMPLATE("many.pending: who becomes ready first completes it, alone", 
 }
 
 // Wine's poll is over with its first event: one entry, though others are ready when the packet is taken. Of Windows it
-// is not known; the simulated one tells of those that became ready before the completion too, when there is a delay
+// is not known; the simulated one reports those that became ready before the completion too, when there is a delay
 // (sim_test). Either is allowed: who takes the packet must bear both, and asks again.
 TEST_CASE_TEMPLATE("many.pending_several: others become ready before the packet is taken", World, ALL_KERNELS) {
   Bench<World> b;
@@ -93,15 +93,15 @@ TEST_CASE_TEMPLATE("many.pending_several: others become ready before the packet 
   REQUIRE(b.submit(request) == STATUS_PENDING);
   b.world.connect(b.world.tcp(), l[2]);
   b.world.connect(b.world.tcp(), l[0]);
-  const Answer told = b.answer(request);
-  b.fact("many.pending_several", "another becomes ready before its packet is dequeued", text(told));
-  CHECK(told.status == STATUS_SUCCESS);
+  const Answer answer = b.answer(request);
+  b.fact("many.pending_several", "another becomes ready before its packet is dequeued", text(answer));
+  CHECK(answer.status == STATUS_SUCCESS);
   const std::vector<Entry> one{{l[2], AFD_POLL_ACCEPT}}, both{{l[0], AFD_POLL_ACCEPT}, {l[2], AFD_POLL_ACCEPT}};
   if (b.world.is_unknown()) {
-    MESSAGE("entries: " << told.entries.size());
-    CHECK((told.entries == one || told.entries == both));
+    MESSAGE("entries: " << answer.entries.size());
+    CHECK((answer.entries == one || answer.entries == both));
   } else {
-    CHECK(told.entries == one);
+    CHECK(answer.entries == one);
   }
   b.await(l[0], AFD_POLL_ACCEPT);
   CHECK(b.ask({{l[0], AFD_POLL_ACCEPT}, {l[1], AFD_POLL_ACCEPT}, {l[2], AFD_POLL_ACCEPT}}) ==
@@ -117,12 +117,12 @@ TEST_CASE_TEMPLATE("many.mixed_events: several bits of one socket, and a failed 
   b.await(refused, AFD_POLL_CONNECT_FAIL);
   b.world.shutdown(y);
   b.await(x, AFD_POLL_DISCONNECT);
-  const auto told = b.ask(
+  const auto answer = b.ask(
       {{x, AFD_POLL_SEND | AFD_POLL_RECEIVE | AFD_POLL_DISCONNECT}, {refused, AFD_POLL_CONNECT_FAIL | AFD_POLL_ABORT}});
-  b.fact("many.mixed_events", "a list of one with several events and one that failed", text(told));
-  CHECK(told == Answer{STATUS_SUCCESS,
-                       {{x, AFD_POLL_SEND | AFD_POLL_DISCONNECT},
-                        {refused, AFD_POLL_CONNECT_FAIL, static_cast<NTSTATUS>(0xC0000236)}}});
+  b.fact("many.mixed_events", "a list of one with several events and one that failed", text(answer));
+  CHECK(answer == Answer{STATUS_SUCCESS,
+                         {{x, AFD_POLL_SEND | AFD_POLL_DISCONNECT},
+                          {refused, AFD_POLL_CONNECT_FAIL, static_cast<NTSTATUS>(0xC0000236)}}});
 }
 
 // The same answers as to a request of one: bad.never and bad.no_socket.

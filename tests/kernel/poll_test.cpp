@@ -7,7 +7,7 @@
 
 using namespace conformance;
 
-TEST_CASE_TEMPLATE("accept.*: a poll waits, then one packet tells its context, status, mask and size", World,
+TEST_CASE_TEMPLATE("accept.*: a poll waits, then one packet has its context, status, mask and size", World,
                    ALL_KERNELS) {
   Bench<World> b;
   const Socket listener = b.world.listener(), client = b.world.tcp();
@@ -25,7 +25,7 @@ TEST_CASE_TEMPLATE("accept.*: a poll waits, then one packet tells its context, s
   CHECK(b.is_quiet());
 }
 
-TEST_CASE_TEMPLATE("oneshot.quiet: a completed poll tells of nothing more", World, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("oneshot.quiet: a completed poll reports nothing more", World, ALL_KERNELS) {
   Bench<World> b;
   const Socket listener = b.world.listener(), first = b.world.tcp(), second = b.world.tcp();
   Request& waits = b.request({{listener, AFD_POLL_ACCEPT}});
@@ -37,7 +37,7 @@ TEST_CASE_TEMPLATE("oneshot.quiet: a completed poll tells of nothing more", Worl
   CHECK(b.answer(at_once) == Answer{STATUS_SUCCESS, {{listener, AFD_POLL_ACCEPT}}});
   REQUIRE(b.world.accept(listener).has_value());
   b.world.connect(second, listener);
-  b.await(listener, AFD_POLL_ACCEPT);  // by the side: what is new is there
+  b.await(listener, AFD_POLL_ACCEPT);  // through the other port: the new connection is there
   CHECK(b.is_quiet());
 }
 

@@ -18,7 +18,7 @@ std::string text(const reactor::Result<std::size_t>& received) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("never_connected.mask: a TCP socket that did nothing yet tells nothing", World, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("never_connected.mask: a TCP socket that did nothing yet reports nothing", World, ALL_KERNELS) {
   Bench<World> b;
   const ULONG mask = b.now(b.world.tcp());
   b.fact("never_connected.mask", "a socket that never connected, polled for everything", code(mask));
@@ -31,9 +31,9 @@ TEST_CASE_TEMPLATE("refused.packet, refused.mask, refused.status: while pending,
   Request& request = b.request({{socket, all_but_connect}});
   REQUIRE(b.submit(request) == STATUS_PENDING);
   b.world.connect_to_nobody(socket);
-  const Answer told{STATUS_SUCCESS, {{socket, AFD_POLL_CONNECT_FAIL, STATUS_CONNECTION_REFUSED}}};
-  CHECK(b.answer(request) == told);
-  CHECK(b.ask({{socket, all_but_connect}}) == told);
+  const Answer expected{STATUS_SUCCESS, {{socket, AFD_POLL_CONNECT_FAIL, STATUS_CONNECTION_REFUSED}}};
+  CHECK(b.answer(request) == expected);
+  CHECK(b.ask({{socket, all_but_connect}}) == expected);
 }
 
 TEST_CASE_TEMPLATE("connected.mask, connected.again: CONNECT and SEND, and CONNECT never goes away", World,
@@ -79,13 +79,13 @@ TEST_CASE_TEMPLATE("fin.behind_data, fin.data: a FIN behind unread data", World,
   REQUIRE(b.world.send(y, 1) == 1);
   b.world.shutdown(y);
   b.await(x, AFD_POLL_RECEIVE);
-  // Wine tells of the end when nothing is left to read; Windows at once.
+  // Wine reports the end when nothing is left to read; Windows at once.
   if (!b.expects_wine()) b.await(x, AFD_POLL_DISCONNECT);
-  const ULONG told = b.now(x, AFD_POLL_RECEIVE | AFD_POLL_DISCONNECT);
+  const ULONG mask_now = b.now(x, AFD_POLL_RECEIVE | AFD_POLL_DISCONNECT);
   b.fact("fin.behind_data", "a byte and a FIN behind it: polled for DISCONNECT alone",
          code(b.now(x, AFD_POLL_DISCONNECT)));
-  b.fact("fin.data", "polled for RECEIVE|DISCONNECT", code(told));
-  CHECK(told == (b.expects_wine() ? AFD_POLL_RECEIVE : AFD_POLL_RECEIVE | AFD_POLL_DISCONNECT));
+  b.fact("fin.data", "polled for RECEIVE|DISCONNECT", code(mask_now));
+  CHECK(mask_now == (b.expects_wine() ? AFD_POLL_RECEIVE : AFD_POLL_RECEIVE | AFD_POLL_DISCONNECT));
   REQUIRE(b.world.recv(x, 100) == 1u);
   b.await(x, AFD_POLL_DISCONNECT);
   CHECK(b.now(x, all_but_connect) == (AFD_POLL_DISCONNECT | AFD_POLL_SEND));
@@ -152,18 +152,18 @@ TEST_CASE_TEMPLATE("reset.mask, reset.all, reset.pending, reset.recv", World, AL
   } else {
     CHECK(got.error() == std::errc::connection_reset);
   }
-  const ULONG told = b.now(x);
-  b.fact("reset.all", "polled for everything", code(told));
+  const ULONG mask_now = b.now(x);
+  b.fact("reset.all", "polled for everything", code(mask_now));
   const ULONG plain = AFD_POLL_ABORT, more = AFD_POLL_ABORT | AFD_POLL_SEND | AFD_POLL_CONNECT;
-  CAPTURE(text_of(told));
+  CAPTURE(text_of(mask_now));
   if (b.expects_wine()) {
-    CHECK(told == more);
+    CHECK(mask_now == more);
   } else {
-    CHECK((told == plain || told == more));
+    CHECK((mask_now == plain || mask_now == more));
   }
 }
 
-// Wine (here Linux) keeps what was not read yet and still tells of the reset alone; that Windows throws it away is what
+// Wine (here Linux) keeps what was not read yet and still reports the reset alone; that Windows throws it away is what
 // the simulated one models.
 TEST_CASE_TEMPLATE("reset.behind_data: a reset behind unread data", World, ALL_KERNELS) {
   Bench<World> b;
@@ -210,11 +210,12 @@ TEST_CASE_TEMPLATE("reset.late: sending to who has closed", World, ALL_KERNELS) 
   CHECK(answer == Answer{STATUS_SUCCESS, {{x, AFD_POLL_ABORT}}});
 }
 
-TEST_CASE_TEMPLATE("send.full, send.drained: SEND goes with the room and comes back with it", World, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("send.full, send.drained: SEND goes when the buffer is full and comes back with space", World,
+                   ALL_KERNELS) {
   Bench<World> b;
   const auto [x, y] = b.world.tcp_pair();
   std::size_t sent = 0;
-  // Until it stays full: what is under way makes room once more.
+  // Until it stays full: what is under way frees space once more.
   do {
     for (std::size_t taken = 0; (taken = b.world.send(x, 65536)) > 0;) sent += taken;
   } while (!b.is_quiet() || (b.now(x, AFD_POLL_SEND) != 0 && sent < (1U << 30)));
@@ -288,7 +289,7 @@ TEST_CASE_TEMPLATE("udp.unreachable: an ICMP port unreachable", World, ALL_KERNE
   CHECK(b.now(x) == AFD_POLL_SEND);
 }
 
-TEST_CASE_TEMPLATE("idle.packets: nothing happens, so nothing is told", World, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("idle.packets: nothing happens, so nothing is reported", World, ALL_KERNELS) {
   Bench<World> b;
   const auto [x, y] = b.world.tcp_pair();
   REQUIRE(b.submit(b.request({{x, all_but_connect & ~AFD_POLL_SEND}})) == STATUS_PENDING);

@@ -1,50 +1,122 @@
 <#
 .SYNOPSIS
-Builds the four gates on Windows, runs them in order, stops at the first red one, writes build\gates.json.
+Builds the four gates and the conformance suite kernel_test, runs them in order, stops at the first red one, prints a
+table, and writes all facts to build\gates.json.
+.DESCRIPTION
+The suite needs doctest: from vcpkg (used when VCPKG_ROOT or VCPKG_INSTALLATION_ROOT is set), or from wherever
+CMAKE_PREFIX_PATH points. Without doctest the gates run alone.
 .PARAMETER Preset
 windows-msvc (default), windows-clang-cl or windows-mingw.
+.PARAMETER DeadlineSeconds
+A program that runs longer is ended and counts as red.
 #>
-param([ValidateSet('windows-msvc', 'windows-clang-cl', 'windows-mingw')][string]$Preset = 'windows-msvc')
+param(
+  [ValidateSet('windows-msvc', 'windows-clang-cl', 'windows-mingw')][string]$Preset = 'windows-msvc',
+  [int]$DeadlineSeconds = 300)
 $ErrorActionPreference = 'Stop'
 Set-Location (Join-Path $PSScriptRoot '..')
+$folder = Join-Path 'build' $Preset
+$gates = 'stage0_wake', 'stage1_accept', 'stage2_echo', 'stage3_stress'
 
-cmake --preset $Preset -DREACTOR_TESTS=OFF
-if ($LASTEXITCODE -ne 0) { Write-Error 'FAIL gates: the configuration failed' }
-cmake --build --preset $Preset --target gates
+# Runs a program: its lines and its exit code, which is null when it was ended at the deadline.
+function Invoke-Program([string]$path, [string[]]$arguments) {
+  $file = [IO.Path]::GetTempFileName()
+  $options = @{ FilePath = $path; NoNewWindow = $true; PassThru = $true; RedirectStandardOutput = $file }
+  if ($arguments) { $options.ArgumentList = $arguments }
+  $process = Start-Process @options
+  $null = $process.Handle  # else Windows PowerShell does not know the exit code
+  $ended = $process.WaitForExit($DeadlineSeconds * 1000)
+  if (-not $ended) {
+    $process.Kill()
+    $process.WaitForExit()
+  }
+  $lines = @(Get-Content $file -Encoding UTF8)
+  Remove-Item $file
+  @{ lines = $lines; code = if ($ended) { $process.ExitCode } else { $null } }
+}
+
+# `  id asked -> answer`, with ~ in front of a figure, which differs from run to run.
+function Get-Facts([string[]]$lines) {
+  foreach ($line in $lines) {
+    if ($line -match '^([ ~]) ([a-z]\w*\.[\w.]+)\s+(.*?)\s+-> (.*)$') {
+      $kind = if ($Matches[1] -eq '~') { 'figure' } else { 'fact' }
+      [ordered]@{ kind = $kind; id = $Matches[2]; asked = $Matches[3]; answer = $Matches[4] }
+    }
+  }
+}
+
+function Find-Program([string]$name) {
+  (Get-ChildItem -Path $folder -Recurse -Filter "$name.exe" | Sort-Object LastWriteTime | Select-Object -Last 1).FullName
+}
+
+# Runs a gate or the suite; `$pattern` finds its verdict, of which it takes the text after the colon.
+function Test-Program([string]$name, [string[]]$arguments, [string]$pattern, [bool]$shown) {
+  $clock = [Diagnostics.Stopwatch]::StartNew()
+  $run = Invoke-Program (Find-Program $name) $arguments
+  $verdict = $run.lines | Where-Object { $_ -match $pattern } | Select-Object -Last 1
+  $passed = $run.code -eq 0 -and $null -ne $verdict -and $verdict -notmatch '^FAIL'
+  if ($shown -or -not $passed) { $run.lines | Out-Host }
+  $what = if ($null -eq $run.code) { "no end within $DeadlineSeconds s: ended by the runner" }
+    elseif ($null -eq $verdict) { "ended with exit code $($run.code) and without a verdict" }
+    else { ($verdict -split ': ', 2)[1].Trim() }
+  [ordered]@{ gate = $name; facts = @(Get-Facts $run.lines); seconds = [math]::Round($clock.Elapsed.TotalSeconds, 1)
+    verdict = $what; passed = $passed }
+}
+
+# Of the process, not of the machine: an x86 program on an x64 machine is x86. The word is in the header of the program.
+function Get-Architecture([string]$program) {
+  $image = [IO.File]::ReadAllBytes($program)
+  switch ([BitConverter]::ToUInt16($image, [BitConverter]::ToInt32($image, 0x3C) + 4)) {
+    0x14C { 'x86' }
+    0x8664 { 'x64' }
+    0xAA64 { 'arm64' }
+    default { 'another' }
+  }
+}
+
+$configure = @('--preset', $Preset)
+$vcpkg = if ($env:VCPKG_INSTALLATION_ROOT) { $env:VCPKG_INSTALLATION_ROOT } else { $env:VCPKG_ROOT }
+if ($vcpkg -and -not $env:CMAKE_PREFIX_PATH) {
+  & (Join-Path $vcpkg 'vcpkg.exe') install doctest --triplet x64-windows --classic | Out-Host
+  $configure += "-DCMAKE_PREFIX_PATH=$(Join-Path $vcpkg 'installed/x64-windows')"
+}
+$targets = @('gates', 'kernel_test')
+cmake @configure | Out-Host
+if ($LASTEXITCODE -ne 0) {
+  Write-Host 'The suite is left out: the configuration failed, as above. Trying the gates alone.'
+  $targets = @('gates')
+  cmake --preset $Preset -DREACTOR_TESTS=OFF | Out-Host
+  if ($LASTEXITCODE -ne 0) { Write-Error 'FAIL gates: the configuration failed' }
+}
+cmake --build --preset $Preset --target $targets | Out-Host
 if ($LASTEXITCODE -ne 0) { Write-Error 'FAIL gates: the build failed' }
 
-$names = 'stage0_wake', 'stage1_accept', 'stage2_echo', 'stage3_stress'
 $found = @()
-foreach ($name in $names) {
-  $folder = Join-Path 'build' (Join-Path $Preset 'poc')
-  $program = Get-ChildItem -Path $folder -Recurse -Filter "$name.exe" |
-    Sort-Object LastWriteTime | Select-Object -Last 1
-  $json = Join-Path $folder "$name.json"
-  Remove-Item $json -ErrorAction SilentlyContinue
-  $clock = [Diagnostics.Stopwatch]::StartNew()
-  & $program.FullName --json $json | Out-Host
-  $code = $LASTEXITCODE
-  try {
-    $gate = Get-Content $json -Raw -Encoding UTF8 | ConvertFrom-Json
-    if (-not $gate.verdict) { throw 'cut off' }
-  } catch {
-    $gate = [pscustomobject]@{ gate = $name; system = $null; facts = @(); passed = $false
-      verdict = "it ended with exit code $code before it could write its JSON to the end" }
-  }
-  $gate | Add-Member seconds ([math]::Round($clock.Elapsed.TotalSeconds, 1))
-  $gate.passed = $gate.passed -and $code -eq 0
-  $found += $gate
-  if (-not $gate.passed) { break }
+foreach ($name in $gates) {
+  Write-Host "`n$name"
+  $found += , (Test-Program $name @() '^(PASS|FAIL) \w+: ' $true)
+  if (-not $found[-1].passed) { break }
 }
-$report = ConvertTo-Json @{ system = $found[0].system; gates = @($found) } -Depth 8
+$gatesPassed = @($found | Where-Object { $_.passed }).Count
+$allPassed = $gatesPassed -eq $gates.Count
+if ($allPassed -and $targets -contains 'kernel_test') {
+  Write-Host "`nkernel_test: the conformance suite, its facts are not shown here"
+  $arguments = '--facts', '--no-colors', '-tc=*the?kernel?of?this?system*'
+  $found += , (Test-Program 'kernel_test' $arguments '^\[doctest\] test cases: ' $false)
+  $allPassed = $found[-1].passed
+}
+
+$windows = [Environment]::OSVersion.Version
+$system = [ordered]@{ windows = "$($windows.Major).$($windows.Minor).$($windows.Build)"; wine = $null
+  architecture = Get-Architecture (Find-Program $gates[0]) }
+$report = ConvertTo-Json ([ordered]@{ system = $system; gates = @($found) }) -Depth 8
 [IO.File]::WriteAllText((Join-Path $PWD 'build/gates.json'), $report)  # no byte order mark, whatever the PowerShell
 
-$found | Format-Table gate, @{ n = 'verdict'; e = { if ($_.passed) { 'PASS' } else { 'FAIL' } } },
-  @{ n = 'seconds'; e = { $_.seconds } }, @{ n = 'what it found'; e = { $_.verdict } } -AutoSize -Wrap | Out-Host
-$passed = @($found | Where-Object passed).Count
-if ($passed -eq $names.Count) {
-  Write-Host "PASS gates: $passed of $($names.Count) passed; all facts are in build\gates.json"
-  exit 0
-}
-Write-Host "FAIL gates: $passed of $($names.Count) passed; what was found is in build\gates.json"
-exit 1
+$found | ForEach-Object { [pscustomobject]$_ } | Format-Table gate, @{ n = 'verdict'
+  e = { if ($_.passed) { 'PASS' } else { 'FAIL' } } }, seconds, @{ n = 'what it found'; e = { $_.verdict } } -Wrap |
+  Out-Host
+$result = if ($allPassed) { 'PASS' } else { 'FAIL' }
+$suite = if ($gatesPassed -eq $gates.Count -and -not $allPassed) { ', kernel_test failed,' } else { '' }
+Write-Host ("$result gates: $gatesPassed of $($gates.Count) passed$suite on Windows $($system.windows), " +
+  "$($system.architecture); all facts are in build\gates.json")
+exit $(if ($allPassed) { 0 } else { 1 })

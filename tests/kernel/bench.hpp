@@ -8,11 +8,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <ostream>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <reactor/nt/kernel.hpp>
@@ -83,6 +85,33 @@ inline std::ostream& operator<<(std::ostream& out, const Answer& answer) {
   return out << text_of(static_cast<std::uint32_t>(answer.status)) << " " << answer.entries;
 }
 
+/// Facts as docs/kernel-facts.md writes them: statuses and masks have 8 digits.
+inline std::string code(std::uint32_t number) {
+  std::array<char, 16> text{};
+  std::snprintf(text.data(), text.size(), "0x%08lX", static_cast<unsigned long>(number));
+  return text.data();
+}
+inline std::string code(NTSTATUS status) { return code(static_cast<std::uint32_t>(status)); }
+/// The status, then the mask of each entry, and its status unless that is success.
+inline std::string text(const Answer& answer) {
+  std::string result = code(answer.status) + (answer.entries.empty() ? ", no entry" : ", mask");
+  for (const Entry& entry : answer.entries) {
+    result += " " + code(entry.events) + (entry.status == STATUS_SUCCESS ? "" : " status " + code(entry.status));
+  }
+  return result;
+}
+inline std::string yes_no(bool yes) { return yes ? "yes" : "no"; }
+
+/// With --facts, tests print what the real kernel answers. scripts/gates.py collects it for docs/kernel-facts.md.
+inline bool records_facts() {
+#ifdef _WIN32
+  for (const char* argument : std::span(__argv, static_cast<std::size_t>(__argc))) {
+    if (std::string_view(argument) == "--facts") return true;
+  }
+#endif
+  return false;
+}
+
 /// A poll of any number of sockets, and the memory it takes. Its address is its packet's context.
 class Request {
  public:
@@ -133,7 +162,7 @@ class Bench {
 
  public:
   HANDLE port, helper;
-  HANDLE side_port, side_helper;  // for questions by the way, whatever is pending
+  HANDLE side_port, side_helper;  // for other polls, whatever is pending
 
   Bench()
       : port(must(kernel.create_port())),
@@ -158,6 +187,13 @@ class Bench {
 
   [[nodiscard]] bool expects_wine() const { return world.expect() == Expect::wine; }
 
+  /// Records a row of docs/kernel-facts.md: what was asked and what the real kernel answered.
+  void fact(const char* id, const char* asked, const std::string& answer) {
+    if (world.is_simulated() || !records_facts()) return;
+    std::printf("  %-27s %-64s -> %s\n", id, asked, answer.c_str());
+    std::fflush(stdout);
+  }
+
   /// Closed at the end.
   HANDLE open_helper(ULONG_PTR its_key) {
     helpers_.push_back(must(kernel.open_helper(port, its_key)));
@@ -178,6 +214,12 @@ class Bench {
   }
   /// For handles that skip packets, and requests without a context.
   void brings_no_packet() { out_--; }
+  /// Whether a poll that completed in the call has a packet as well.
+  bool has_packet() {
+    const bool came = take(quiet_time).has_value();
+    if (!came) brings_no_packet();
+    return came;
+  }
 
   /// The next packet, if one comes in time.
   std::optional<FILE_IO_COMPLETION_INFORMATION> take(std::chrono::nanoseconds timeout = deadline) {
@@ -212,7 +254,7 @@ class Bench {
     return {status, entries};
   }
 
-  /// Asks by the side and waits for the answer.
+  /// Polls through the other port and waits for the answer.
   Answer ask(const std::vector<Entry>& asked, std::int64_t timeout = poll_never_times_out) {
     Request asks(asked, timeout);
     REQUIRE(NT_SUCCESS(kernel.poll(side_helper, asks.iosb, asks.info(), asks.size_bytes(), &asks)));
@@ -230,15 +272,15 @@ class Bench {
   }
   /// The events of one socket that are there now.
   ULONG now(Socket socket, ULONG mask = everything) {
-    const Answer told = ask({{socket, mask}}, 0);
-    CHECK(told.status == STATUS_SUCCESS);
-    return told.entries.empty() ? 0 : told.entries[0].events;
+    const Answer answer = ask({{socket, mask}}, 0);
+    CHECK(answer.status == STATUS_SUCCESS);
+    return answer.entries.empty() ? 0 : answer.entries[0].events;
   }
   /// Waits until one of these is there.
   void await(Socket socket, ULONG mask) {
-    const Answer told = ask({{socket, mask}});
-    REQUIRE(told.entries.size() == 1);
-    REQUIRE((told.entries[0].events & mask) != 0);
+    const Answer answer = ask({{socket, mask}});
+    REQUIRE(answer.entries.size() == 1);
+    REQUIRE((answer.entries[0].events & mask) != 0);
   }
 
  private:

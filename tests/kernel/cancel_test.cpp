@@ -27,7 +27,7 @@ TEST_CASE_TEMPLATE("cancel.pending: STATUS_CANCELLED follows, once, and the buff
   CHECK(b.kernel.cancel(b.helper, &request.iosb) == STATUS_SUCCESS);
   CHECK(b.answer(request) == Answer{STATUS_CANCELLED, {}});
   CHECK(request.iosb.Information == 0);
-  // The request stands there as it was asked: whoever takes NumberOfHandles for an answer is wrong.
+  // The request stands there as it was asked: its NumberOfHandles is not an answer.
   CHECK(request.answered() == std::vector<Entry>{{x, AFD_POLL_RECEIVE}});
   REQUIRE(b.world.send(y, 1) == 1);
   CHECK(b.is_quiet());
@@ -67,7 +67,9 @@ TEST_CASE_TEMPLATE("cancel.other_thread: by another thread than the one that sub
   Request& request = b.request({{b.world.listener(), AFD_POLL_ACCEPT}});
   REQUIRE(b.submit(request) == STATUS_PENDING);
   b.world.meanwhile([&] { CHECK(b.kernel.cancel(b.helper, &request.iosb) == STATUS_SUCCESS); });
-  CHECK(b.answer(request) == Answer{STATUS_CANCELLED, {}});
+  const Answer answer = b.answer(request);
+  b.fact("cancel.other_thread", "cancelled by another thread than the one that submitted", text(answer));
+  CHECK(answer == Answer{STATUS_CANCELLED, {}});
   b.world.join();
   CHECK(b.is_quiet());
 }
@@ -86,9 +88,13 @@ TEST_CASE_TEMPLATE("thread.exit: a poll outlives the thread that submitted it, a
   b.world.join();
   CHECK(b.is_quiet());
   b.world.connect(b.world.tcp(), listener);
-  CHECK(b.answer(request) == Answer{STATUS_SUCCESS, {{listener, AFD_POLL_ACCEPT}}});
+  const Answer answer = b.answer(request);
+  CHECK(answer == Answer{STATUS_SUCCESS, {{listener, AFD_POLL_ACCEPT}}});
   CHECK(b.kernel.cancel(b.helper, &cancelled.iosb) == STATUS_SUCCESS);
-  CHECK(b.answer(cancelled) == Answer{STATUS_CANCELLED, {}});
+  const Answer second = b.answer(cancelled);
+  b.fact("thread.exit", "two polls whose thread has exited: an event; cancelled by another thread",
+         text(answer) + "; " + text(second));
+  CHECK(second == Answer{STATUS_CANCELLED, {}});
 }
 
 TEST_CASE_TEMPLATE("cancel.twice: the second finds nothing, and one packet comes", World, ALL_KERNELS) {
@@ -101,7 +107,7 @@ TEST_CASE_TEMPLATE("cancel.twice: the second finds nothing, and one packet comes
   CHECK(b.is_quiet());
 }
 
-TEST_CASE_TEMPLATE("cancel.closed: after closesocket it finds nothing, and the close is told", World, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("cancel.closed: after closesocket it finds nothing, and the close is reported", World, ALL_KERNELS) {
   Bench<World> b;
   const Socket listener = b.world.listener();
   Request& request = b.request({{listener, AFD_POLL_ACCEPT}});
@@ -120,7 +126,9 @@ TEST_CASE_TEMPLATE("cancel.one: another request on the same helper stays", World
   REQUIRE(b.submit(second) == STATUS_PENDING);
   CHECK(b.kernel.cancel(b.helper, &first.iosb) == STATUS_SUCCESS);
   CHECK(b.answer(first).status == STATUS_CANCELLED);
-  CHECK(b.is_quiet());
+  const bool quiet = b.is_quiet();
+  b.fact("cancel.one", "one of two polls on a helper is cancelled: the other stays pending", yes_no(quiet));
+  CHECK(quiet);
   b.world.connect(b.world.tcp(), y);
   CHECK(b.answer(second) == Answer{STATUS_SUCCESS, {{y, AFD_POLL_ACCEPT}}});
 }
@@ -145,9 +153,13 @@ TEST_CASE_TEMPLATE("cancel.all: all there is on one helper, and nothing on anoth
     seen.insert(packet->ApcContext);
   }
   CHECK(seen == cancelled);
-  CHECK(b.is_quiet());
+  const bool quiet = b.is_quiet();
+  CHECK(quiet);
   // Of nothing at all: Windows documents ERROR_NOT_FOUND for CancelIoEx, Wine answers success.
-  CHECK(b.kernel.cancel(b.helper, nullptr) == (b.expects_wine() ? STATUS_SUCCESS : STATUS_NOT_FOUND));
+  const NTSTATUS again = b.kernel.cancel(b.helper, nullptr);
+  b.fact("cancel.all", "without a status block: cancelled of 20; one on another helper stays; again",
+         std::to_string(seen.size()) + "; " + yes_no(quiet) + "; " + code(again));
+  CHECK(again == (b.expects_wine() ? STATUS_SUCCESS : STATUS_NOT_FOUND));
   b.world.connect(b.world.tcp(), listener);
   CHECK(b.answer(stays) == Answer{STATUS_SUCCESS, {{listener, AFD_POLL_ACCEPT}}});
 }
@@ -157,7 +169,9 @@ TEST_CASE_TEMPLATE("cancel.other_helper: a request is found through its own help
   const HANDLE other = b.open_helper(2);
   Request& request = b.request({{b.world.listener(), AFD_POLL_ACCEPT}});
   REQUIRE(b.submit(request) == STATUS_PENDING);
-  CHECK(b.kernel.cancel(other, &request.iosb) == STATUS_NOT_FOUND);
+  const NTSTATUS status = b.kernel.cancel(other, &request.iosb);
+  b.fact("cancel.other_helper", "cancelled through another helper handle", code(status));
+  CHECK(status == STATUS_NOT_FOUND);
   CHECK(b.is_quiet());
 }
 
@@ -173,22 +187,27 @@ TEST_CASE_TEMPLATE("close.pending: LOCAL_CLOSE, whatever the mask", World, ALL_K
   }
 }
 
-TEST_CASE_TEMPLATE("close.duplicate: told at the last close only, until then events are", World, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("close.duplicate: reported at the last close only, and events until then", World, ALL_KERNELS) {
   Bench<World> b;
   const auto [x, y] = b.world.tcp_pair();
   const Socket twin = b.world.duplicate(x);
   Request& request = b.request({{x, AFD_POLL_RECEIVE}});
   REQUIRE(b.submit(request) == STATUS_PENDING);
   b.world.close(x);
-  CHECK(b.is_quiet());
+  const bool quiet = b.is_quiet();
+  CHECK(quiet);
   REQUIRE(b.world.send(y, 1) == 1);
-  CHECK(b.answer(request) == Answer{STATUS_SUCCESS, {{x, AFD_POLL_RECEIVE}}});  // the number asked, though closed
+  const Answer data = b.answer(request);
+  CHECK(data == Answer{STATUS_SUCCESS, {{x, AFD_POLL_RECEIVE}}});  // the number asked, though closed
   CHECK_FALSE(NT_SUCCESS(b.submit(b.request({{x, AFD_POLL_RECEIVE}}))));
   CHECK(b.world.recv(twin, 100) == 1u);
   Request& again = b.request({{twin, AFD_POLL_RECEIVE}});
   REQUIRE(b.submit(again) == STATUS_PENDING);
   b.world.close(twin);
-  CHECK(b.answer(again) == Answer{STATUS_SUCCESS, {{twin, AFD_POLL_LOCAL_CLOSE}}});
+  const Answer last = b.answer(again);
+  b.fact("close.duplicate", "a duplicated socket, one handle closed; then data; then the last close",
+         (quiet ? "nothing; " : "a packet; ") + text(data) + "; " + text(last));
+  CHECK(last == Answer{STATUS_SUCCESS, {{twin, AFD_POLL_LOCAL_CLOSE}}});
 }
 
 TEST_CASE_TEMPLATE("close.reused: the packet of a closed socket, taken when its number means another one", World,
@@ -206,7 +225,9 @@ TEST_CASE_TEMPLATE("close.reused: the packet of a closed socket, taken when its 
   }
   Request& fresh = b.request({{second, AFD_POLL_RECEIVE}});
   REQUIRE(b.submit(fresh) == STATUS_PENDING);
-  CHECK(b.answer(old) == Answer{STATUS_SUCCESS, {{first, AFD_POLL_LOCAL_CLOSE}}});
+  const Answer closed = b.answer(old);
+  b.fact("close.reused", "closed while polled, its number used again: the packet of the old poll", text(closed));
+  CHECK(closed == Answer{STATUS_SUCCESS, {{first, AFD_POLL_LOCAL_CLOSE}}});
   CHECK(b.is_quiet());
   b.world.send_to(b.world.udp(), second, 1);
   CHECK(b.answer(fresh) == Answer{STATUS_SUCCESS, {{second, AFD_POLL_RECEIVE}}});

@@ -69,6 +69,75 @@ TEST_CASE_TEMPLATE("port.timeout_none, port.wake: asleep without a time-out unti
   b.world.join();
 }
 
+// Without a reserve a post needs memory, and so it can fail.
+TEST_CASE_TEMPLATE("reserve.create, reserve.post: a packet posted with a reserve comes like any other, again and again",
+                   World, ALL_KERNELS) {
+  Bench<World> b;
+  const auto reserve = b.kernel.create_reserve();
+  b.fact("reserve.create", "NtAllocateReserveObject for a packet", reserve ? "accepted" : "not there");
+  if (!reserve) {
+    CHECK(reserve.error() == std::errc::function_not_supported);
+    b.fact("reserve.post", "posted with it and dequeued, three times: packets", "not there");
+    MESSAGE("skipped: this kernel has no reserve objects");
+    return;
+  }
+  int came = 0;
+  for (std::uintptr_t i = 0; i < 3; i++) {
+    REQUIRE(b.kernel.post(b.port, *reserve, 0x11223344, context_of(i)) == STATUS_SUCCESS);
+    const auto packet = b.take();
+    REQUIRE(packet.has_value());
+    CHECK(packet->KeyContext == context_of(0x11223344));
+    CHECK(packet->ApcContext == context_of(i));
+    CHECK(packet->IoStatusBlock.Status == STATUS_SUCCESS);
+    CHECK(packet->IoStatusBlock.Information == 0);
+    came++;
+  }
+  b.fact("reserve.post", "posted with it and dequeued, three times: packets", std::to_string(came));
+  CHECK(b.is_quiet());
+  b.kernel.close(*reserve);
+}
+
+TEST_CASE_TEMPLATE("reserve.order: packets with and without a reserve come in the order posted", World, ALL_KERNELS) {
+  Bench<World> b;
+  const auto first = b.kernel.create_reserve(), second = b.kernel.create_reserve();
+  if (!first || !second) {
+    b.fact("reserve.order", "packets with and without a reserve: out of order", "not there");
+    MESSAGE("skipped: this kernel has no reserve objects");
+    return;
+  }
+  std::uintptr_t out_of_order = 0, next = 0;
+  for (const HANDLE reserve : {*first, HANDLE{}, *second, HANDLE{}}) {
+    REQUIRE(b.kernel.post(b.port, reserve, 1, context_of(next++)) == STATUS_SUCCESS);
+  }
+  std::array<FILE_IO_COMPLETION_INFORMATION, 8> packets{};
+  ULONG removed = 0;
+  REQUIRE(b.kernel.dequeue(b.port, packets, removed, deadline) == STATUS_SUCCESS);
+  REQUIRE(removed == 4);
+  for (ULONG i = 0; i < removed; i++) out_of_order += packets[i].ApcContext == context_of(i) ? 0 : 1;
+  b.fact("reserve.order", "packets with and without a reserve: out of order", std::to_string(out_of_order));
+  CHECK(out_of_order == 0);
+  for (const HANDLE reserve : {*first, *second}) b.kernel.close(reserve);
+}
+
+// The library never does this: it posts again only after the packet was dequeued. The simulator calls it a violation.
+TEST_CASE_TEMPLATE("reserve.busy: a post with a reserve whose packet is still queued", World, ALL_KERNELS) {
+  Bench<World> b;
+  const auto reserve = b.kernel.create_reserve();
+  if (!reserve) {
+    b.fact("reserve.busy", "posted again before that packet is dequeued", "not there");
+    MESSAGE("skipped: this kernel has no reserve objects");
+    return;
+  }
+  REQUIRE(b.kernel.post(b.port, *reserve, 1, context_of(1)) == STATUS_SUCCESS);
+  const NTSTATUS status = b.kernel.post(b.port, *reserve, 1, context_of(2));
+  b.fact("reserve.busy", "posted again before that packet is dequeued", code(status));
+  if (b.world.is_simulated()) CHECK_FALSE(NT_SUCCESS(status));
+  while (b.take(quiet_time)) {
+  }
+  b.kernel.close(*reserve);
+  b.world.forget_violations();
+}
+
 TEST_CASE_TEMPLATE("port.batch: up to so many in a call, in the order sent, and no more than there are", World,
                    ALL_KERNELS) {
   Bench<World> b;
@@ -142,6 +211,8 @@ TEST_CASE_TEMPLATE("port.waiters: four threads wait at one port, each gets its p
     CHECK(one.size() == each);
     seen.insert(one.begin(), one.end());
   }
+  b.fact("port.waiters", "200 packets for four threads that wait at one port: different ones",
+         std::to_string(seen.size()));
   CHECK(seen.size() == threads * each);
   CHECK(b.is_quiet());
 }
@@ -171,8 +242,17 @@ TEST_CASE_TEMPLATE("base.handle: a socket without layers is its own base and can
 
 TEST_CASE_TEMPLATE("base.errors: of what is not open, and of what is no socket", World, ALL_KERNELS) {
   Bench<World> b;
-  CHECK(b.kernel.base_socket(0x7FFF0000).error() == std::errc::bad_file_descriptor);
-  CHECK(b.kernel.base_socket(reinterpret_cast<Socket>(b.world.no_socket())).error() == std::errc::not_a_socket);
+  const auto number = b.kernel.base_socket(0x7FFF0000);
+  const auto other = b.kernel.base_socket(reinterpret_cast<Socket>(b.world.no_socket()));
+  const auto name = [](const reactor::Result<HANDLE>& base) -> std::string {
+    if (base) return "a handle";
+    if (base.error() == std::errc::bad_file_descriptor) return "not open";
+    return base.error() == std::errc::not_a_socket ? "not a socket" : "another error";
+  };
+  b.fact("base.errors", "the base of a number that is not open; of a handle that is no socket",
+         name(number) + "; " + name(other));
+  CHECK(number.error() == std::errc::bad_file_descriptor);
+  CHECK(other.error() == std::errc::not_a_socket);
   const Socket socket = b.world.udp();
   b.world.close(socket);
   CHECK_FALSE(b.kernel.base_socket(socket).has_value());

@@ -11,11 +11,18 @@ constexpr auto STATUS_CONNECTION_REFUSED = static_cast<NTSTATUS>(0xC0000236);
 // CONNECT is never asked for (fact connected.again).
 constexpr ULONG all_but_connect = everything & ~AFD_POLL_CONNECT;
 
+std::string text(const reactor::Result<std::size_t>& received) {
+  if (received) return "returns " + std::to_string(*received);
+  return received.error() == std::errc::connection_reset ? "connection reset" : "another error";
+}
+
 }  // namespace
 
-TEST_CASE_TEMPLATE("never_connected.mask: a TCP socket that did nothing yet tells nothing", World, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("never_connected.mask: a TCP socket that did nothing yet reports nothing", World, ALL_KERNELS) {
   Bench<World> b;
-  CHECK(b.now(b.world.tcp()) == 0);
+  const ULONG mask = b.now(b.world.tcp());
+  b.fact("never_connected.mask", "a socket that never connected, polled for everything", code(mask));
+  CHECK(mask == 0);
 }
 
 TEST_CASE_TEMPLATE("refused.packet, refused.mask, refused.status: while pending, and asked again", World, ALL_KERNELS) {
@@ -24,9 +31,9 @@ TEST_CASE_TEMPLATE("refused.packet, refused.mask, refused.status: while pending,
   Request& request = b.request({{socket, all_but_connect}});
   REQUIRE(b.submit(request) == STATUS_PENDING);
   b.world.connect_to_nobody(socket);
-  const Answer told{STATUS_SUCCESS, {{socket, AFD_POLL_CONNECT_FAIL, STATUS_CONNECTION_REFUSED}}};
-  CHECK(b.answer(request) == told);
-  CHECK(b.ask({{socket, all_but_connect}}) == told);
+  const Answer expected{STATUS_SUCCESS, {{socket, AFD_POLL_CONNECT_FAIL, STATUS_CONNECTION_REFUSED}}};
+  CHECK(b.answer(request) == expected);
+  CHECK(b.ask({{socket, all_but_connect}}) == expected);
 }
 
 TEST_CASE_TEMPLATE("connected.mask, connected.again: CONNECT and SEND, and CONNECT never goes away", World,
@@ -36,9 +43,13 @@ TEST_CASE_TEMPLATE("connected.mask, connected.again: CONNECT and SEND, and CONNE
   Request& request = b.request({{client, AFD_POLL_SEND | AFD_POLL_CONNECT}});
   REQUIRE(b.submit(request) == STATUS_PENDING);
   b.world.connect(client, listener);
-  CHECK(b.answer(request) == Answer{STATUS_SUCCESS, {{client, AFD_POLL_SEND | AFD_POLL_CONNECT}}});
+  const Answer answer = b.answer(request);
+  b.fact("connected.mask", "a connect that succeeds, polled for SEND|CONNECT", text(answer));
+  CHECK(answer == Answer{STATUS_SUCCESS, {{client, AFD_POLL_SEND | AFD_POLL_CONNECT}}});
   CHECK(b.now(client, AFD_POLL_CONNECT) == AFD_POLL_CONNECT);
-  CHECK(b.now(client, AFD_POLL_CONNECT) == AFD_POLL_CONNECT);
+  const ULONG again = b.now(client, AFD_POLL_CONNECT);
+  b.fact("connected.again", "polled again for CONNECT: it never goes away", code(again));
+  CHECK(again == AFD_POLL_CONNECT);
   CHECK(b.now(client) == (AFD_POLL_SEND | AFD_POLL_CONNECT));
   b.await(listener, AFD_POLL_ACCEPT);
   const auto served = b.world.accept(listener);
@@ -53,9 +64,12 @@ TEST_CASE_TEMPLATE("data.mask: RECEIVE while something is unread", World, ALL_KE
   REQUIRE(b.world.send(y, 2) == 2);
   b.await(x, AFD_POLL_RECEIVE);
   REQUIRE(b.world.recv(x, 1) == 1u);
-  CHECK(b.now(x, all_but_connect) == (AFD_POLL_RECEIVE | AFD_POLL_SEND));
+  const ULONG unread = b.now(x, all_but_connect);
+  CHECK(unread == (AFD_POLL_RECEIVE | AFD_POLL_SEND));
   REQUIRE(b.world.recv(x, 1) == 1u);
-  CHECK(b.now(x, all_but_connect) == AFD_POLL_SEND);
+  const ULONG read = b.now(x, all_but_connect);
+  b.fact("data.mask", "one of two bytes read: all but CONNECT; then the other", code(unread) + "; " + code(read));
+  CHECK(read == AFD_POLL_SEND);
   CHECK(b.world.recv(x, 1).error() == std::errc::operation_would_block);
 }
 
@@ -65,26 +79,45 @@ TEST_CASE_TEMPLATE("fin.behind_data, fin.data: a FIN behind unread data", World,
   REQUIRE(b.world.send(y, 1) == 1);
   b.world.shutdown(y);
   b.await(x, AFD_POLL_RECEIVE);
-  // Wine tells of the end when nothing is left to read; Windows at once.
+  // Wine reports the end when nothing is left to read; Windows at once.
   if (!b.expects_wine()) b.await(x, AFD_POLL_DISCONNECT);
-  const ULONG told = b.now(x, AFD_POLL_RECEIVE | AFD_POLL_DISCONNECT);
-  CHECK(told == (b.expects_wine() ? AFD_POLL_RECEIVE : AFD_POLL_RECEIVE | AFD_POLL_DISCONNECT));
+  const ULONG mask_now = b.now(x, AFD_POLL_RECEIVE | AFD_POLL_DISCONNECT);
+  b.fact("fin.behind_data", "a byte and a FIN behind it: polled for DISCONNECT alone",
+         code(b.now(x, AFD_POLL_DISCONNECT)));
+  b.fact("fin.data", "polled for RECEIVE|DISCONNECT", code(mask_now));
+  CHECK(mask_now == (b.expects_wine() ? AFD_POLL_RECEIVE : AFD_POLL_RECEIVE | AFD_POLL_DISCONNECT));
   REQUIRE(b.world.recv(x, 100) == 1u);
   b.await(x, AFD_POLL_DISCONNECT);
   CHECK(b.now(x, all_but_connect) == (AFD_POLL_DISCONNECT | AFD_POLL_SEND));
   CHECK(b.world.recv(x, 100) == 0u);
 }
 
-TEST_CASE_TEMPLATE("fin.alone, fin.both: DISCONNECT, and SEND even after our own FIN", World, ALL_KERNELS) {
+TEST_CASE_TEMPLATE(
+    "fin.alone, fin.both, end.client, end.client_all, end.server, end.server_all: SEND after our own FIN", World,
+    ALL_KERNELS) {
   Bench<World> b;
   const auto [x, y] = b.world.tcp_pair();
   Request& request = b.request({{x, AFD_POLL_RECEIVE | AFD_POLL_DISCONNECT | AFD_POLL_ABORT}});
   REQUIRE(b.submit(request) == STATUS_PENDING);
   b.world.shutdown(y);
-  CHECK(b.answer(request) == Answer{STATUS_SUCCESS, {{x, AFD_POLL_DISCONNECT}}});
+  const Answer answer = b.answer(request);
+  b.fact("fin.alone", "a FIN and nothing unread: polled for RECEIVE|DISCONNECT|ABORT", text(answer));
+  CHECK(answer == Answer{STATUS_SUCCESS, {{x, AFD_POLL_DISCONNECT}}});
   CHECK(b.now(x, all_but_connect) == (AFD_POLL_DISCONNECT | AFD_POLL_SEND));
   b.world.shutdown(x);
-  CHECK(b.now(x, all_but_connect) == (AFD_POLL_DISCONNECT | AFD_POLL_SEND));
+  const ULONG both = b.now(x, all_but_connect);
+  b.fact("fin.both", "half-closed by us as well: all but CONNECT", code(both));
+  CHECK(both == (AFD_POLL_DISCONNECT | AFD_POLL_SEND));
+  b.await(y, AFD_POLL_DISCONNECT);
+  constexpr ULONG receive = AFD_POLL_RECEIVE | AFD_POLL_DISCONNECT;
+  const ULONG client = b.now(x, receive), server = b.now(y, receive), all = b.now(y, all_but_connect);
+  b.fact("end.client", "the end that half-closed last, polled for RECEIVE|DISCONNECT", code(client));
+  b.fact("end.client_all", "polled for all but CONNECT", code(both));
+  b.fact("end.server", "the end that half-closed first, polled for RECEIVE|DISCONNECT", code(server));
+  b.fact("end.server_all", "polled for all but CONNECT", code(all));
+  CHECK(client == AFD_POLL_DISCONNECT);
+  CHECK(server == AFD_POLL_DISCONNECT);
+  CHECK(all == (AFD_POLL_DISCONNECT | AFD_POLL_SEND));
 }
 
 TEST_CASE_TEMPLATE("end.close: the peer's close is a FIN too", World, ALL_KERNELS) {
@@ -95,34 +128,42 @@ TEST_CASE_TEMPLATE("end.close: the peer's close is a FIN too", World, ALL_KERNEL
   b.await(x, AFD_POLL_RECEIVE);
   CHECK(b.world.recv(x, 100) == 3u);
   b.await(x, AFD_POLL_DISCONNECT);
+  b.fact("end.close", "the peer closes behind data that is then read: RECEIVE|DISCONNECT",
+         code(b.now(x, AFD_POLL_RECEIVE | AFD_POLL_DISCONNECT)));
   CHECK(b.world.recv(x, 100) == 0u);
 }
 
 // Wine adds SEND and CONNECT when asked; Windows may, but not RECEIVE or DISCONNECT: the simulated one does so for half
 // of its sockets.
-TEST_CASE_TEMPLATE("reset.mask, reset.pending, reset.recv", World, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("reset.mask, reset.all, reset.pending, reset.recv", World, ALL_KERNELS) {
   Bench<World> b;
   const auto [x, y] = b.world.tcp_pair();
   Request& request = b.request({{x, AFD_POLL_RECEIVE | AFD_POLL_DISCONNECT | AFD_POLL_ABORT}});
   REQUIRE(b.submit(request) == STATUS_PENDING);
   b.world.reset(y);
   CHECK(b.answer(request) == Answer{STATUS_SUCCESS, {{x, AFD_POLL_ABORT}}});
+  const ULONG mask = b.now(x, AFD_POLL_RECEIVE | AFD_POLL_DISCONNECT | AFD_POLL_ABORT);
+  b.fact("reset.mask", "the peer reset: polled for RECEIVE|DISCONNECT|ABORT", code(mask));
+  CHECK(mask == AFD_POLL_ABORT);
   const auto got = b.world.recv(x, 100);
+  b.fact("reset.recv", "recv after that", text(got));
   if (b.expects_wine()) {
     CHECK(got == 0u);  // Wine's own poll has read SO_ERROR, and with it goes the error
   } else {
     CHECK(got.error() == std::errc::connection_reset);
   }
-  const ULONG told = b.now(x), plain = AFD_POLL_ABORT, more = AFD_POLL_ABORT | AFD_POLL_SEND | AFD_POLL_CONNECT;
-  CAPTURE(text_of(told));
+  const ULONG mask_now = b.now(x);
+  b.fact("reset.all", "polled for everything", code(mask_now));
+  const ULONG plain = AFD_POLL_ABORT, more = AFD_POLL_ABORT | AFD_POLL_SEND | AFD_POLL_CONNECT;
+  CAPTURE(text_of(mask_now));
   if (b.expects_wine()) {
-    CHECK(told == more);
+    CHECK(mask_now == more);
   } else {
-    CHECK((told == plain || told == more));
+    CHECK((mask_now == plain || mask_now == more));
   }
 }
 
-// Wine (here Linux) keeps what was not read yet and still tells of the reset alone; that Windows throws it away is what
+// Wine (here Linux) keeps what was not read yet and still reports the reset alone; that Windows throws it away is what
 // the simulated one models.
 TEST_CASE_TEMPLATE("reset.behind_data: a reset behind unread data", World, ALL_KERNELS) {
   Bench<World> b;
@@ -133,6 +174,7 @@ TEST_CASE_TEMPLATE("reset.behind_data: a reset behind unread data", World, ALL_K
   b.await(x, AFD_POLL_ABORT);
   CHECK(b.now(x, AFD_POLL_RECEIVE | AFD_POLL_DISCONNECT | AFD_POLL_ABORT) == AFD_POLL_ABORT);
   const auto got = b.world.recv(x, 100);
+  b.fact("reset.behind_data", "a reset behind an unread byte: recv after the poll", text(got));
   if (b.expects_wine()) {
     CHECK(got == 1u);
   } else if (b.world.is_unknown()) {
@@ -150,7 +192,9 @@ TEST_CASE_TEMPLATE("reset.unread: closing with something unread resets the peer"
   Request& request = b.request({{x, AFD_POLL_DISCONNECT | AFD_POLL_ABORT}});
   REQUIRE(b.submit(request) == STATUS_PENDING);
   b.world.close(y);
-  CHECK(b.answer(request) == Answer{STATUS_SUCCESS, {{x, AFD_POLL_ABORT}}});
+  const Answer answer = b.answer(request);
+  b.fact("reset.unread", "the peer closes with a byte unread: DISCONNECT|ABORT", text(answer));
+  CHECK(answer == Answer{STATUS_SUCCESS, {{x, AFD_POLL_ABORT}}});
 }
 
 TEST_CASE_TEMPLATE("reset.late: sending to who has closed", World, ALL_KERNELS) {
@@ -161,18 +205,23 @@ TEST_CASE_TEMPLATE("reset.late: sending to who has closed", World, ALL_KERNELS) 
   Request& request = b.request({{x, AFD_POLL_ABORT}});
   REQUIRE(b.submit(request) == STATUS_PENDING);
   REQUIRE(b.world.send(x, 1) == 1);
-  CHECK(b.answer(request) == Answer{STATUS_SUCCESS, {{x, AFD_POLL_ABORT}}});
+  const Answer answer = b.answer(request);
+  b.fact("reset.late", "a byte sent to a peer that has closed: ABORT", text(answer));
+  CHECK(answer == Answer{STATUS_SUCCESS, {{x, AFD_POLL_ABORT}}});
 }
 
-TEST_CASE_TEMPLATE("send.full, send.drained: SEND goes with the room and comes back with it", World, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("send.full, send.drained: SEND goes when the buffer is full and comes back with space", World,
+                   ALL_KERNELS) {
   Bench<World> b;
   const auto [x, y] = b.world.tcp_pair();
   std::size_t sent = 0;
-  // Until it stays full: what is under way makes room once more.
+  // Until it stays full: what is under way frees space once more.
   do {
     for (std::size_t taken = 0; (taken = b.world.send(x, 65536)) > 0;) sent += taken;
   } while (!b.is_quiet() || (b.now(x, AFD_POLL_SEND) != 0 && sent < (1U << 30)));
-  CHECK(b.now(x, all_but_connect) == 0);
+  const ULONG full = b.now(x, all_but_connect);
+  b.fact("send.full", "sent until it would block: all but CONNECT", code(full));
+  CHECK(full == 0);
   Request& request = b.request({{x, AFD_POLL_SEND}});
   REQUIRE(b.submit(request) == STATUS_PENDING);
   std::size_t received = 0;
@@ -181,7 +230,9 @@ TEST_CASE_TEMPLATE("send.full, send.drained: SEND goes with the room and comes b
     received += b.world.recv(y, 65536).value_or(0);
   }
   CHECK(received == sent);
-  CHECK(b.answer(request) == Answer{STATUS_SUCCESS, {{x, AFD_POLL_SEND}}});
+  const Answer answer = b.answer(request);
+  b.fact("send.drained", "polled for SEND, then the peer receives all", text(answer));
+  CHECK(answer == Answer{STATUS_SUCCESS, {{x, AFD_POLL_SEND}}});
 }
 
 TEST_CASE_TEMPLATE("urgent.mask: RECEIVE_EXPEDITED until it is read", World, ALL_KERNELS) {
@@ -191,23 +242,31 @@ TEST_CASE_TEMPLATE("urgent.mask: RECEIVE_EXPEDITED until it is read", World, ALL
   REQUIRE(b.submit(request) == STATUS_PENDING);
   b.world.send_urgent(y);
   CHECK(b.answer(request) == Answer{STATUS_SUCCESS, {{x, AFD_POLL_RECEIVE_EXPEDITED}}});
-  CHECK(b.now(x, all_but_connect) == (AFD_POLL_RECEIVE_EXPEDITED | AFD_POLL_SEND));
+  const ULONG urgent = b.now(x, all_but_connect);
+  CHECK(urgent == (AFD_POLL_RECEIVE_EXPEDITED | AFD_POLL_SEND));
   b.world.recv_urgent(x);
-  CHECK(b.now(x, all_but_connect) == AFD_POLL_SEND);
+  const ULONG read = b.now(x, all_but_connect);
+  b.fact("urgent.mask", "an urgent byte arrives: all but CONNECT; then it is read", code(urgent) + "; " + code(read));
+  CHECK(read == AFD_POLL_SEND);
 }
 
 TEST_CASE_TEMPLATE("udp.mask: SEND always, RECEIVE with a datagram, an empty one too", World, ALL_KERNELS) {
   Bench<World> b;
   const Socket x = b.world.udp(), y = b.world.udp();
-  CHECK(b.now(x) == AFD_POLL_SEND);
+  const ULONG idle = b.now(x);
+  CHECK(idle == AFD_POLL_SEND);
+  std::string masks = code(idle);
   for (const std::size_t bytes : {std::size_t{3}, std::size_t{0}}) {
     Request& request = b.request({{x, all_but_connect & ~AFD_POLL_SEND}});
     REQUIRE(b.submit(request) == STATUS_PENDING);
     b.world.send_to(y, x, bytes);
-    CHECK(b.answer(request) == Answer{STATUS_SUCCESS, {{x, AFD_POLL_RECEIVE}}});
+    const Answer answer = b.answer(request);
+    masks += "; " + text(answer);
+    CHECK(answer == Answer{STATUS_SUCCESS, {{x, AFD_POLL_RECEIVE}}});
     CHECK(b.world.recv(x, 100) == bytes);
     CHECK(b.now(x) == AFD_POLL_SEND);
   }
+  b.fact("udp.mask", "a UDP socket: everything; a datagram, then an empty one: all but SEND", masks);
 }
 
 // Windows: the next receive fails with WSAECONNRESET, so there is something to receive [libuv#5242]. Wine: no event.
@@ -218,15 +277,19 @@ TEST_CASE_TEMPLATE("udp.unreachable: an ICMP port unreachable", World, ALL_KERNE
   REQUIRE(b.submit(request) == STATUS_PENDING);
   b.world.send_to_nobody(x);
   if (b.expects_wine()) {
-    CHECK(b.is_quiet());
+    const bool quiet = b.is_quiet();
+    b.fact("udp.unreachable", "after an ICMP port unreachable: polled for RECEIVE", quiet ? "nothing" : "a packet");
+    CHECK(quiet);
     return;
   }
-  CHECK(b.answer(request) == Answer{STATUS_SUCCESS, {{x, AFD_POLL_RECEIVE}}});
+  const Answer answer = b.answer(request);
+  b.fact("udp.unreachable", "after an ICMP port unreachable: polled for RECEIVE", text(answer));
+  CHECK(answer == Answer{STATUS_SUCCESS, {{x, AFD_POLL_RECEIVE}}});
   CHECK(b.world.recv(x, 100).error() == std::errc::connection_reset);
   CHECK(b.now(x) == AFD_POLL_SEND);
 }
 
-TEST_CASE_TEMPLATE("idle.packets: nothing happens, so nothing is told", World, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("idle.packets: nothing happens, so nothing is reported", World, ALL_KERNELS) {
   Bench<World> b;
   const auto [x, y] = b.world.tcp_pair();
   REQUIRE(b.submit(b.request({{x, all_but_connect & ~AFD_POLL_SEND}})) == STATUS_PENDING);

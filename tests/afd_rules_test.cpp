@@ -97,12 +97,12 @@ TEST_CASE("rule 2: a Poller that ends takes everything back from the kernel firs
   {
     Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));
     std::vector<Registration> registrations;
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 400; i++) {
       registrations.push_back(*poller.add(static_cast<NativeSocket>(1000 + 4 * i), Token{}, Interest::readable));
     }
     std::array<Event, 4> room;
     CHECK(poller.wait(room, 0ns)->empty());
-    CHECK(kernel.pending.size() == 100);
+    CHECK(kernel.pending.size() == 400);
     CHECK(poller.stats().helper_handles == 4);
     Poller moved = std::move(poller);
   }

@@ -162,9 +162,13 @@ TEST_CASE("sweep: an add that fails for want of memory keeps no slot") {
       CHECK(added.error() == std::errc::not_enough_memory);
     }
   }
-  // The block is as empty as before.
-  while (registrations.size() < reactor::afd::Arena::slots_per_block) registrations.push_back(std::move(*add(0)));
-  CHECK(poller.stats().arena_blocks == 1);
+  // The blocks are as empty as before.
+  const auto blocks = poller.stats().arena_blocks;
+  while (registrations.size() < blocks * reactor::afd::Arena::slots_per_block) {
+    registrations.push_back(std::move(*add(0)));
+  }
+  CHECK(poller.stats().arena_slots == registrations.size());
+  CHECK(poller.stats().arena_blocks == blocks);
 }
 
 // Without the answer it is not known whether a poll that completes in the call brings a packet as well.

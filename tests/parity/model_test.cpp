@@ -144,16 +144,8 @@ class Group {
     member.model.change(static_cast<Interest>(pick(4)), static_cast<Mode>(pick(3)));
     member.token += sockets_count;
     member.token += index - member.token % sockets_count;
-    const auto add = [&] {
-      return poller_.add(member.pair.server.native(), Token{member.token}, member.model.interest, member.model.mode);
-    };
-    auto added = add();
-    if (is_windows() && reason(added) == std::errc::file_exists) {
-      // The number of one that was never asked for (docs/semantics.md): of this one, which is the only one closed.
-      member.registration = Registration();
-      added = add();
-    }
-    member.registration = must(std::move(added));
+    member.registration =
+        must(poller_.add(member.pair.server.native(), Token{member.token}, member.model.interest, member.model.mode));
     member.model.was = member.model.now();
   }
 

@@ -120,7 +120,7 @@ TEST_CASE("a Win32 error is not taken for an errno of that number") {
   CHECK_FALSE(make_win32_error(0));
 }
 
-TEST_CASE("an NTSTATUS that Winsock has a number for is that error; others keep theirs") {
+TEST_CASE("an NTSTATUS is the error that Winsock has a number for, or itself") {
   CHECK(make_error(status(0xC0000236)) == make_win32_error(10061));
   CHECK(make_error(status(0xC000020D)) == make_win32_error(10054));
   CHECK(make_error(status(0x00000102)) == make_win32_error(10060));

@@ -117,6 +117,7 @@ TEST_CASE("a Win32 error is not taken for an errno of that number") {
   CHECK(make_win32_error(995) == std::errc::operation_canceled);
   CHECK(make_win32_error(5) != std::errc::io_error);
   CHECK(make_win32_error(1234).message() == "an error without a text here (Windows 1234)");
+  CHECK(make_win32_error(12029).message() == "an error without a text here (Windows 12029)");
   CHECK_FALSE(make_win32_error(0));
 }
 

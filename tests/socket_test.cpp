@@ -312,7 +312,12 @@ TEST_CASE("unix: a stream, where the system has it") {
   must(client.shutdown(Shutdown::write));
   CHECK(receive_all(server) == "hello");
   CHECK(error_of(TcpListener::bind(at)) == std::errc::address_in_use);
+
+  const Address from = must(Address::unix_path(path.string() + ".client"));
+  const TcpStream named = must(TcpStream::connect(at, from));
+  CHECK(must(until_possible([&] { return listener->accept_from(); })).peer == from);
   std::filesystem::remove(path);
+  std::filesystem::remove(path.string() + ".client");
 }
 
 #ifndef _WIN32

@@ -102,8 +102,8 @@ class REACTOR_API TcpStream : public Socket {
   [[nodiscard]] Result<> shutdown(Shutdown which) const;
   /// Nagle's algorithm off.
   [[nodiscard]] Result<> set_no_delay(bool on) const;
-  /// Probes an idle connection, so that a peer that is gone becomes an error (timed_out): after two hours, if the
-  /// system was not told otherwise.
+  /// Probes an idle connection, so that a peer that is gone becomes an error (timed_out): after two hours, unless the
+  /// system is configured otherwise.
   [[nodiscard]] Result<> set_keepalive(bool on) const;
   /// On: the first probe after `idle`, the next ones after `interval` each, from 1 to 32767 seconds. After how many
   /// the connection is dead is the system's to say (Linux: 9, Windows: 10).

@@ -99,7 +99,7 @@ struct Received {
                                                 std::span<UdpSocket::DatagramToFill> datagrams) noexcept;
 [[nodiscard]] Result<> shutdown(NativeSocket socket, Shutdown which) noexcept;
 
-/// Room for the address that a system writes.
+/// A buffer for the address that a system writes.
 struct Sockaddr {
   alignas(8) std::array<std::byte, 112> bytes;  // a multiple of 8, so that nothing is padded
   static_assert(sizeof(bytes) >= sizeof(SockaddrUn));

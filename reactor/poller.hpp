@@ -125,7 +125,7 @@ class REACTOR_API Registration {
 class Events {
  public:
   Events() noexcept = default;
-  Events(std::span<const Event> events, bool woken) noexcept : events_(events), woken_(woken) {}
+  Events(std::span<const Event> events, bool woken) noexcept : events_(events), woken_(woken ? 1 : 0) {}
 
   [[nodiscard]] auto begin() const noexcept { return events_.begin(); }
   [[nodiscard]] auto end() const noexcept { return events_.end(); }
@@ -137,11 +137,11 @@ class Events {
 
   /// A wake was consumed by this wait, alone or together with events: look now at what its sender has prepared (a
   /// queue of posted work, a flag to stop).
-  [[nodiscard]] bool woken() const noexcept { return woken_; }
+  [[nodiscard]] bool woken() const noexcept { return woken_ != 0; }
 
  private:
   std::span<const Event> events_;
-  bool woken_ = false;
+  std::size_t woken_ = 0;  // a bool would leave padding, over which libc++ 16 writes in a std::expected
 };
 
 /// Ends a wait from any thread. A copy wakes the same Poller; after the Poller's end, waking has no effect.

@@ -96,7 +96,7 @@ std::optional<std::errc> meaning_of(int value) noexcept {
 std::string text_of(int value) {
   if (source_of(value) == Source::address) return std::string(text_of(static_cast<net::AddressError>(value)));
   const auto meaning = meaning_of(value);
-  const auto* const found = std::ranges::find(texts, meaning, &Text::meaning);
+  const auto found = std::ranges::find(texts, meaning, &Text::meaning);
   if (found != texts.end()) return std::string(found->text);
   return source_of(value) == Source::posix ? std::generic_category().message(value) : std::string(no_text);
 }

@@ -28,10 +28,12 @@ struct BindOptions {
   bool reuse_port = false;
 };
 
-/// Owns a socket of the system and closes it when destroyed. Every socket made here is non-blocking and not inheritable
-/// from birth (one that Windows accepts: from the moment after, as there is no way to ask for it in accept). An error
-/// that means "not now" is equal to std::errc::operation_would_block on both systems. Not for use by two threads at
-/// once, but for one that reads and one that writes.
+/// Owns a socket of the system and closes it when destroyed. On Windows the first socket or Poller of this library
+/// starts Winsock for the process (WSAStartup 2.2), and nothing stops it again: WSACleanup would close the sockets of
+/// others. Every socket made here is non-blocking and not inheritable from birth (one that Windows accepts: from the
+/// moment after, as there is no way to ask for it in accept). An error that means "not now" is equal to
+/// std::errc::operation_would_block on both systems. Not for use by two threads at once, but for one that reads and one
+/// that writes.
 class REACTOR_API Socket {
  public:
   Socket() noexcept = default;
@@ -58,9 +60,9 @@ class REACTOR_API Socket {
   /// In bytes, as the system rounds them.
   [[nodiscard]] Result<> set_send_buffer(int size_bytes) const;
   [[nodiscard]] Result<> set_receive_buffer(int size_bytes) const;
-  /// What close does about data that has not been sent. None, as with every new socket: the system goes on sending,
-  /// and close returns at once. Zero: close resets the connection. Longer: on Linux close waits that long at most,
-  /// although the socket is non-blocking; Windows does not offer that for a non-blocking socket, and it is as none.
+  /// What close does about data that has not been sent. Without a time, as every new socket is: the system goes on
+  /// sending, and close returns at once. Zero: close resets the connection. Longer: on Linux close waits that long at
+  /// most, although the socket is non-blocking; on Windows, where a non-blocking socket cannot wait, as without a time.
   [[nodiscard]] Result<> set_linger(std::optional<std::chrono::seconds> time) const;
   /// Close by RST at once, whatever is unsent: leaves no TIME_WAIT. The same as set_linger of zero.
   [[nodiscard]] Result<> set_abortive_close() const;
@@ -100,8 +102,8 @@ class REACTOR_API TcpStream : public Socket {
   [[nodiscard]] Result<> shutdown(Shutdown which) const;
   /// Nagle's algorithm off.
   [[nodiscard]] Result<> set_no_delay(bool on) const;
-  /// Probes an idle connection, so that a peer that is gone becomes an error (timed_out): after two hours, if the
-  /// system was not told otherwise.
+  /// Probes an idle connection, so that a peer that is gone becomes an error (timed_out): after two hours, unless the
+  /// system is configured otherwise.
   [[nodiscard]] Result<> set_keepalive(bool on) const;
   /// On: the first probe after `idle`, the next ones after `interval` each, from 1 to 32767 seconds. After how many
   /// the connection is dead is the system's to say (Linux: 9, Windows: 10).
@@ -164,7 +166,7 @@ class REACTOR_API UdpSocket : public Socket {
   [[nodiscard]] Result<Datagram> receive_from(std::span<std::byte> into) const;
 
   /// How many of the datagrams were sent, or filled: one system call on Linux, one each on Windows. An error is
-  /// reported if the first has it; one of a later datagram is reported by the next call, which begins with it.
+  /// reported if the first has it; one of a later datagram ends the batch before it.
   [[nodiscard]] Result<std::size_t> send_batch(std::span<const DatagramToSend> datagrams) const;
   [[nodiscard]] Result<std::size_t> receive_batch(std::span<DatagramToFill> datagrams) const;
   [[nodiscard]] Result<> shutdown(Shutdown which) const;

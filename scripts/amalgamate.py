@@ -16,7 +16,7 @@ HEADER = "epoll.h"
 
 # First what includes no header of the system: some of its constants are macros there.
 PORTABLE = ["result.cpp", "event.cpp", "nt/functions.cpp", "nt/status.cpp"]
-WINDOWS = ["net/winsock_socket.cpp", "nt/system_kernel.cpp", "capi/port.cpp", "capi/epoll.cpp"]
+WINDOWS = ["net/winsock_start.cpp", "nt/system_kernel.cpp", "capi/port.cpp", "capi/epoll.cpp"]
 
 HEAD = """// SPDX-License-Identifier: MIT
 //

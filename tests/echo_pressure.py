@@ -2,7 +2,7 @@
 """What an echo server does when it has no descriptors left, and about connections that are reset:
    echo_pressure.py SERVER
 Starts it with a few descriptors, connects more clients than it can accept, and checks that it goes on serving those it
-has, uses no CPU meanwhile, and serves the others when there is room again. Linux only.
+has, uses no CPU meanwhile, and serves the others when descriptors are free again. Linux only.
 """
 import os
 import re
@@ -76,7 +76,7 @@ def check(server):
         if not echoed(clients[number], b"still here"):
             fail("a connection that was served is no longer")
 
-    # Half of them end by a reset, half by FIN; then there is room for the others.
+    # Half of them end by a reset, half by FIN; then the others are accepted.
     for number in sorted(answered):
         if number % 2 == 0:
             clients[number].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)

@@ -117,10 +117,11 @@ TEST_CASE("a Win32 error is not taken for an errno of that number") {
   CHECK(make_win32_error(995) == std::errc::operation_canceled);
   CHECK(make_win32_error(5) != std::errc::io_error);
   CHECK(make_win32_error(1234).message() == "an error without a text here (Windows 1234)");
+  CHECK(make_win32_error(12029).message() == "an error without a text here (Windows 12029)");
   CHECK_FALSE(make_win32_error(0));
 }
 
-TEST_CASE("an NTSTATUS that Winsock has a number for is that error; others keep theirs") {
+TEST_CASE("an NTSTATUS is the error that Winsock has a number for, or itself") {
   CHECK(make_error(status(0xC0000236)) == make_win32_error(10061));
   CHECK(make_error(status(0xC000020D)) == make_win32_error(10054));
   CHECK(make_error(status(0x00000102)) == make_win32_error(10060));

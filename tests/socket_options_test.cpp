@@ -10,11 +10,11 @@ TEST_CASE("every socket is non-blocking and not inheritable from birth") {
     CHECK_FALSE(is_inheritable(*socket));
     CHECK_FALSE(is_blocking(*socket));
   }
-  std::array<std::byte, 8> room{};
+  std::array<std::byte, 8> buffer{};
   CHECK(error_of(listener.accept()) == std::errc::operation_would_block);
-  CHECK(error_of(client.receive(room)) == std::errc::operation_would_block);
-  CHECK(error_of(server.receive(room)) == std::errc::operation_would_block);
-  CHECK(error_of(udp.receive_from(room)) == std::errc::operation_would_block);
+  CHECK(error_of(client.receive(buffer)) == std::errc::operation_would_block);
+  CHECK(error_of(server.receive(buffer)) == std::errc::operation_would_block);
+  CHECK(error_of(udp.receive_from(buffer)) == std::errc::operation_would_block);
 }
 
 TEST_CASE("tcp: what was sent arrives, also after a close that lingers") {
@@ -56,7 +56,7 @@ TEST_CASE("options are set as asked") {
   must(client.set_send_buffer(40000));
   must(client.set_receive_buffer(50000));
   const int factor = option(client, SOL_SOCKET, SO_SNDBUF) / 40000;
-  CHECK((factor == 1 || factor == 2));  // Linux doubles, to have room for its own bookkeeping
+  CHECK((factor == 1 || factor == 2));  // Linux doubles, to have buffer for its own bookkeeping
   CHECK(option(client, SOL_SOCKET, SO_SNDBUF) == 40000 * factor);
   CHECK(option(client, SOL_SOCKET, SO_RCVBUF) == 50000 * factor);
 }

@@ -72,17 +72,17 @@ inline std::string text(std::span<const std::byte> bytes) {
 /// Everything up to the peer's FIN.
 inline std::string receive_all(const TcpStream& stream) {
   std::string all;
-  std::array<std::byte, 4096> room{};
-  while (const std::size_t size = must(until_possible([&] { return stream.receive(room); }))) {
-    all.append(reinterpret_cast<const char*>(room.data()), size);
+  std::array<std::byte, 4096> buffer{};
+  while (const std::size_t size = must(until_possible([&] { return stream.receive(buffer); }))) {
+    all.append(reinterpret_cast<const char*>(buffer.data()), size);
   }
   return all;
 }
 
 inline std::pair<std::string, Address> receive_datagram(const UdpSocket& socket) {
-  std::array<std::byte, 64> room{};
-  const auto datagram = must(until_possible([&] { return socket.receive_from(room); }));
-  return {std::string(reinterpret_cast<const char*>(room.data()), datagram.size), datagram.from};
+  std::array<std::byte, 64> buffer{};
+  const auto datagram = must(until_possible([&] { return socket.receive_from(buffer); }));
+  return {std::string(reinterpret_cast<const char*>(buffer.data()), datagram.size), datagram.from};
 }
 
 inline UdpSocket udp_socket() { return must(UdpSocket::bind(Address::loopback_ipv4())); }
@@ -116,7 +116,9 @@ inline bool is_inheritable(const Socket& socket) {
   REQUIRE(::GetHandleInformation(reinterpret_cast<HANDLE>(socket.native()), &flags) != 0);
   return (flags & HANDLE_FLAG_INHERIT) != 0;
 }
-inline bool is_blocking(const Socket& /*socket*/) { return false; }  // Windows does not tell; a call that waits would
+inline bool is_blocking(const Socket& /*socket*/) {
+  return false;
+}  // cannot be asked on Windows; a call that waits would show
 inline bool is_wine() { return ::GetProcAddress(::GetModuleHandleW(L"ntdll.dll"), "wine_get_version") != nullptr; }
 #else
 inline bool is_inheritable(const Socket& socket) { return (::fcntl(socket.native(), F_GETFD) & FD_CLOEXEC) == 0; }

@@ -38,7 +38,7 @@ TEST_CASE("tcp: a full send buffer is would-block, and what was taken arrives") 
   CHECK(receive_all(server) == std::string(sent, 'x'));
 }
 
-TEST_CASE("tcp: a refused connect is told by take_error") {
+TEST_CASE("tcp: a refused connect is reported by take_error") {
   const TcpStream stream = must(TcpStream::connect(Address::loopback_ipv4(1)));  // tcpmux, which nobody serves
   const auto error = must(until_possible([&]() -> Result<std::error_code> {
     const auto taken = stream.take_error();
@@ -53,8 +53,8 @@ TEST_CASE("tcp: an abortive close is a reset at the peer") {
   auto [listener, client, server] = connection();
   must(client.set_abortive_close());
   client.close();
-  std::array<std::byte, 8> room{};
-  const auto received = until_possible([&] { return server.receive(room); });
+  std::array<std::byte, 8> buffer{};
+  const auto received = until_possible([&] { return server.receive(buffer); });
   // Wine's server may have read the error off the socket already: see "recv after that" in docs/kernel-facts.md.
   const bool lost_by_wine = is_wine() && received == 0U;
   CHECK((lost_by_wine || error_of(received) == std::errc::connection_reset));
@@ -186,14 +186,14 @@ TEST_CASE("udp: a datagram that does not fit is message_size, and gone") {
   const UdpSocket a = udp_socket();
   const UdpSocket b = udp_socket();
   for (const auto text : {"12345", "1234", "end"}) must(a.send_to(bytes(text), must(b.local_address())));
-  std::array<std::byte, 4> room{};
-  CHECK(error_of(until_possible([&] { return b.receive_from(room); })) == std::errc::message_size);
-  CHECK(must(until_possible([&] { return b.receive_from(room); })).size == 4);
+  std::array<std::byte, 4> buffer{};
+  CHECK(error_of(until_possible([&] { return b.receive_from(buffer); })) == std::errc::message_size);
+  CHECK(must(until_possible([&] { return b.receive_from(buffer); })).size == 4);
   CHECK(receive_datagram(b).first == "end");
   CHECK(error_of(a.send_to(std::vector<std::byte>(70000), must(b.local_address()))) == std::errc::message_size);
 }
 
-TEST_CASE("udp: a connected socket hears its peer only") {
+TEST_CASE("udp: a connected socket receives from its peer only") {
   const UdpSocket a = udp_socket();
   const UdpSocket b = udp_socket();
   const UdpSocket stranger = udp_socket();
@@ -209,7 +209,7 @@ TEST_CASE("udp: a connected socket hears its peer only") {
 
 TEST_CASE("a socket that is none says bad_file_descriptor to everything") {
   const auto all_fail = [](const TcpStream& stream, const TcpListener& listener, const UdpSocket& udp) {
-    std::array<std::byte, 8> room{};
+    std::array<std::byte, 8> buffer{};
     const Address to = Address::loopback_ipv4(1);
     CHECK_FALSE(stream.is_open());
     // NOLINTBEGIN(clang-analyzer-cplusplus.Move): what a move leaves is what is tested
@@ -230,16 +230,16 @@ TEST_CASE("a socket that is none says bad_file_descriptor to everything") {
                              error_of(udp.receive_batch({})),
                              error_of(udp.shutdown(Shutdown::both)),
                              error_of(stream.set_no_delay(true)),
-                             error_of(stream.receive(room)),
-                             error_of(stream.send(room)),
-                             error_of(stream.send_urgent(room[0])),
+                             error_of(stream.receive(buffer)),
+                             error_of(stream.send(buffer)),
+                             error_of(stream.send_urgent(buffer[0])),
                              error_of(stream.shutdown(Shutdown::read)),
                              error_of(listener.accept()),
                              error_of(udp.connect({})),
                              error_of(udp.connect(to)),
-                             error_of(udp.send_to(room, to)),
-                             error_of(udp.send(room)),
-                             error_of(udp.receive_from(room))}) {
+                             error_of(udp.send_to(buffer, to)),
+                             error_of(udp.send(buffer)),
+                             error_of(udp.receive_from(buffer))}) {
       CHECK(error == std::errc::bad_file_descriptor);
     }
     // NOLINTEND(clang-analyzer-cplusplus.Move)
@@ -312,7 +312,12 @@ TEST_CASE("unix: a stream, where the system has it") {
   must(client.shutdown(Shutdown::write));
   CHECK(receive_all(server) == "hello");
   CHECK(error_of(TcpListener::bind(at)) == std::errc::address_in_use);
+
+  const Address from = must(Address::unix_path(path.string() + ".client"));
+  const TcpStream named = must(TcpStream::connect(at, from));
+  CHECK(must(until_possible([&] { return listener->accept_from(); })).peer == from);
   std::filesystem::remove(path);
+  std::filesystem::remove(path.string() + ".client");
 }
 
 #ifndef _WIN32
@@ -322,8 +327,8 @@ TEST_CASE("udp: a datagram of a socket without a name is from nowhere") {
   const UdpSocket ours(pair[0]);
   const UdpSocket peer(pair[1]);
   CHECK(must(peer.send(bytes("x"))) == 1);
-  std::array<std::byte, 4> room{};
-  const auto received = must(ours.receive_from(room));
+  std::array<std::byte, 4> buffer{};
+  const auto received = must(ours.receive_from(buffer));
   CHECK(received.size == 1);
   CHECK(received.from.family() == Address::Family::none);
 }

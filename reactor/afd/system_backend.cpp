@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <reactor/afd/afd_backend.hpp>
-#include <reactor/nt/kernel.hpp>
 #include <reactor/net/system.hpp>
+#include <reactor/nt/kernel.hpp>
 
 namespace reactor {
 

@@ -84,7 +84,7 @@ msghdr message_of(std::array<iovec, TcpStream::parts_max>& parts, Parts from) no
   std::ranges::transform(from.first(count), parts.begin(), [](auto bytes) { return part_of(bytes); });
   msghdr message{};
   message.msg_iov = parts.data();
-  message.msg_iovlen = count;
+  message.msg_iovlen = static_cast<decltype(message.msg_iovlen)>(count);  // int in musl
   return message;
 }
 

@@ -15,7 +15,7 @@
 #include <reactor/socket.hpp>
 
 /// What a system supplies to Address and Socket: this list and no more. A program is linked with one implementation of
-/// it: net/posix_socket.cpp, net/winsock_socket.cpp, or another in their place. A sockaddr is a span of bytes here, so
+/// it: net/posix_socket.cpp, the net/winsock files, or another in their place. A sockaddr is a span of bytes here, so
 /// that no header of the system is needed. Nothing allocates.
 ///
 /// Errors are of error_category(): what a call on a non-blocking socket cannot do now is operation_would_block, and
@@ -99,7 +99,7 @@ struct Received {
                                                 std::span<UdpSocket::DatagramToFill> datagrams) noexcept;
 [[nodiscard]] Result<> shutdown(NativeSocket socket, Shutdown which) noexcept;
 
-/// Room for the address that a system writes.
+/// A buffer for the address that a system writes.
 struct Sockaddr {
   alignas(8) std::array<std::byte, 112> bytes;  // a multiple of 8, so that nothing is padded
   static_assert(sizeof(bytes) >= sizeof(SockaddrUn));

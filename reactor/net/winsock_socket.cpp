@@ -136,16 +136,6 @@ std::string_view text_from_ip(std::span<const std::byte> ip, IpText& buffer) noe
   return ::inet_ntop(ip_family(ip), ip.data(), buffer.data(), buffer.size());
 }
 
-// Never undone by WSACleanup: it would close the sockets that the rest of the process still has.
-Result<> start() noexcept {
-  static const int error = [] {
-    WSADATA data;
-    return ::WSAStartup(MAKEWORD(2, 2), &data);
-  }();
-  if (error != 0) return failure(code_from(error));
-  return {};
-}
-
 Result<NativeSocket> open(Address::Family family, Kind kind) noexcept {
   const auto domain = native_family(family);
   if (!domain) return failure(domain.error());

@@ -49,8 +49,8 @@ constexpr std::array rows{
 };
 
 const Row* find(int value) noexcept {
-  const auto* const row = std::ranges::find(rows, static_cast<ULONG>(value), &Row::status);
-  return row == rows.end() ? nullptr : row;
+  const auto row = std::ranges::find(rows, static_cast<ULONG>(value), &Row::status);
+  return row == rows.end() ? nullptr : &*row;
 }
 
 }  // namespace

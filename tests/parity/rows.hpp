@@ -12,8 +12,8 @@
 /// table of that page: what it says is what is asserted here.
 namespace parity {
 
-inline constexpr Readiness over = readable | writable | hung_up | failed;
-inline constexpr Readiness over_heard = over | read_closed;
+inline constexpr Readiness broken = readable | writable | hung_up | failed;
+inline constexpr Readiness broken_read_closed = broken | read_closed;
 
 inline std::string cell(Readiness readiness) {
   if (readiness == none) return "\xE2\x80\x93";  // an en dash, as UTF-8
@@ -25,7 +25,7 @@ inline std::string cell(Readiness readiness) {
 inline std::string cell(Interest asked) { return asked == asks_all ? "all" : cell(static_cast<Readiness>(asked)); }
 
 inline void print_row(const char* situation, Interest asked, const On<Readiness>& row) {
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody sets it meanwhile
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): no thread sets it
   if (std::getenv("REACTOR_ROWS") == nullptr) return;
   std::printf("| %s | %s | %s | %s | %s |\n", situation, cell(asked).c_str(), cell(row.linux_value).c_str(),
               cell(row.windows_value).c_str(), cell(row.wine_value).c_str());
@@ -37,7 +37,7 @@ class Watch {
   explicit Watch(const Socket& socket) : Watch(socket.native()) {}
   explicit Watch(NativeSocket socket) : registration_(must(poller_.add(socket, Token{1}, asks_nothing))) {}
 
-  void tells(const char* situation, Interest asked, const On<Readiness>& row) {
+  void reports(const char* situation, Interest asked, const On<Readiness>& row) {
     must(registration_.modify(asked, Mode::level));
     print_row(situation, asked, row);
     INFO(situation, ", asked for ", static_cast<Readiness>(asked));
@@ -50,7 +50,7 @@ class Watch {
     const Tellings again = asked == asks_nothing ? nothing : exactly;
     CHECK(settled(poller_, again) == again);
   }
-  void tells(const char* situation, Interest asked, Readiness row) { tells(situation, asked, everywhere(row)); }
+  void reports(const char* situation, Interest asked, Readiness row) { reports(situation, asked, everywhere(row)); }
 
   [[nodiscard]] Poller& poller() noexcept { return poller_; }
   [[nodiscard]] Registration& registration() noexcept { return registration_; }

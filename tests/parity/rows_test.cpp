@@ -42,16 +42,16 @@ struct Blackhole {
 TEST_CASE_FIXTURE(NothingIsLeft, "row: data") {
   const Pair pair = make_pair();
   Watch watch(pair.server);
-  watch.tells("connected, nothing to read", asks_all, writable);
-  watch.tells("connected, nothing to read", asks_read, none);
-  watch.tells("connected, nothing to read", asks_nothing, none);
+  watch.reports("connected, nothing to read", asks_all, writable);
+  watch.reports("connected, nothing to read", asks_read, none);
+  watch.reports("connected, nothing to read", asks_nothing, none);
   send_byte(pair.client);
-  watch.tells("data", asks_all, readable | writable);
-  watch.tells("data", asks_read, readable);
-  watch.tells("data", asks_write, writable);
-  watch.tells("data", asks_nothing, none);
+  watch.reports("data", asks_all, readable | writable);
+  watch.reports("data", asks_read, readable);
+  watch.reports("data", asks_write, writable);
+  watch.reports("data", asks_nothing, none);
   CHECK(receive_all(pair.server) == 1);
-  watch.tells("data, all of it read", asks_all, writable);
+  watch.reports("data, all of it read", asks_all, writable);
 }
 
 TEST_CASE_FIXTURE(NothingIsLeft, "row: data behind FIN") {
@@ -60,43 +60,43 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: data behind FIN") {
   send_byte(pair.client);
   must(pair.client.shutdown(Shutdown::write));
   // Wine says DISCONNECT only when all is read (kernel-facts: fin.behind_data).
-  watch.tells("data and a FIN behind it", asks_all,
-              on(readable | writable | read_closed, readable | writable | read_closed, readable | writable));
-  watch.tells("data and a FIN behind it", asks_read, on(readable | read_closed, readable | read_closed, readable));
+  watch.reports("data and a FIN behind it", asks_all,
+                on(readable | writable | read_closed, readable | writable | read_closed, readable | writable));
+  watch.reports("data and a FIN behind it", asks_read, on(readable | read_closed, readable | read_closed, readable));
   CHECK(receive_all(pair.server) == 1);
-  watch.tells("data and a FIN behind it, all of it read", asks_all, readable | writable | read_closed);
+  watch.reports("data and a FIN behind it, all of it read", asks_all, readable | writable | read_closed);
 }
 
 TEST_CASE_FIXTURE(NothingIsLeft, "row: FIN alone") {
   const Pair pair = make_pair();
   Watch watch(pair.server);
   must(pair.client.shutdown(Shutdown::write));
-  watch.tells("FIN alone", asks_all, readable | writable | read_closed);
-  watch.tells("FIN alone", asks_read, readable | read_closed);
-  watch.tells("FIN alone", asks_write, writable);
-  watch.tells("FIN alone", asks_nothing, none);
+  watch.reports("FIN alone", asks_all, readable | writable | read_closed);
+  watch.reports("FIN alone", asks_read, readable | read_closed);
+  watch.reports("FIN alone", asks_write, writable);
+  watch.reports("FIN alone", asks_nothing, none);
 }
 
 TEST_CASE_FIXTURE(NothingIsLeft, "row: our own shutdown") {
   const Pair pair = make_pair();
   Watch watch(pair.server);
   must(pair.server.shutdown(Shutdown::write));
-  watch.tells("our own shutdown of writing", asks_all, writable);
-  watch.tells("our own shutdown of writing", asks_nothing, none);
+  watch.reports("our own shutdown of writing", asks_all, writable);
+  watch.reports("our own shutdown of writing", asks_nothing, none);
   must(pair.client.shutdown(Shutdown::write));
-  // AFD has no word for it: it does not tell what this side has shut.
-  watch.tells("both sides shut writing", asks_all,
-              on(readable | writable | read_closed | hung_up, readable | writable | read_closed));
-  watch.tells("both sides shut writing", asks_nothing, on(hung_up, none));
+  // AFD does not report what this side has shut.
+  watch.reports("both sides shut writing", asks_all,
+                on(readable | writable | read_closed | hung_up, readable | writable | read_closed));
+  watch.reports("both sides shut writing", asks_nothing, on(hung_up, none));
 }
 
 TEST_CASE_FIXTURE(NothingIsLeft, "row: our own shutdown of both directions") {
   const Pair pair = make_pair();
   Watch watch(pair.server);
   must(pair.server.shutdown(Shutdown::both));
-  watch.tells("our own shutdown of both directions", asks_all,
-              on(readable | writable | read_closed | hung_up, writable));
-  watch.tells("our own shutdown of both directions", asks_nothing, on(hung_up, none));
+  watch.reports("our own shutdown of both directions", asks_all,
+                on(readable | writable | read_closed | hung_up, writable));
+  watch.reports("our own shutdown of both directions", asks_nothing, on(hung_up, none));
 }
 
 TEST_CASE_FIXTURE(NothingIsLeft, "row: RST") {
@@ -104,8 +104,8 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: RST") {
     Pair pair = make_pair();
     Watch watch(pair.server);
     reset(pair.client);
-    const bool hears_end = (asked & asks_read) != asks_nothing;
-    watch.tells("RST", asked, hears_end ? over_heard : over);
+    const bool wants_read = (asked & asks_read) != asks_nothing;
+    watch.reports("RST", asked, wants_read ? broken_read_closed : broken);
   }
 }
 
@@ -113,17 +113,17 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: RST behind data") {
   Pair pair = make_pair();
   Watch watch(pair.server);
   send_byte(pair.client);
-  watch.tells("data, and then RST: before it", asks_read, readable);
+  watch.reports("data, and then RST: before it", asks_read, readable);
   reset(pair.client);
-  watch.tells("data, and then RST", asks_both, over_heard);
+  watch.reports("data, and then RST", asks_both, broken_read_closed);
 }
 
 TEST_CASE_FIXTURE(NothingIsLeft, "row: refused connect") {
   for (const Interest asked : {asks_all, asks_write, asks_nothing}) {
     const TcpStream stream = refused_stream();
     Watch watch(stream);
-    const bool hears_end = (asked & asks_read) != asks_nothing;
-    watch.tells("refused connect", asked, hears_end ? over_heard : over);
+    const bool wants_read = (asked & asks_read) != asks_nothing;
+    watch.reports("refused connect", asked, wants_read ? broken_read_closed : broken);
   }
 }
 
@@ -131,9 +131,9 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: refused connect, and why") {
   const TcpStream stream = refused_stream();
   Poller poller = make_poller();
   const Registration registration = must(poller.add(stream.native(), Token{1}, asks_write, Mode::oneshot));
-  std::array<Event, 4> room;
-  const auto events = must(poller.wait(room, patience));
-  REQUIRE(tellings(events) == Tellings{{1, over}});
+  std::array<Event, 4> buffer;
+  const auto events = must(poller.wait(buffer, patience));
+  REQUIRE(tellings(events) == Tellings{{1, broken}});
   const std::error_code error = must(stream.take_error());
   CHECK(error.message() == (is_windows() ? "connection refused (Winsock 10061)" : "connection refused (errno 111)"));
   CHECK(Reason{error} == std::errc::connection_refused);
@@ -147,9 +147,9 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: successful connect") {
   const TcpListener listener = must(TcpListener::bind(Address::loopback_ipv4()));
   const TcpStream stream = must(TcpStream::connect(must(listener.local_address())));
   Watch watch(stream);
-  watch.tells("successful connect", asks_write, writable);
-  watch.tells("successful connect", asks_all, writable);
-  watch.tells("successful connect", asks_read, none);
+  watch.reports("successful connect", asks_write, writable);
+  watch.reports("successful connect", asks_all, writable);
+  watch.reports("successful connect", asks_read, none);
   CHECK_FALSE(must(stream.take_error()));
 }
 
@@ -160,8 +160,8 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: connect to a blackhole, then close") {
     return;
   }
   Watch watch(blackhole.clients.back());
-  watch.tells("connect that nobody answers", asks_all, none);
-  watch.tells("connect that nobody answers", asks_nothing, none);
+  watch.reports("connect that nobody answers", asks_all, none);
+  watch.reports("connect that nobody answers", asks_nothing, none);
   must(watch.registration().modify(asks_all));
   CHECK(next(watch.poller(), nanoseconds::zero()) == nothing);
   blackhole.clients.pop_back();
@@ -173,44 +173,44 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: connect to a blackhole, then close") {
 TEST_CASE_FIXTURE(NothingIsLeft, "row: listener") {
   const TcpListener listener = must(TcpListener::bind(Address::loopback_ipv4()));
   Watch watch(listener);
-  watch.tells("listener, nobody there", asks_all, none);
+  watch.reports("listener, nobody there", asks_all, none);
   const TcpStream client = must(TcpStream::connect(must(listener.local_address())));
-  watch.tells("listener, a connection to accept", asks_all, readable);
-  watch.tells("listener, a connection to accept", asks_write, none);
+  watch.reports("listener, a connection to accept", asks_all, readable);
+  watch.reports("listener, a connection to accept", asks_write, none);
   const TcpStream server = must(listener.accept());
-  watch.tells("listener, the last connection accepted", asks_all, none);
+  watch.reports("listener, the last connection accepted", asks_all, none);
 }
 
 TEST_CASE_FIXTURE(NothingIsLeft, "row: full send buffer, then drained") {
   const Pair pair = make_pair();
   const std::size_t taken = fill(pair.client);
   Watch watch(pair.client);
-  watch.tells("send buffer full", asks_all, none);
+  watch.reports("send buffer full", asks_all, none);
   std::size_t read = 0;
   while (read < taken) read += receive_all(pair.server);
-  watch.tells("send buffer drained", asks_all, writable);
+  watch.reports("send buffer drained", asks_all, writable);
 }
 
 TEST_CASE_FIXTURE(NothingIsLeft, "row: urgent data") {
   const Pair pair = make_pair();
   Watch watch(pair.server);
   must(pair.client.send_urgent(std::byte{'!'}));
-  watch.tells("urgent data", asks_all, writable | priority);
-  watch.tells("urgent data", Interest::priority, priority);
-  watch.tells("urgent data", asks_both, writable);
-  watch.tells("urgent data", asks_nothing, none);
+  watch.reports("urgent data", asks_all, writable | priority);
+  watch.reports("urgent data", Interest::priority, priority);
+  watch.reports("urgent data", asks_both, writable);
+  watch.reports("urgent data", asks_nothing, none);
 }
 
 TEST_CASE_FIXTURE(NothingIsLeft, "row: UDP datagram") {
   const UdpSocket from = must(UdpSocket::bind(Address::loopback_ipv4()));
   const UdpSocket to = must(UdpSocket::bind(Address::loopback_ipv4()));
   Watch watch(to);
-  watch.tells("UDP, nothing there", asks_all, writable);
+  watch.reports("UDP, nothing there", asks_all, writable);
   constexpr std::byte byte{'x'};
   CHECK(must(from.send_to({&byte, 1}, must(to.local_address()))) == 1);
-  watch.tells("UDP datagram", asks_all, readable | writable);
-  watch.tells("UDP datagram", asks_read, readable);
-  watch.tells("UDP datagram", asks_nothing, none);
+  watch.reports("UDP datagram", asks_all, readable | writable);
+  watch.reports("UDP datagram", asks_read, readable);
+  watch.reports("UDP datagram", asks_nothing, none);
 }
 
 TEST_CASE_FIXTURE(NothingIsLeft, "row: empty UDP datagram") {
@@ -218,11 +218,11 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: empty UDP datagram") {
   const UdpSocket to = must(UdpSocket::bind(Address::loopback_ipv4()));
   Watch watch(to);
   CHECK(must(from.send_to({}, must(to.local_address()))) == 0);
-  watch.tells("empty UDP datagram", asks_all, readable | writable);
-  watch.tells("empty UDP datagram", asks_read, readable);
-  std::array<std::byte, 4> room;
-  CHECK(must(to.receive_from(room)).size == 0);
-  watch.tells("empty UDP datagram, received", asks_all, writable);
+  watch.reports("empty UDP datagram", asks_all, readable | writable);
+  watch.reports("empty UDP datagram", asks_read, readable);
+  std::array<std::byte, 4> buffer;
+  CHECK(must(to.receive_from(buffer)).size == 0);
+  watch.reports("empty UDP datagram, received", asks_all, writable);
 }
 
 TEST_CASE_FIXTURE(NothingIsLeft, "row: UDP port unreachable") {
@@ -235,21 +235,21 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: UDP port unreachable") {
   CHECK(must(from.send({&byte, 1})) == 1);
   Watch watch(from);
   // Windows lets a receive fail with WSAECONNRESET; no event was seen under Wine (kernel-facts).
-  watch.tells("UDP port unreachable", asks_all, on(readable | writable | failed, readable | writable, writable));
-  watch.tells("UDP port unreachable", asks_nothing, on(readable | writable | failed, none));
+  watch.reports("UDP port unreachable", asks_all, on(readable | writable | failed, readable | writable, writable));
+  watch.reports("UDP port unreachable", asks_nothing, on(readable | writable | failed, none));
 }
 
 TEST_CASE_FIXTURE(NothingIsLeft, "row: TCP that never connected") {
   const TcpStream stream = unconnected_stream();
   Watch watch(stream);
-  watch.tells("TCP that never connected", asks_all, on(readable | writable | hung_up, none));
-  watch.tells("TCP that never connected", asks_nothing, on(hung_up, none));
+  watch.reports("TCP that never connected", asks_all, on(readable | writable | hung_up, none));
+  watch.reports("TCP that never connected", asks_nothing, on(hung_up, none));
 }
 
 TEST_CASE_FIXTURE(NothingIsLeft, "row: socket closed while registered") {
   Pair pair = make_pair();
   Watch watch(pair.server);
-  watch.tells("socket open, nothing to read", asks_read, none);
+  watch.reports("socket open, nothing to read", asks_read, none);
   must(watch.registration().modify(asks_all));
   pair.server.close();
   print_row("socket closed while registered", asks_all, everywhere(none));
@@ -263,7 +263,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: duplicated socket closed once") {
   Pair pair = make_pair();
   const TcpStream other = duplicate(pair.server);
   Watch watch(pair.server);
-  watch.tells("duplicated socket, before it was closed once", asks_read, none);
+  watch.reports("duplicated socket, before it was closed once", asks_read, none);
   pair.server.close();
   print_row("duplicated socket closed once", asks_read, everywhere(none));
   CHECK(next(watch.poller(), quiet) == nothing);  // on both systems it is still the same connection

@@ -12,23 +12,23 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: our own shutdown of reading") {
   Watch watch(pair.server);
   must(pair.server.shutdown(Shutdown::read));
   const On<Readiness> readable_on_linux = on(readable | read_closed, none);
-  watch.tells("our own shutdown of reading", asks_all, on(readable | writable | read_closed, writable));
-  watch.tells("our own shutdown of reading", asks_read, readable_on_linux);
-  watch.tells("our own shutdown of reading", asks_nothing, none);
+  watch.reports("our own shutdown of reading", asks_all, on(readable | writable | read_closed, writable));
+  watch.reports("our own shutdown of reading", asks_read, readable_on_linux);
+  watch.reports("our own shutdown of reading", asks_nothing, none);
   std::array<std::byte, 4> buffer;
   const auto nothing_read = pair.server.receive(buffer);
   if (!is_windows()) CHECK(must(nothing_read) == 0);
   if (is_windows()) CHECK(reason(nothing_read) == std::errc::broken_pipe);
 
   send_byte(pair.client);
-  watch.tells("our own shutdown of reading, then data", asks_all,
-              on(readable | writable | read_closed, readable | writable));
-  watch.tells("our own shutdown of reading, then data", asks_read, on(readable | read_closed, readable));
+  watch.reports("our own shutdown of reading, then data", asks_all,
+                on(readable | writable | read_closed, readable | writable));
+  watch.reports("our own shutdown of reading, then data", asks_read, on(readable | read_closed, readable));
   if (!is_windows()) CHECK(receive_all(pair.server) == 1);
-  // Windows does not give it out, so level reports it for ever: nobody should wait for reading any more.
+  // Windows does not give it out, so level reports it for ever: do not wait for reading any more.
   if (is_windows()) CHECK(reason(pair.server.receive(buffer)) == std::errc::broken_pipe);
-  watch.tells("the same, after a receive", asks_read, on(readable | read_closed, readable));
-  watch.tells("the same, after a receive", asks_nothing, none);
+  watch.reports("the same, after a receive", asks_read, on(readable | read_closed, readable));
+  watch.reports("the same, after a receive", asks_nothing, none);
 }
 
 TEST_CASE_FIXTURE(NothingIsLeft, "row: our own shutdown of reading, and a FIN") {
@@ -36,7 +36,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: our own shutdown of reading, and a FIN") 
   Watch watch(pair.server);
   must(pair.server.shutdown(Shutdown::read));
   must(pair.client.shutdown(Shutdown::write));
-  watch.tells("our own shutdown of reading, then FIN", asks_all, readable | writable | read_closed);
+  watch.reports("our own shutdown of reading, then FIN", asks_all, readable | writable | read_closed);
 }
 
 TEST_CASE_FIXTURE(NothingIsLeft, "row: shutdown of a UDP socket") {
@@ -62,9 +62,9 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: shutdown of a UDP socket") {
     must(to.connect(must(from.local_address())));
     Watch watch(to);
     must(to.shutdown(which));
-    watch.tells(situation, asks_all, alone);
+    watch.reports(situation, asks_all, alone);
     CHECK(must(from.send_to({&byte, 1}, must(to.local_address()))) == 1);
-    watch.tells(with_datagram, asks_all, datagram);
+    watch.reports(with_datagram, asks_all, datagram);
     std::array<std::byte, 4> buffer;
     const auto received = to.receive_from(buffer);
     const bool is_refused = is_windows() && which != Shutdown::write;
@@ -81,7 +81,8 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: shutdown of a UDP socket that is not conn
   const auto done = to.shutdown(Shutdown::both);
   if (!is_windows()) CHECK(reason(done) == std::errc::not_connected);
   if (is_windows()) CHECK(done.has_value());
-  watch.tells("UDP, not connected, shut for both", asks_all, on(readable | writable | read_closed | hung_up, writable));
+  watch.reports("UDP, not connected, shut for both", asks_all,
+                on(readable | writable | read_closed | hung_up, writable));
 }
 
 TEST_CASE_FIXTURE(NothingIsLeft, "row: shutdown of a listener") {
@@ -93,10 +94,10 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: shutdown of a listener") {
   if (!is_windows()) CHECK(done.has_value());
   if (is_windows()) CHECK(reason(done) == std::errc::not_connected);
   // On Linux it listens no longer, on Windows it goes on.
-  watch.tells("listener, shut for reading", asks_all, on(readable | writable | hung_up, none));
-  watch.tells("listener, shut for reading", asks_read, on(readable | hung_up, none));
+  watch.reports("listener, shut for reading", asks_all, on(readable | writable | hung_up, none));
+  watch.reports("listener, shut for reading", asks_read, on(readable | hung_up, none));
   const TcpStream client = must(TcpStream::connect(address));
-  watch.tells("the same, and a connect to it", asks_read, on(readable | hung_up, readable));
+  watch.reports("the same, and a connect to it", asks_read, on(readable | hung_up, readable));
 }
 
 TEST_CASE_FIXTURE(NothingIsLeft, "row: shutdown of a listener for writing") {
@@ -107,9 +108,9 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: shutdown of a listener for writing") {
   const auto done = alias.shutdown(Shutdown::write);
   if (!is_windows()) CHECK(done.has_value());
   if (is_windows()) CHECK(reason(done) == std::errc::not_connected);
-  watch.tells("listener, shut for writing", asks_all, none);
+  watch.reports("listener, shut for writing", asks_all, none);
   const TcpStream client = must(TcpStream::connect(address));
-  watch.tells("the same, and a connect to it", asks_all, readable);
+  watch.reports("the same, and a connect to it", asks_all, readable);
 }
 
 TEST_CASE_FIXTURE(NothingIsLeft, "row: urgent data inline") {
@@ -117,18 +118,19 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: urgent data inline") {
   must(pair.server.set_urgent_inline(true));
   Watch watch(pair.server);
   must(pair.client.send_urgent(std::byte{'!'}));
-  watch.tells("urgent data, inline (SO_OOBINLINE)", asks_all, on(readable | writable | priority, readable | writable));
-  watch.tells("urgent data, inline (SO_OOBINLINE)", asks_read, readable);
-  watch.tells("urgent data, inline (SO_OOBINLINE)", Interest::priority, on(priority, none));
+  watch.reports("urgent data, inline (SO_OOBINLINE)", asks_all,
+                on(readable | writable | priority, readable | writable));
+  watch.reports("urgent data, inline (SO_OOBINLINE)", asks_read, readable);
+  watch.reports("urgent data, inline (SO_OOBINLINE)", Interest::priority, on(priority, none));
   CHECK(receive_all(pair.server) == 1);
-  watch.tells("urgent data, inline, received", asks_all, writable);
+  watch.reports("urgent data, inline, received", asks_all, writable);
 }
 
 TEST_CASE_FIXTURE(NothingIsLeft, "row: RST, and why") {
   Pair pair = make_pair();
   Watch watch(pair.server);
   reset(pair.client);
-  CHECK(settled(watch.poller(), {{1, over}}) == Tellings{{1, over}});
+  CHECK(settled(watch.poller(), {{1, broken}}) == Tellings{{1, broken}});
   // Windows has nothing in SO_ERROR; there a receive says why.
   const std::error_code taken = must(pair.server.take_error());
   if (!is_windows()) CHECK(Reason{taken} == std::errc::connection_reset);

@@ -3,7 +3,7 @@ import sys
 
 import summary
 from processes import Problem
-from scenarios import KINDS, SCENARIOS
+from scenarios import KINDS, SCENARIOS, label_of
 
 COLOURS = {"ours": "#0b6e4f", "ours-ungrouped": "#7fb69f", "epoll": "#c8553d", "wepoll": "#e08e79", "asio": "#2d5d8a", "asio-eager": "#7d9fc0",
            "poll": "#8f8f8f", "select": "#bdbdbd", "uv": "#b08900", "libevent": "#8a4f9e", "blocking": "#000000"}
@@ -50,8 +50,7 @@ def draw_bars(plot, table, title):
         plot.barh(i, figures["cpu_us"], xerr=half, color=COLOURS[figures["kind"]], error_kw={"ecolor": "#555555"})
         if figures.get("calls") is not None:
             plot.text(figures["cpu_us"] + half, i, f"  {figures['calls']:.2f} calls", va="center", fontsize=7)
-    plot.set_yticks(range(len(names)), [KINDS[table[n]["kind"]] + (" (none idle)" if n.endswith("none-idle") else "")
-                                        for n in names], fontsize=8)
+    plot.set_yticks(range(len(names)), [label_of(n, table[n]["kind"]) for n in names], fontsize=8)
     plot.invert_yaxis()
     plot.margins(x=0.2)
     plot.set_title(title, fontsize=9)

@@ -14,7 +14,8 @@ import sys
 import charts
 import summary
 from processes import Problem
-from scenarios import KINDS, SCENARIOS
+from scenarios import SCENARIOS, label_of
+from scenarios import WAITERS as WAITERS_SCENARIOS
 
 DOCS = pathlib.Path(__file__).resolve().parent.parent / "docs"
 PAGE = DOCS / "performance.md"
@@ -39,6 +40,10 @@ ECHO = (("msg/s", "rate", ",.0f"), ("CPU us/msg", "cpu_us", ".1f"), ("spread", "
         ("all calls/msg", "all_calls", ".3f"), ("own calls/event", "calls_per_event", ".3f"), ("p50 us", "p50_us", ",.0f"),
         ("p99 us", "p99_us", ",.0f"), ("B/conn.", "memory_bytes", ",.0f"), ("fairness", "fairness", ".2f"),
         ("others' CPU", "foreign", ".0%"))
+WAITERS = (("msg/s", "rate", ",.0f"), ("CPU us/msg", "cpu_us", ".1f"), ("spread", "spread", "spread"), ("x ours", "times_ours", ".2f"),
+           ("own calls/msg", "calls_per_message", ".3f"), ("own calls/event", "calls_per_event", ".3f"),
+           ("events/msg", "events_per_message", ".3f"), ("all calls/msg", "all_calls", ".3f"), ("p50 us", "p50_us", ",.0f"), ("p99 us", "p99_us", ",.0f"),
+           ("fairness", "fairness", ".2f"), ("others' CPU", "foreign", ".0%"))
 REGISTER = (("add us", "add_us", ".2f"), ("arm us", "arm_us", ".2f"), ("remove us", "remove_us", ".2f"),
             ("settle us", "settle_us", ".2f"), ("all us", "cpu_us", ".2f"), ("spread", "spread", "spread"),
             ("x ours", "times_ours", ".2f"), ("calls", "all_calls", ".2f"), ("bytes", "registration_bytes", ".0f"))
@@ -47,6 +52,8 @@ WAKE = (("wakes/s", "rate", ",.0f"), ("p50 us", "p50_us", ".1f"), ("p99 us", "p9
 
 
 def columns_of(scenario):
+    if scenario.name in WAITERS_SCENARIOS:
+        return WAITERS
     return {"register": REGISTER, "wake": WAKE}.get(scenario.name, ECHO)
 
 
@@ -77,10 +84,6 @@ def calls_rows(table):
             often_first = sorted(by_name.items(), key=lambda item: -item[1])
             yield (label_of(name, figures["kind"]), ", ".join(f"{call.removeprefix('NtDeviceIoControlFile ')} {count:.3f}"
                                                               for call, count in often_first if count >= 0.0005))
-
-
-def label_of(name, kind):
-    return KINDS[kind] + (", none idle" if name.endswith("-none-idle") else "")
 
 
 def aligned(rows):

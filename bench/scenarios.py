@@ -83,6 +83,15 @@ def idle(count, wine=("ours-ungrouped", "epoll", "wepoll", "poll", "poll-none-id
                     load={"connections": count + 64, "active": 64, "check-idle": True}, **more)
 
 
+def waiters(count, **more):
+    """Events that several threads share. A wait that arms for others what it delivers itself shows as an event twice."""
+    threads = ("--threads", str(count))
+    both = tuple(Entry("ours", label, server=(*threads, *mode))
+                 for label, mode in (("ours", ()), ("ours-oneshot", ("--oneshot",))))
+    return Scenario(f"waiters-{count}", f"64 connections busy together in rounds, {count} threads wait on one Poller",
+                    wine=both, linux=both, load={"connections": 64, "in-rounds": True}, **more)
+
+
 def adversary(name, title, **more):
     more.setdefault("load", {"connections": 64})
     return Scenario(name, f"Adversary: {title}", wine=BOTH_OURS, **more)
@@ -95,6 +104,10 @@ SCENARIOS = [
     echo(64, 64, wine=WINE_ALL, linux=LINUX, smoke=True),
     echo(256, 256, wine=WINE, linux=LINUX, window_ms_min=2000),
     idle(1000, window_ms_min=1000),
+    waiters(1, quick=False),
+    waiters(2, smoke=True),
+    waiters(4, smoke=True),
+    waiters(8),
     # Under Wine its wineserver alone takes minutes to see ten thousand connections come and go.
     idle(10000, wine=("ours-ungrouped", "asio"), quick=False, window_ms_min=2000, repeat_max=3),
     Scenario("open-loop", "64 connections, 2,000 messages a second in all, latency from when each was due",
@@ -125,7 +138,14 @@ SCENARIOS = [
 ]
 
 
+WAITERS = [s.name for s in SCENARIOS if s.name.startswith("waiters-")]
 ADVERSARIES = [s.name for s in SCENARIOS if s.title.startswith("Adversary")]
+
+
+def label_of(name, kind):
+    """What a server is called in tables and charts: its kind, and how it differs from others of that kind."""
+    suffix = name.removeprefix(kind).replace("-", " ").strip()
+    return KINDS[kind] + (f", {suffix}" if suffix else "")
 
 
 def by_name(name):

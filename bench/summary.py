@@ -2,7 +2,7 @@
 import math
 import statistics
 
-from scenarios import ADVERSARIES, FLOOR
+from scenarios import ADVERSARIES, FLOOR, WAITERS
 
 # Kernel calls that move the bytes themselves, and those that come and go with connections, at any server alike.
 IO = ("NtDeviceIoControlFile AFD_WINE_RECVMSG", "NtDeviceIoControlFile AFD_WINE_SENDMSG", "NtDeviceIoControlFile AFD_RECV",
@@ -45,6 +45,7 @@ def figures_of_run(run):
     }
     if events := delta(result, "events"):
         figures["calls_per_event"] = delta(result, "calls", "all") / events
+        figures["calls_per_message"] = delta(result, "calls", "all") / messages
         figures["events_per_message"] = events / messages
     return figures
 
@@ -152,6 +153,12 @@ def targets(results):
         # At both ends of the window a call or an event may be on its way.
         values = [round(v, 2) for v in runs.of("wine", scenario, "ours", "calls_per_event")]
         at_most(f"kernel calls per event, {scenario}", bound, values)
+    for scenario in WAITERS:
+        for server, mode in (("ours", "level"), ("ours-oneshot", "oneshot")):
+            for what, figure, bound in (("kernel calls per message", "calls_per_message", 0.10),
+                                        ("events per message", "events_per_message", 1.0)):
+                values = [round(v, 2) for v in runs.of("wine", scenario, server, figure)]
+                at_most(f"{what}, {scenario}, {mode}", bound, values)
     for scenario, bound in (("16-of-64", 0.70), ("64-of-64", 0.50), ("256-of-256", 0.35), ("1-of-1", 1.02), ("churn", 1.02)):
         at_most(f"CPU per message above the floor / groups off, {scenario}", bound,
                 runs.ratios("wine", scenario, "ours", "ours-ungrouped", "cpu_us", floor=FLOOR))

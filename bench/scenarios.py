@@ -11,6 +11,9 @@ KINDS = {
     "asio-eager": "Asio, eager send",
     "poll": "poll / WSAPoll",
     "select": "select",
+    "afd-1-packet": "AFD_POLL each, dequeue 1",
+    "afd-256-packets": "AFD_POLL each, dequeue 256",
+    "afd-synchronous": "one synchronous AFD_POLL",
     "uv": "libuv",
     "libevent": "libevent",
     "blocking": "floor: blocking",
@@ -19,6 +22,7 @@ FLOOR = "blocking"
 WINE = ("ours", "ours-ungrouped", "epoll", "wepoll", "uv", "asio", "blocking")
 WINE_ALL = ("ours", "ours-ungrouped", "epoll", "wepoll", "uv", "asio", "asio-eager", "poll", "select", "blocking")
 LINUX = ("ours", "epoll", "uv", "libevent", "asio", "blocking")
+FEW = ("ours", "ours-ungrouped", "wepoll", "afd-256-packets", "afd-1-packet", "afd-synchronous", "poll", "asio", "blocking")
 BOTH_OURS = ("ours", "ours-ungrouped")
 
 
@@ -74,6 +78,12 @@ def echo(active, connections, **more):
                     load={"connections": connections, "active": active}, **more)
 
 
+def few(active, connections):
+    """Beside ours, what each way of waiting costs without a library."""
+    return Scenario(f"few-{active}-of-{connections}", f"{active} of {connections} connections busy, by all ways of waiting",
+                    wine=FEW, load={"connections": connections, "active": active}, quick=False)
+
+
 def idle(count, wine=("ours-ungrouped", "epoll", "wepoll", "poll", "poll-none-idle", "asio", "blocking"), **more):
     none_idle = [Entry(kind, f"{kind}-none-idle", load={"connections": 64, "check-idle": False})
                  for kind in ("ours", "poll", "epoll")]
@@ -104,6 +114,8 @@ SCENARIOS = [
     echo(64, 64, wine=WINE_ALL, linux=LINUX, smoke=True),
     echo(256, 256, wine=WINE, linux=LINUX, window_ms_min=2000),
     idle(1000, window_ms_min=1000),
+    few(1, 1),
+    few(4, 64),
     waiters(1, quick=False),
     waiters(2, smoke=True),
     waiters(4, smoke=True),

@@ -76,7 +76,8 @@ def summarise(runs, scenario, system):
         timed = [figures_inside(r) if is_inside else figures_of_run(r) for r in own if not r["counts_calls"]]
         if not timed:
             continue
-        figures = {key: statistics.median(f[key] for f in timed) for key in timed[0]}
+        # On a busy machine a window may pass without an event, which then has no cost.
+        figures = {key: statistics.median(f[key] for f in timed if key in f) for key in timed[0]}
         if "memory_bytes" in figures:  # a server that has had its connections once keeps what it took for them
             figures["memory_bytes"] = max(f["memory_bytes"] for f in timed)
         cpu = [f["cpu_us"] for f in timed]

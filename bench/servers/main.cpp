@@ -25,6 +25,9 @@ constexpr std::array kinds{
 #ifdef _WIN32
     Kind{"ours-ungrouped", bench::serve_poller},
     Kind{"select", bench::serve_select},
+    Kind{"afd-1-packet", bench::serve_afd},
+    Kind{"afd-256-packets", bench::serve_afd},
+    Kind{"afd-synchronous", bench::serve_afd},
 #else
     Kind{"libevent", bench::serve_libevent},
 #endif

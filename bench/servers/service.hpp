@@ -115,6 +115,7 @@ class Service {
 [[noreturn]] void serve_asio(Service& service);
 [[noreturn]] void serve_poll(Service& service);
 [[noreturn]] void serve_select(Service& service);
+[[noreturn]] void serve_afd(Service& service);
 [[noreturn]] void serve_blocking(Service& service);
 [[noreturn]] void serve_uv(Service& service);
 [[noreturn]] void serve_libevent(Service& service);

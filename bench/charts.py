@@ -57,6 +57,22 @@ def draw_bars(plot, table, title):
     plot.set_xlabel("CPU µs per message", fontsize=8)
 
 
+def draw_scale(pyplot, scale, folder):
+    """What an operation costs by how many registrations there are."""
+    figure, plot = pyplot.subplots(figsize=(7, 4.5))
+    counts = [row["sockets"] for row in scale["sockets"]]
+    for name in scale["sockets"][0]["costs"]:
+        plot.plot(counts, [row["costs"][name]["ns"] for row in scale["sockets"]], marker="o", label=name.replace("_", " "))
+    plot.plot(counts, [row["baseline_ns"] for row in scale["sockets"]], "k--", label="cache misses alone")
+    plot.set(xscale="log", yscale="log", xlabel="registrations", ylabel="ns per operation",
+             title="The library's own cost, over a kernel that costs next to nothing")
+    plot.grid(alpha=0.3)
+    plot.legend(fontsize=8)
+    drawn = save(figure, folder, "scale")
+    pyplot.close(figure)
+    return drawn
+
+
 def draw(results, folder):
     """Draws what the results have; the names of the charts."""
     try:
@@ -88,4 +104,6 @@ def draw(results, folder):
                 plot.axis("off")
             drawn.append(save(figure, folder, f"others-{system}"))
             pyplot.close(figure)
+    if results.get("scale"):
+        drawn.append(draw_scale(pyplot, results["scale"], folder))
     return drawn

@@ -114,6 +114,36 @@ def micro_text(micro):
     return "The library itself, over a kernel that costs next to nothing\n" + aligned(list(micro_rows(micro)))
 
 
+SCALE_OPERATIONS = {
+    "add": "add, from none to all", "arm": "arm (part of a wait)", "remove": "remove a random one",
+    "take_back": "take its poll back (part of a wait)", "add_again": "add it again", "modify": "modify a random one",
+    "event": "event of a random one (two waits)", "churn": "the only free place, again and again (remove, wait, add, wait)",
+    "empty": "remove, from all to none"}
+
+
+def scale_rows(scale):
+    counts = [row["sockets"] for row in scale["sockets"]]
+    yield ("ns per operation, of registrations", *(f"{count:,}" for count in counts), "beyond misses", "longest, us")
+    for name, costs in summary.scale_costs(scale).items():
+        longest = [cost["longest_ns"] / 1000 for cost in costs if "longest_ns" in cost]
+        yield (SCALE_OPERATIONS[name], *(number(cost["ns"], ",.0f") for cost in costs), "< 1" if costs[-1]["beyond"] < 1 else number(costs[-1]["beyond"], ".1f"),
+               number(longest[-1], ",.0f") if longest else "-")
+    yield ("cache misses alone", *(number(row["baseline_ns"], ",.0f") for row in scale["sockets"]), "-", "-")
+    yield ("bytes per registration, by stats", *(number(row["memory_bytes"] / row["sockets"], ",.1f") for row in scale["sockets"]),
+           "-", "-")
+
+
+def poller_rows(scale):
+    yield "Pollers, a thread each", "CPU ns per event", "million events/s in all"
+    for row in scale["pollers"]:
+        yield str(row["pollers"]), number(row["cpu_ns_per_event"], ".1f"), number(row["events_per_second"] / 1e6, ".1f")
+
+
+def scale_text(scale):
+    return ("The library itself, by how many there are, over the same kernel\n" + aligned(list(scale_rows(scale))) + "\n\n" +
+            aligned(list(poller_rows(scale))))
+
+
 TARGET_COLUMNS = ("target", "bound", "median", "between", "met")
 
 
@@ -164,7 +194,7 @@ def doc_parts(results, drawn):
         tables.append(f"**{scenario.name}, {place(system)}**: {scenario.title}\n\n" +
                       markdown(list(scenario_rows(scenario, table))))
         calls.append(f"**{scenario.name}, {place(system)}**\n\n" + markdown(list(calls_rows(table))))
-    return {
+    parts = {
         "machine": f"Made by `{results['command'].strip()}` (medians of {results['repeat']} runs of {results['window_ms']} ms) "
                    f"on: {machine_text(results['machine'])}.",
         "targets": markdown([TARGET_COLUMNS, *target_rows(results)]),
@@ -173,6 +203,13 @@ def doc_parts(results, drawn):
         "calls": "\n\n".join(calls),
         "micro": markdown(list(micro_rows(results["micro"]))),
     }
+    if results.get("scale"):
+        parts["scale"] = scale_part(results["scale"])
+    return parts
+
+
+def scale_part(scale):
+    return markdown(list(scale_rows(scale))) + "\n\n" + markdown(list(poller_rows(scale)))
 
 
 def write_doc(results, equal):

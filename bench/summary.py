@@ -141,6 +141,30 @@ def verdict(values, bound):
     return "yes" if high <= bound else "NO" if low > bound else "in noise"
 
 
+def scale_costs(scale):
+    """operation -> a cost for each number of registrations, all in nanoseconds; `beyond` is how many times dearer it is
+    than with the fewest, where what the cache misses of the baseline add is left out."""
+    rows = scale["sockets"]
+    costs = {}
+    for name, first in rows[0]["costs"].items():
+        costs[name] = [{**row["costs"][name],
+                        "beyond": max(0, row["costs"][name]["ns"] - row["baseline_ns"] + rows[0]["baseline_ns"]) / first["ns"]}
+                       for row in rows]
+    return costs
+
+
+def scale_targets(scale, at_most):
+    counts = [row["sockets"] for row in scale["sockets"]]
+    for name, costs in scale_costs(scale).items():
+        what = f"{name.replace('_', ' ')}, {counts[-1]:,} registrations"
+        at_most(f"cost beside {counts[0]:,}, without cache misses: {what}", 2.0, [costs[-1]["beyond"]])
+        if "longest_ns" in costs[-1]:
+            at_most(f"longest single operation, ms: {what}", 1.0, [costs[-1]["longest_ns"] / 1e6])
+    one, *others = scale["pollers"]
+    for row in others:
+        at_most(f"CPU per event, {row['pollers']} Pollers / 1", 1.1, [row["cpu_ns_per_event"] / one["cpu_ns_per_event"]])
+
+
 def targets(results):
     """what, its bound, the median, the interval that it lies in, and whether the target is met; for each of them."""
     runs = Runs(results)
@@ -179,6 +203,8 @@ def targets(results):
                              ("kernel calls per event", "calls_per_event")):
             at_most(f"{what}, {idle} / none idle", 1.10, runs.ratios("wine", idle, "ours", "ours-none-idle", figure))
     at_most("bytes per idle registration, by stats", 144, runs.of("wine", "register", "ours", "registration_bytes"))
+    if results.get("scale"):
+        scale_targets(results["scale"], at_most)
     for scenario in ADVERSARIES:
         at_most(f"CPU per message / groups off, adversary {scenario}", 1.5,
                 runs.ratios("wine", scenario, "ours", "ours-ungrouped", "cpu_us"))

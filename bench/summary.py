@@ -203,6 +203,11 @@ def targets(results):
                              ("kernel calls per event", "calls_per_event")):
             at_most(f"{what}, {idle} / none idle", 1.10, runs.ratios("wine", idle, "ours", "ours-none-idle", figure))
     at_most("bytes per idle registration, by stats", 144, runs.of("wine", "register", "ours", "registration_bytes"))
+    for server in ("ours", "epoll"):
+        if values := runs.ratios("wine", "register", server, "wepoll", "add_us"):
+            at_most(f"time to add / wepoll, {server}", 1.10, values)
+    for system in ("wine", "linux"):
+        at_most(f"wake to end of wait / Asio, {system}", 1.0, runs.ratios(system, "wake", "ours", "asio", "p50_us"))
     if results.get("scale"):
         scale_targets(results["scale"], at_most)
     for scenario in ADVERSARIES:

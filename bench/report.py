@@ -116,8 +116,9 @@ def micro_text(micro):
 
 SCALE_OPERATIONS = {
     "add": "add, from none to all", "arm": "arm (part of a wait)", "remove": "remove a random one",
-    "take_back": "take its poll back (part of a wait)", "add_again": "add it again", "modify": "modify a random one",
-    "event": "event of a random one (two waits)", "churn": "the only free place, again and again (remove, wait, add, wait)",
+    "take_back": "take its poll back (part of a wait)", "add_again": "add it again",
+    "arm_again": "arm it again (part of a wait)", "modify": "modify a random one",
+    "event": "event of a random one (part of two waits)", "churn": "the only free place, again and again (remove, wait, add, wait)",
     "empty": "remove, from all to none"}
 
 

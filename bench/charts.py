@@ -3,10 +3,10 @@ import sys
 
 import summary
 from processes import Problem
-from scenarios import KINDS, SCENARIOS
+from scenarios import KINDS, SCENARIOS, label_of
 
 COLOURS = {"ours": "#0b6e4f", "ours-ungrouped": "#7fb69f", "epoll": "#c8553d", "wepoll": "#e08e79", "asio": "#2d5d8a", "asio-eager": "#7d9fc0",
-           "poll": "#8f8f8f", "select": "#bdbdbd", "uv": "#b08900", "libevent": "#8a4f9e", "blocking": "#000000"}
+           "poll": "#8f8f8f", "select": "#bdbdbd", "afd-1-packet": "#a0522d", "afd-256-packets": "#cd853f", "afd-synchronous": "#d2691e", "uv": "#b08900", "libevent": "#8a4f9e", "blocking": "#000000"}
 BUSY = ["1-of-1", "4-of-64", "16-of-64", "64-of-64", "256-of-256"]
 
 
@@ -50,12 +50,27 @@ def draw_bars(plot, table, title):
         plot.barh(i, figures["cpu_us"], xerr=half, color=COLOURS[figures["kind"]], error_kw={"ecolor": "#555555"})
         if figures.get("calls") is not None:
             plot.text(figures["cpu_us"] + half, i, f"  {figures['calls']:.2f} calls", va="center", fontsize=7)
-    plot.set_yticks(range(len(names)), [KINDS[table[n]["kind"]] + (" (none idle)" if n.endswith("none-idle") else "")
-                                        for n in names], fontsize=8)
+    plot.set_yticks(range(len(names)), [label_of(n, table[n]["kind"]) for n in names], fontsize=8)
     plot.invert_yaxis()
     plot.margins(x=0.2)
     plot.set_title(title, fontsize=9)
     plot.set_xlabel("CPU µs per message", fontsize=8)
+
+
+def draw_scale(pyplot, scale, folder):
+    """What an operation costs by how many registrations there are."""
+    figure, plot = pyplot.subplots(figsize=(7, 4.5))
+    counts = [row["sockets"] for row in scale["sockets"]]
+    for name in scale["sockets"][0]["costs"]:
+        plot.plot(counts, [row["costs"][name]["ns"] for row in scale["sockets"]], marker="o", label=name.replace("_", " "))
+    plot.plot(counts, [row["baseline_ns"] for row in scale["sockets"]], "k--", label="cache misses alone")
+    plot.set(xscale="log", yscale="log", xlabel="registrations", ylabel="ns per operation",
+             title="The library's own cost, over a kernel that costs next to nothing")
+    plot.grid(alpha=0.3)
+    plot.legend(fontsize=8)
+    drawn = save(figure, folder, "scale")
+    pyplot.close(figure)
+    return drawn
 
 
 def draw(results, folder):
@@ -89,4 +104,6 @@ def draw(results, folder):
                 plot.axis("off")
             drawn.append(save(figure, folder, f"others-{system}"))
             pyplot.close(figure)
+    if results.get("scale"):
+        drawn.append(draw_scale(pyplot, results["scale"], folder))
     return drawn

@@ -160,6 +160,16 @@ def run_micro(min_time_s):
             for row in rows if row.get("aggregate_name") == "median"]
 
 
+def run_scale(what, counts, passes):
+    """How the library's own cost grows, a row for each of `counts`: of registrations ("sockets"), or of Pollers."""
+    bound = ["taskset", "-c", str(cores()[0])] if what == "sockets" else []  # Pollers have a thread each
+    full = [*bound, str(program("linux", "bench_scale")), what, "--counts", ",".join(map(str, counts)), "--passes", str(passes)]
+    done = subprocess.run(full, capture_output=True, text=True, timeout=600, check=False)
+    if done.returncode != 0:
+        raise Problem(f"this failed: {' '.join(full)}: {done.stderr}")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
 def output_of(*words):
     try:
         return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()

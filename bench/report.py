@@ -14,7 +14,8 @@ import sys
 import charts
 import summary
 from processes import Problem
-from scenarios import KINDS, SCENARIOS
+from scenarios import SCENARIOS, label_of
+from scenarios import WAITERS as WAITERS_SCENARIOS
 
 DOCS = pathlib.Path(__file__).resolve().parent.parent / "docs"
 PAGE = DOCS / "performance.md"
@@ -39,6 +40,10 @@ ECHO = (("msg/s", "rate", ",.0f"), ("CPU us/msg", "cpu_us", ".1f"), ("spread", "
         ("all calls/msg", "all_calls", ".3f"), ("own calls/event", "calls_per_event", ".3f"), ("p50 us", "p50_us", ",.0f"),
         ("p99 us", "p99_us", ",.0f"), ("B/conn.", "memory_bytes", ",.0f"), ("fairness", "fairness", ".2f"),
         ("others' CPU", "foreign", ".0%"))
+WAITERS = (("msg/s", "rate", ",.0f"), ("CPU us/msg", "cpu_us", ".1f"), ("spread", "spread", "spread"), ("x ours", "times_ours", ".2f"),
+           ("own calls/msg", "calls_per_message", ".3f"), ("own calls/event", "calls_per_event", ".3f"),
+           ("events/msg", "events_per_message", ".3f"), ("all calls/msg", "all_calls", ".3f"), ("p50 us", "p50_us", ",.0f"), ("p99 us", "p99_us", ",.0f"),
+           ("fairness", "fairness", ".2f"), ("others' CPU", "foreign", ".0%"))
 REGISTER = (("add us", "add_us", ".2f"), ("arm us", "arm_us", ".2f"), ("remove us", "remove_us", ".2f"),
             ("settle us", "settle_us", ".2f"), ("all us", "cpu_us", ".2f"), ("spread", "spread", "spread"),
             ("x ours", "times_ours", ".2f"), ("calls", "all_calls", ".2f"), ("bytes", "registration_bytes", ".0f"))
@@ -47,6 +52,8 @@ WAKE = (("wakes/s", "rate", ",.0f"), ("p50 us", "p50_us", ".1f"), ("p99 us", "p9
 
 
 def columns_of(scenario):
+    if scenario.name in WAITERS_SCENARIOS:
+        return WAITERS
     return {"register": REGISTER, "wake": WAKE}.get(scenario.name, ECHO)
 
 
@@ -79,10 +86,6 @@ def calls_rows(table):
                                                               for call, count in often_first if count >= 0.0005))
 
 
-def label_of(name, kind):
-    return KINDS[kind] + (", none idle" if name.endswith("-none-idle") else "")
-
-
 def aligned(rows):
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join("  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths)))
@@ -109,6 +112,37 @@ def micro_rows(micro):
 
 def micro_text(micro):
     return "The library itself, over a kernel that costs next to nothing\n" + aligned(list(micro_rows(micro)))
+
+
+SCALE_OPERATIONS = {
+    "add": "add, from none to all", "arm": "arm (part of a wait)", "remove": "remove a random one",
+    "take_back": "take its poll back (part of a wait)", "add_again": "add it again",
+    "arm_again": "arm it again (part of a wait)", "modify": "modify a random one",
+    "event": "event of a random one (part of two waits)", "churn": "the only free place, again and again (remove, wait, add, wait)",
+    "empty": "remove, from all to none"}
+
+
+def scale_rows(scale):
+    counts = [row["sockets"] for row in scale["sockets"]]
+    yield ("ns per operation, of registrations", *(f"{count:,}" for count in counts), "beyond misses", "longest, us")
+    for name, costs in summary.scale_costs(scale).items():
+        longest = [cost["longest_ns"] / 1000 for cost in costs if "longest_ns" in cost]
+        yield (SCALE_OPERATIONS[name], *(number(cost["ns"], ",.0f") for cost in costs), "< 1" if costs[-1]["beyond"] < 1 else number(costs[-1]["beyond"], ".1f"),
+               number(longest[-1], ",.0f") if longest else "-")
+    yield ("cache misses alone", *(number(row["baseline_ns"], ",.0f") for row in scale["sockets"]), "-", "-")
+    yield ("bytes per registration, by stats", *(number(row["memory_bytes"] / row["sockets"], ",.1f") for row in scale["sockets"]),
+           "-", "-")
+
+
+def poller_rows(scale):
+    yield "Pollers, a thread each", "CPU ns per event", "million events/s in all"
+    for row in scale["pollers"]:
+        yield str(row["pollers"]), number(row["cpu_ns_per_event"], ".1f"), number(row["events_per_second"] / 1e6, ".1f")
+
+
+def scale_text(scale):
+    return ("The library itself, by how many there are, over the same kernel\n" + aligned(list(scale_rows(scale))) + "\n\n" +
+            aligned(list(poller_rows(scale))))
 
 
 TARGET_COLUMNS = ("target", "bound", "median", "between", "met")
@@ -161,7 +195,7 @@ def doc_parts(results, drawn):
         tables.append(f"**{scenario.name}, {place(system)}**: {scenario.title}\n\n" +
                       markdown(list(scenario_rows(scenario, table))))
         calls.append(f"**{scenario.name}, {place(system)}**\n\n" + markdown(list(calls_rows(table))))
-    return {
+    parts = {
         "machine": f"Made by `{results['command'].strip()}` (medians of {results['repeat']} runs of {results['window_ms']} ms) "
                    f"on: {machine_text(results['machine'])}.",
         "targets": markdown([TARGET_COLUMNS, *target_rows(results)]),
@@ -170,6 +204,13 @@ def doc_parts(results, drawn):
         "calls": "\n\n".join(calls),
         "micro": markdown(list(micro_rows(results["micro"]))),
     }
+    if results.get("scale"):
+        parts["scale"] = scale_part(results["scale"])
+    return parts
+
+
+def scale_part(scale):
+    return markdown(list(scale_rows(scale))) + "\n\n" + markdown(list(poller_rows(scale)))
 
 
 def write_doc(results, equal):

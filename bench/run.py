@@ -130,6 +130,13 @@ def measure(scenario, entries, system, given):
     say("")
 
 
+def run_scale(given):
+    """With all helper handles full, whether they take 32, 128 or 512 sockets."""
+    counts = [1024, 10240, 100352, 1000448]
+    return {"sockets": processes.run_scale("sockets", counts[:2] if given.smoke else counts, 1 if given.smoke else 2),
+            "pollers": processes.run_scale("pollers", [1, 2, 4], 1 if given.smoke else 4)}
+
+
 def run_all(given):
     machine = processes.machine()
     print(report.machine_text(machine), flush=True)
@@ -147,7 +154,10 @@ def run_all(given):
     micro = processes.run_micro(0.01 if given.smoke else 0.1) if "linux" in given.systems and not given.only else []
     if micro:
         print(f"\n{report.micro_text(micro)}", flush=True)
-    return {"machine": machine, "micro": micro, "command": "scripts/bench.sh " + " ".join(sys.argv[1:]), "repeat": given.repeat,
+    scale = run_scale(given) if micro else {}
+    if scale:
+        print(f"\n{report.scale_text(scale)}", flush=True)
+    return {"machine": machine, "micro": micro, "scale": scale, "command": "scripts/bench.sh " + " ".join(sys.argv[1:]), "repeat": given.repeat,
             "window_ms": given.window_ms, "runs": runs}
 
 

@@ -11,6 +11,9 @@ KINDS = {
     "asio-eager": "Asio, eager send",
     "poll": "poll / WSAPoll",
     "select": "select",
+    "afd-1-packet": "AFD_POLL each, dequeue 1",
+    "afd-256-packets": "AFD_POLL each, dequeue 256",
+    "afd-synchronous": "one synchronous AFD_POLL",
     "uv": "libuv",
     "libevent": "libevent",
     "blocking": "floor: blocking",
@@ -19,6 +22,7 @@ FLOOR = "blocking"
 WINE = ("ours", "ours-ungrouped", "epoll", "wepoll", "uv", "asio", "blocking")
 WINE_ALL = ("ours", "ours-ungrouped", "epoll", "wepoll", "uv", "asio", "asio-eager", "poll", "select", "blocking")
 LINUX = ("ours", "epoll", "uv", "libevent", "asio", "blocking")
+FEW = ("ours", "ours-ungrouped", "wepoll", "afd-256-packets", "afd-1-packet", "afd-synchronous", "poll", "asio", "blocking")
 BOTH_OURS = ("ours", "ours-ungrouped")
 
 
@@ -74,6 +78,12 @@ def echo(active, connections, **more):
                     load={"connections": connections, "active": active}, **more)
 
 
+def few(active, connections):
+    """Beside ours, what each way of waiting costs without a library."""
+    return Scenario(f"few-{active}-of-{connections}", f"{active} of {connections} connections busy, by all ways of waiting",
+                    wine=FEW, load={"connections": connections, "active": active}, quick=False)
+
+
 def idle(count, wine=("ours-ungrouped", "epoll", "wepoll", "poll", "poll-none-idle", "asio", "blocking"), **more):
     none_idle = [Entry(kind, f"{kind}-none-idle", load={"connections": 64, "check-idle": False})
                  for kind in ("ours", "poll", "epoll")]
@@ -81,6 +91,15 @@ def idle(count, wine=("ours-ungrouped", "epoll", "wepoll", "poll", "poll-none-id
                     wine=("ours", none_idle[0], *(none_idle[1] if kind == "poll-none-idle" else kind for kind in wine)),
                     linux=("ours", none_idle[0], "epoll", none_idle[2], "uv", "libevent", "asio"),
                     load={"connections": count + 64, "active": 64, "check-idle": True}, **more)
+
+
+def waiters(count, **more):
+    """Events that several threads share. A wait that arms for others what it delivers itself shows as an event twice."""
+    threads = ("--threads", str(count))
+    both = tuple(Entry("ours", label, server=(*threads, *mode))
+                 for label, mode in (("ours", ()), ("ours-oneshot", ("--oneshot",))))
+    return Scenario(f"waiters-{count}", f"64 connections busy together in rounds, {count} threads wait on one Poller",
+                    wine=both, linux=both, load={"connections": 64, "in-rounds": True}, **more)
 
 
 def adversary(name, title, **more):
@@ -95,6 +114,12 @@ SCENARIOS = [
     echo(64, 64, wine=WINE_ALL, linux=LINUX, smoke=True),
     echo(256, 256, wine=WINE, linux=LINUX, window_ms_min=2000),
     idle(1000, window_ms_min=1000),
+    few(1, 1),
+    few(4, 64),
+    waiters(1, quick=False),
+    waiters(2, smoke=True),
+    waiters(4, smoke=True),
+    waiters(8),
     # Under Wine its wineserver alone takes minutes to see ten thousand connections come and go.
     idle(10000, wine=("ours-ungrouped", "asio"), quick=False, window_ms_min=2000, repeat_max=3),
     Scenario("open-loop", "64 connections, 2,000 messages a second in all, latency from when each was due",
@@ -125,7 +150,14 @@ SCENARIOS = [
 ]
 
 
+WAITERS = [s.name for s in SCENARIOS if s.name.startswith("waiters-")]
 ADVERSARIES = [s.name for s in SCENARIOS if s.title.startswith("Adversary")]
+
+
+def label_of(name, kind):
+    """What a server is called in tables and charts: its kind, and how it differs from others of that kind."""
+    suffix = name.removeprefix(kind).replace("-", " ").strip()
+    return KINDS[kind] + (f", {suffix}" if suffix else "")
 
 
 def by_name(name):

@@ -29,8 +29,14 @@ class AsioRegistrar final : public Registrar {
   std::vector<udp::socket> sockets_;
 };
 
+// With a socket that waits for something: without one, on Linux a loop sleeps on a condition variable, which no loop
+// could that has sockets.
 class AsioSleeper final : public Sleeper {
  public:
+  AsioSleeper() : socket_(context_, udp::endpoint(asio::ip::address_v4::loopback(), 0)) {
+    socket_.async_receive(asio::buffer(buffer_), [](const std::error_code&, std::size_t) {});
+    context_.poll();
+  }
   void wake() override {
     asio::post(context_, [] {});
   }
@@ -38,7 +44,8 @@ class AsioSleeper final : public Sleeper {
 
  private:
   asio::io_context context_;
-  asio::executor_work_guard<asio::io_context::executor_type> work_{context_.get_executor()};
+  udp::socket socket_;
+  std::array<char, 64> buffer_{};
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "../common/value_or_fail.hpp"
+#include "../servers/blocking.hpp"
 #include "../servers/make_poller.hpp"
 #include "inside.hpp"
 
@@ -38,10 +39,14 @@ class OurRegistrar final : public Registrar {
   std::array<Event, 256> room_;
 };
 
+// With a socket that waits for something, as every loop has.
 class OurSleeper final : public Sleeper {
  public:
   explicit OurSleeper(std::string_view kind)
-      : poller_(value_or_fail(make_poller(kind), "Poller::create")), waker_(poller_.waker()) {}
+      : poller_(value_or_fail(make_poller(kind), "Poller::create")),
+        waker_(poller_.waker()),
+        registration_(
+            value_or_fail(poller_.add(blocking::open_datagram(), Token{1}, reactor::Interest::readable), "add")) {}
 
   void wake() override { waker_.wake(); }
   void sleep() override { static_cast<void>(value_or_fail(poller_.wait(room_), "wait")); }
@@ -49,6 +54,7 @@ class OurSleeper final : public Sleeper {
  private:
   Poller poller_;
   reactor::Waker waker_;
+  reactor::Registration registration_;
   std::array<Event, 16> room_;
 };
 

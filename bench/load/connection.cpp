@@ -110,6 +110,14 @@ void Load::start_due() {
   }
 }
 
+// All connections at once, so that a server finds all of them ready.
+void Load::start_round(std::uint64_t time_ns) {
+  for (Connection& connection : std::span(connections_).first(options_.active)) {
+    start_message(connection, time_ns);
+    flush(connection);
+  }
+}
+
 // As many as may be in flight, on one connection after the other. With bursts, once round, and then each has some to
 // itself, all at once; the turns go on when those are answered.
 void Load::take_turns() {
@@ -200,6 +208,8 @@ void Load::on_answer(Connection& connection, std::uint64_t time_ns) {
     start_message(connection, time_ns);
   } else if (options_.in_flight > 0) {
     take_turns();
+  } else if (options_.in_rounds) {
+    if (under_way_ == 0) start_round(time_ns);
   } else {
     start_message(connection, time_ns);
   }

@@ -21,6 +21,7 @@ struct LoadOptions {
   std::size_t depth = 1;                      // messages under way on a connection
   std::size_t in_flight = 0;                  // messages under way in all; 0: no limit but the depth
   std::size_t burst = 0;                      // with in_flight: now and then so many on each, all connections at once
+  bool in_rounds = false;                     // a message on each connection; the next when all are answered
   std::uint64_t rate = 0;                     // messages a second in all (open loop); 0: the next follows the last
   std::uint64_t messages_per_connection = 0;  // then it is closed and made anew; 0: never
   int receive_buffer_bytes = 0;               // 0: the system's own
@@ -72,6 +73,7 @@ class Load {
   void start_message(Connection& connection, std::uint64_t meant_ns);
   void start_due();
   void take_turns();
+  void start_round(std::uint64_t time_ns);
   void flush(Connection& connection);
   void on_event(Connection& connection, std::uint32_t events);
   void on_connected(Connection& connection);

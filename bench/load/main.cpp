@@ -22,6 +22,7 @@ int main(int argc, char** argv) {
   options.depth = arguments.number("--depth", 1, 1, 1024);
   options.in_flight = arguments.number("--in-flight", 0, 0, options.active);
   options.burst = arguments.number("--burst", 0, 0, 1'000'000);
+  options.in_rounds = arguments.flag("--in-rounds");
   options.rate = arguments.number("--rate", 0, 0, 10'000'000);
   options.messages_per_connection = arguments.number("--messages-per-connection", 0, 0, 1'000'000);
   options.receive_buffer_bytes = static_cast<int>(arguments.number("--receive-buffer", 0, 0, 1 << 24));
@@ -38,6 +39,10 @@ int main(int argc, char** argv) {
   }
   if (options.in_flight > 0 && options.rate > 0) bench::fail("--in-flight and --rate do not go together");
   if (options.burst > 0 && options.in_flight == 0) bench::fail("--burst goes with --in-flight");
+  if (options.in_rounds &&
+      (options.depth > 1 || options.in_flight > 0 || options.rate > 0 || options.messages_per_connection > 0)) {
+    bench::fail("--in-rounds goes with depth 1, closed loop, connections that stay, and no limit in flight");
+  }
 
   bench::allow_many_files();
   rlimit files{};

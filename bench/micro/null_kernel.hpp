@@ -3,104 +3,196 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <mutex>
+#include <utility>
 #include <vector>
 
 #include <reactor/nt/kernel.hpp>
 
 namespace bench {
 
-/// A kernel that costs next to nothing, so that what is measured is the library's own part. Every socket is readable
-/// whenever it is asked for, or never: either in the call itself (inline), or by a packet in the next remove.
+/// A kernel that costs next to nothing, and the same whatever is pending, so that what is measured is the library's own
+/// part. Every socket is readable whenever it is asked for, or never: either in the call itself (inline), or by a
+/// packet in the next dequeue.
+///
+/// Ports share nothing, so each may be used by a thread of its own; one port by one thread at a time.
 class NullKernel final : public reactor::nt::Kernel {
  public:
   using HANDLE = reactor::nt::HANDLE;
   using NTSTATUS = reactor::nt::NTSTATUS;
   using ULONG = reactor::nt::ULONG;
+  using ULONG_PTR = reactor::nt::ULONG_PTR;
+  using IO_STATUS_BLOCK = reactor::nt::IO_STATUS_BLOCK;
+  using AFD_POLL_INFO = reactor::nt::AFD_POLL_INFO;
+  using FILE_IO_COMPLETION_INFORMATION = reactor::nt::FILE_IO_COMPLETION_INFORMATION;
 
   enum class Answers : std::uint8_t { in_the_call, by_packet, never };
   Answers answers = Answers::in_the_call;
 
-  reactor::Result<HANDLE> create_port() override { return next_handle(); }
-  reactor::Result<HANDLE> open_helper(HANDLE, reactor::nt::ULONG_PTR key) override {
-    key_ = key;
-    return next_handle();
+  reactor::Result<HANDLE> create_port() override { return keep(ports_, std::make_unique<Port>()); }
+  reactor::Result<HANDLE> open_helper(HANDLE port, ULONG_PTR key) override {
+    return keep(helpers_, std::make_unique<Helper>(static_cast<Port*>(port), key));
   }
+  reactor::Result<HANDLE> create_reserve() override { return keep(helpers_, std::make_unique<Helper>()); }
   reactor::Result<HANDLE> base_socket(reactor::nt::SocketNumber socket) override {
     return reinterpret_cast<HANDLE>(socket);  // NOLINT(performance-no-int-to-ptr)
   }
   bool skip_packet_on_success(HANDLE) override { return true; }
-  void close(HANDLE) noexcept override {}
-  std::uint32_t thread_id() override { return 1; }
+  void close(HANDLE) noexcept override {}  // what was opened goes with the kernel
+  std::uint32_t thread_id() override {
+    static thread_local const char own = 0;  // its address is the thread's
+    return static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(&own) >> 4);
+  }
   std::chrono::nanoseconds now() override { return std::chrono::nanoseconds(1); }
 
-  NTSTATUS poll(HANDLE, reactor::nt::IO_STATUS_BLOCK& iosb, reactor::nt::AFD_POLL_INFO& poll, ULONG,
-                void* context) override {
+  NTSTATUS poll(HANDLE helper, IO_STATUS_BLOCK& iosb, AFD_POLL_INFO& poll, ULONG, void* context) override {
     if (answers == Answers::in_the_call || poll.Timeout == 0) {
-      answer(poll);
-      iosb.Status = reactor::nt::STATUS_SUCCESS;
+      answer(iosb, poll);
       return reactor::nt::STATUS_SUCCESS;
     }
-    pending_.push_back({&iosb, &poll, context});
+    const auto& [port, key] = *static_cast<Helper*>(helper);
+    if (answers == Answers::by_packet) {
+      iosb.Information = no_request;
+      port->done.push_back({&iosb, &poll, context, key, false});
+    } else {
+      iosb.Information = port->hold({&iosb, &poll, context, key});
+    }
     return reactor::nt::STATUS_PENDING;
   }
 
-  // Every request that is pending completes, the youngest first: with what is ready, or cancelled.
-  NTSTATUS dequeue(HANDLE, std::span<reactor::nt::FILE_IO_COMPLETION_INFORMATION> packets, ULONG& removed,
+  NTSTATUS dequeue(HANDLE port, std::span<FILE_IO_COMPLETION_INFORMATION> packets, ULONG& removed,
                    std::optional<std::chrono::nanoseconds>) override {
+    Port& from = *static_cast<Port*>(port);
     removed = 0;
-    while (removed < packets.size() && !cancelled_.empty()) give(packets[removed++], cancelled_, true);
-    while (answers == Answers::by_packet && removed < packets.size() && !pending_.empty()) {
-      give(packets[removed++], pending_, false);
+    while (removed < packets.size() && from.done_begin < from.done.size()) {
+      packets[removed++] = packet_of(from.done[from.done_begin++]);
+    }
+    if (from.done_begin == from.done.size()) {
+      from.done.clear();
+      from.done_begin = 0;
     }
     return removed > 0 ? reactor::nt::STATUS_SUCCESS : reactor::nt::STATUS_TIMEOUT;
   }
 
-  reactor::Result<HANDLE> create_reserve() override { return next_handle(); }
-  NTSTATUS post(HANDLE, HANDLE, reactor::nt::ULONG_PTR, void*) override { return reactor::nt::STATUS_SUCCESS; }
-
-  NTSTATUS cancel(HANDLE, reactor::nt::IO_STATUS_BLOCK* request) override {
-    for (std::size_t i = pending_.size(); i-- > 0;) {
-      if (request != nullptr && pending_[i].iosb != request) continue;
-      cancelled_.push_back(pending_[i]);
-      pending_[i] = pending_.back();
-      pending_.pop_back();
-      if (request != nullptr) return reactor::nt::STATUS_SUCCESS;
-    }
-    return reactor::nt::STATUS_NOT_FOUND;
+  NTSTATUS post(HANDLE port, HANDLE, ULONG_PTR key, void* context) override {
+    static_cast<Port*>(port)->done.push_back({nullptr, nullptr, context, key, false});
+    return reactor::nt::STATUS_SUCCESS;
   }
+
+  /// Without a request: all that are pending on the port, so that closing costs the same whatever its handles are.
+  NTSTATUS cancel(HANDLE helper, IO_STATUS_BLOCK* request) override {
+    Port& port = *static_cast<Helper*>(helper)->port;
+    if (request != nullptr) return finish(port, request->Information, request, true);
+    for (std::size_t i = 0; port.held > 0; i++) finish(port, i, nullptr, true);
+    return reactor::nt::STATUS_SUCCESS;
+  }
+
+  /// Makes the socket of a request that is pending readable: the one at `place`, of which a port has requests(). False
+  /// if none is pending there.
+  bool fire(std::size_t place) { return finish(busiest(), place, nullptr, false) == reactor::nt::STATUS_SUCCESS; }
+  [[nodiscard]] std::size_t requests() { return busiest().requests.size(); }
 
  private:
   struct Request {
-    reactor::nt::IO_STATUS_BLOCK* iosb;
-    reactor::nt::AFD_POLL_INFO* poll;
+    IO_STATUS_BLOCK* iosb = nullptr;  // null: nothing is pending here
+    AFD_POLL_INFO* poll = nullptr;
+    void* context = nullptr;
+    ULONG_PTR key = 0;  // or, where nothing is pending, the next such place
+  };
+  struct Done {
+    IO_STATUS_BLOCK* iosb;  // null: posted
+    AFD_POLL_INFO* poll;
     void* context;
+    ULONG_PTR key;
+    bool is_cancelled;
+  };
+  static constexpr ULONG_PTR no_request = ~ULONG_PTR{0};
+
+  struct Port {
+    /// Where it is held: the status block's Information, which is the kernel's while the request is pending, so that a
+    /// cancel finds the request by one look.
+    std::size_t hold(const Request& request) {
+      held++;
+      if (free == no_request) {
+        requests.push_back(request);
+        return requests.size() - 1;
+      }
+      const std::size_t place = free;
+      free = requests[place].key;
+      requests[place] = request;
+      return place;
+    }
+    void release(std::size_t place) {
+      held--;
+      requests[place] = {.key = std::exchange(free, place)};
+    }
+
+    std::vector<Request> requests;
+    ULONG_PTR free = no_request;
+    std::size_t held = 0;
+    std::vector<Done> done;
+    std::size_t done_begin = 0;
+  };
+  struct Helper {
+    Port* port = nullptr;
+    ULONG_PTR key = 0;
   };
 
-  HANDLE next_handle() { return reinterpret_cast<HANDLE>(handles_ += 4); }  // NOLINT(performance-no-int-to-ptr)
+  template <class T>
+  HANDLE keep(std::vector<std::unique_ptr<T>>& all, std::unique_ptr<T> one) {
+    const std::lock_guard lock(mutex_);
+    return all.emplace_back(std::move(one)).get();
+  }
 
-  static void answer(reactor::nt::AFD_POLL_INFO& poll) {
+  static NTSTATUS finish(Port& port, std::size_t place, const IO_STATUS_BLOCK* expected, bool is_cancelled) {
+    if (place >= port.requests.size()) return reactor::nt::STATUS_NOT_FOUND;
+    const Request request = port.requests[place];
+    if (request.iosb == nullptr || (expected != nullptr && request.iosb != expected)) {
+      return reactor::nt::STATUS_NOT_FOUND;
+    }
+    request.iosb->Information = no_request;
+    port.release(place);
+    port.done.push_back({request.iosb, request.poll, request.context, request.key, is_cancelled});
+    return reactor::nt::STATUS_SUCCESS;
+  }
+
+  Port& busiest() {
+    std::size_t best = 0;
+    for (std::size_t i = 1; i < ports_.size(); i++) {
+      if (ports_[i]->requests.size() > ports_[best]->requests.size()) best = i;
+    }
+    return *ports_[best];
+  }
+
+  static void answer(IO_STATUS_BLOCK& iosb, AFD_POLL_INFO& poll) {
     auto* entries = reinterpret_cast<reactor::nt::AFD_POLL_HANDLE_INFO*>(&poll + 1);
     for (ULONG i = 0; i < poll.NumberOfHandles; i++) {
       entries[i].Events = reactor::nt::AFD_POLL_RECEIVE;
       entries[i].Status = 0;
     }
+    iosb.Status = reactor::nt::STATUS_SUCCESS;
+    iosb.Information = sizeof poll + poll.NumberOfHandles * sizeof *entries;
   }
 
-  void give(reactor::nt::FILE_IO_COMPLETION_INFORMATION& packet, std::vector<Request>& from, bool is_cancelled) {
-    const Request request = from.back();
-    from.pop_back();
-    if (is_cancelled) {
-      request.poll->NumberOfHandles = 0;
-    } else {
-      answer(*request.poll);
+  static FILE_IO_COMPLETION_INFORMATION packet_of(const Done& done) {
+    IO_STATUS_BLOCK iosb{};
+    if (done.iosb != nullptr) {
+      if (done.is_cancelled) {
+        done.poll->NumberOfHandles = 0;
+        *done.iosb = {};
+        done.iosb->Status = reactor::nt::STATUS_CANCELLED;
+      } else {
+        answer(*done.iosb, *done.poll);
+      }
+      iosb = *done.iosb;
     }
-    request.iosb->Status = is_cancelled ? reactor::nt::STATUS_CANCELLED : reactor::nt::STATUS_SUCCESS;
-    packet = {reinterpret_cast<void*>(key_), request.context, *request.iosb};  // NOLINT(performance-no-int-to-ptr)
+    return {reinterpret_cast<void*>(done.key), done.context, iosb};  // NOLINT(performance-no-int-to-ptr)
   }
 
-  std::vector<Request> pending_, cancelled_;
-  reactor::nt::ULONG_PTR key_ = 0;
-  std::uintptr_t handles_ = 0;
+  std::mutex mutex_;  // for the two lists
+  std::vector<std::unique_ptr<Port>> ports_;
+  std::vector<std::unique_ptr<Helper>> helpers_;  // reserves too
 };
 
 }  // namespace bench

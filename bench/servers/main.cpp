@@ -25,6 +25,9 @@ constexpr std::array kinds{
 #ifdef _WIN32
     Kind{"ours-ungrouped", bench::serve_poller},
     Kind{"select", bench::serve_select},
+    Kind{"afd-1-packet", bench::serve_afd},
+    Kind{"afd-256-packets", bench::serve_afd},
+    Kind{"afd-synchronous", bench::serve_afd},
 #else
     Kind{"libevent", bench::serve_libevent},
 #endif
@@ -52,10 +55,12 @@ int main(int argc, char** argv) {
   bench::Settings settings;
   settings.kind = arguments.text("--kind", "ours");
   settings.room = arguments.number("--room", 256, 1, 65536);
+  settings.threads = arguments.number("--threads", 1, 1, 64);
   settings.connections = arguments.number("--connections", 1, 1, 100'000);
   settings.active = arguments.number("--active", settings.connections, 1, settings.connections);
   settings.short_lived = arguments.flag("--short-lived");
   settings.send_buffer_bytes = static_cast<int>(arguments.number("--send-buffer", 0, 0, 1 << 24));
+  settings.oneshot = arguments.flag("--oneshot");
   settings.toggles = arguments.flag("--toggles");
   settings.toggles_other = arguments.flag("--toggles-other");
   settings.leaves_closed = arguments.flag("--leaves-closed");

@@ -4,6 +4,7 @@
 #include <deque>
 #include <memory>
 
+#include "describe.hpp"
 #include "make_poller.hpp"
 #include "service.hpp"
 
@@ -18,19 +19,6 @@ struct Member {
   reactor::Registration registration;
   Interest interest = Interest::readable;
 };
-
-void describe(const reactor::Stats& stats, Json& json) {
-  Json calls, held;
-  calls.add("wait", stats.wait_calls).add("arm", stats.arm_calls).add("cancel", stats.cancel_calls);
-  calls.add("post", stats.post_calls).add("other", stats.other_calls).add("all", stats.kernel_calls());
-  held.add("registrations", stats.registrations).add("pending_polls", stats.pending_polls);
-  held.add("helper_handles", stats.helper_handles).add("arena_blocks", stats.arena_blocks);
-  held.add("memory_bytes", stats.memory_bytes);
-  json.add("events", stats.events).add("inline_completions", stats.inline_completions);
-  json.add("group_arms", stats.group_arms).add("group_members", stats.group_members);
-  json.add("packets", stats.packets).add("spurious", stats.spurious).add("wakes", stats.wakes);
-  json.add("calls", calls).add("held", held);
-}
 
 // What to do with a connection that is ready. False when it is over.
 bool step(Member& member, const Event& event, Counters& counters) {
@@ -51,6 +39,7 @@ void toggle(Member& member) {
 }  // namespace
 
 void serve_poller(Service& service) {
+  if (service.settings().threads > 1 || service.settings().oneshot) serve_shared_poller(service);
   Poller poller = value_or_fail(make_poller(service.settings().kind), "Poller::create");
   [[maybe_unused]] const auto door =
       value_or_fail(poller.add(service.listener().native(), Token{0}, Interest::readable), "add");

@@ -34,7 +34,7 @@ std::optional<Interest> Echo::ready(Counters& counters, bool is_readable) {
 
 // What one receive brings, sent back at once. False when the connection is over.
 bool Echo::receive(Counters& counters) {
-  static std::array<std::byte, receive_max> buffer;  // one loop, one thread
+  static thread_local std::array<std::byte, receive_max> buffer;
   const auto size = stream_.receive(buffer);
   if (!size) return size.error() == std::errc::operation_would_block;
   if (*size == 0) return false;

@@ -25,23 +25,23 @@ using reactor::Interest;
 struct Settings {
   std::string kind;
   std::size_t room = 256;       // for events, in one wait
+  std::size_t threads = 1;      // ours: that wait on one Poller
   std::size_t connections = 1;  // blocking: how many to accept before it begins
   std::size_t active = 1;       // blocking: how many of those it serves
   bool short_lived = false;     // blocking: serve one connection after the other, each to its end
   int send_buffer_bytes = 0;    // 0: the system's own
   bool toggles_other = false;   // ours: every event of another changes the first connection's interest
+  bool oneshot = false;         // ours: connections are registered with Mode::oneshot
   bool toggles = false;         // the first connection changes its interest at every event
   bool leaves_closed = false;   // ours: a connection is closed without being removed
   bool wakes = false;           // the loop is woken before every wait
   bool counts_calls = false;    // for the system's count of calls: costs time
 };
 
-/// Written by the server's loop, read by the control thread.
+/// Written by the server's loops, read by the control thread.
 class Counter {
  public:
-  void add(std::uint64_t more) noexcept {
-    value_.store(value_.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
-  }
+  void add(std::uint64_t more) noexcept { value_.fetch_add(more, std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t value() const noexcept { return value_.load(std::memory_order_relaxed); }
 
  private:
@@ -59,6 +59,7 @@ class Echo {
   Echo(reactor::TcpStream stream, bool toggles) noexcept : stream_(std::move(stream)), toggles_(toggles) {}
 
   [[nodiscard]] const reactor::TcpStream& stream() const noexcept { return stream_; }
+  void close() noexcept { stream_ = {}; }
 
   /// To be called when its socket is ready. What to wait for next; nothing when the connection is over.
   [[nodiscard]] std::optional<Interest> ready(Counters& counters, bool is_readable);
@@ -108,11 +109,13 @@ class Service {
 
 // Each in a file of its own. They never return.
 [[noreturn]] void serve_poller(Service& service);
+[[noreturn]] void serve_shared_poller(Service& service);
 [[noreturn]] void serve_epoll(Service& service);
 [[noreturn]] void serve_wepoll(Service& service);
 [[noreturn]] void serve_asio(Service& service);
 [[noreturn]] void serve_poll(Service& service);
 [[noreturn]] void serve_select(Service& service);
+[[noreturn]] void serve_afd(Service& service);
 [[noreturn]] void serve_blocking(Service& service);
 [[noreturn]] void serve_uv(Service& service);
 [[noreturn]] void serve_libevent(Service& service);

@@ -104,14 +104,13 @@ Polls::Submitted Polls::submit(Group& group) {
   group.iosb.Status = STATUS_PENDING;
   stats_.group_arms++;
   stats_.group_members += group.size;
+  for (std::size_t i = 0; i < group.size; i++) {  // now: once it is submitted the request is the kernel's
+    group.all[i].slot->asked = static_cast<std::uint16_t>(group.entries[i].Events);
+  }
   const Submitted submitted =
       submit(helpers_.for_groups(), true, group.iosb, group.poll, group.size, context_of(group));
   if (submitted.outcome == Outcome::refused) return submitted;
-  for (std::size_t i = 0; i < group.size; i++) {
-    Slot& slot = *group.all[i].slot;
-    slot.asked_for = slot.generation;
-    if (submitted.outcome == Outcome::pending) slot.asked = static_cast<std::uint16_t>(group.entries[i].Events);
-  }
+  for (const Group::Member& member : group.members()) member.slot->asked_for = member.slot->generation;
   if (submitted.outcome == Outcome::pending) set(group, PollState::idle, PollState::pending);
   return submitted;
 }

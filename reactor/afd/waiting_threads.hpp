@@ -35,10 +35,12 @@ class WaitingThreads {
     if (Batch* free = events == 0 ? nullptr : find(0)) *free = {thread, to_rearm};
   }
   [[nodiscard]] bool is_between_waits(std::uint32_t thread) noexcept { return find(thread) != nullptr; }
-  /// That thread has re-armed one more. True: it was the last of its batch.
+  /// That thread has re-armed one more. True: it was the last of its batch, so it counts as any other thread again.
   [[nodiscard]] bool rearmed(std::uint32_t thread) noexcept {
     Batch* batch = find(thread);
-    return batch != nullptr && batch->to_rearm > 0 && --batch->to_rearm == 0;
+    if (batch == nullptr || batch->to_rearm == 0 || --batch->to_rearm > 0) return false;
+    *batch = {};
+    return true;
   }
 
   // Asleep.

@@ -72,7 +72,7 @@ using NtCancelIoFileExFn = NTSTATUS NTAPI(::HANDLE file, IO_STATUS_BLOCK* reques
 
 constexpr ::ULONG ioctl_afd_poll = 0x00012024;  // METHOD_BUFFERED: the same buffer serves as in and out
 
-std::error_code system_error() noexcept { return {static_cast<int>(GetLastError()), std::system_category()}; }
+std::error_code system_error() noexcept { return make_win32_error(GetLastError()); }
 
 /// Wine says so itself; no Windows exports this.
 bool is_wine() noexcept {

@@ -5,11 +5,11 @@
 #include <cerrno>
 #include <climits>
 #include <cstdint>
+#include <ctime>
 
 #include <linux/time_types.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 namespace reactor::epoll {

@@ -46,7 +46,7 @@ struct PollerOptions {
 
 /// What a Poller has done since it was created, and what it holds now. On Linux a field that has no meaning there is 0.
 struct Stats {
-  // Kernel calls, by kind.
+  // Kernel calls, by kind. Not counted: on Linux, what an EPOLLERR lets it ask the socket, and pauses in a shortage.
   std::uint64_t wait_calls = 0;    ///< NtRemoveIoCompletionEx; epoll_wait
   std::uint64_t arm_calls = 0;     ///< AFD_POLL; epoll_ctl
   std::uint64_t cancel_calls = 0;  ///< NtCancelIoFileEx

@@ -66,14 +66,14 @@ class Relay {
     // While a client is alone nothing is received from it; a reset is reported all the same.
     auto registration = poller_.add(stream->native(), token, Interest::none);
     if (!registration) return;
-    clients_.emplace(token, Client{std::move(*stream), std::move(*registration), waiting_});
-    if (!waiting_) {
+    const auto other = std::exchange(waiting_, std::nullopt);
+    clients_.emplace(token, Client{std::move(*stream), std::move(*registration), other});
+    if (!other) {
       waiting_ = token;
       return;
     }
-    const Token other = *std::exchange(waiting_, std::nullopt);
-    clients_.at(other).other = token;
-    for (const Token one : {token, other}) {
+    clients_.at(*other).other = token;
+    for (const Token one : {token, *other}) {
       if (!clients_.at(one).registration.modify(Interest::readable)) return close_pair(one);
     }
   }

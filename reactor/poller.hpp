@@ -46,7 +46,7 @@ struct PollerOptions {
 
 /// What a Poller has done since it was created, and what it holds now. On Linux a field that has no meaning there is 0.
 struct Stats {
-  // Kernel calls, by kind.
+  // Kernel calls, by kind. Not counted: on Linux, what an EPOLLERR lets it ask the socket, and pauses in a shortage.
   std::uint64_t wait_calls = 0;    ///< NtRemoveIoCompletionEx; epoll_wait
   std::uint64_t arm_calls = 0;     ///< AFD_POLL; epoll_ctl
   std::uint64_t cancel_calls = 0;  ///< NtCancelIoFileEx
@@ -213,8 +213,11 @@ class REACTOR_API Poller {
   /// into `buffer`, one per registration; registrations that did not fit come first the next time. The events lie in
   /// `buffer`. A wake may come alone or together with events, and Events::woken() says so: what a wake announces must
   /// be looked for whenever it is true, not only where there are no events. Neither events nor a wake mean the end of
-  /// the time, which by a monotonic clock is never early. Errors: invalid_argument for an empty buffer or a negative
-  /// time-out, bad_file_descriptor after a move, interrupted with PollerOptions::interruptible.
+  /// the time, which by a monotonic clock is never early. Keep the result in a variable and iterate over that: with
+  /// compilers that lack C++23's rule for temporaries, `for (const Event& event : *poller.wait(buffer))` is undefined.
+  ///
+  /// Errors: invalid_argument for an empty buffer or a negative time-out, bad_file_descriptor after a move, interrupted
+  /// with PollerOptions::interruptible.
   ///
   /// Signals (Linux): a handler that runs during a wait does not end it. Let the handler wake, which does; or block the
   /// signal and add a signalfd, which is an event like any other; or create the Poller interruptible, and then a signal
@@ -226,11 +229,12 @@ class REACTOR_API Poller {
 
   /// For another event loop to watch. Stays the same for the Poller's life, which owns it.
   ///
-  /// Linux: a descriptor that is readable while a wait would find something (epoll, poll, GLib, Qt, libuv and Asio can
-  /// watch it). Then wait with a time-out of zero until it reports neither events nor a wake. To be watched, nothing
-  /// else. The first call opens it (error: too_many_files_open and the like).
-  /// Windows: the completion port. A port cannot be watched by a handle wait; another loop lets a thread of its own
-  /// wait on the Poller and hands over what comes, or dequeues nothing itself: packets of the port are the Poller's.
+  /// Linux: a descriptor that is readable while a wait would find something, so epoll, poll, GLib, Qt, libuv and Asio
+  /// can watch it: wait with a time-out of zero when it is readable. A loop that watches for edges only waits until a
+  /// wait reports neither events nor a wake. The first call opens it (error: too_many_files_open and the like).
+  /// Windows: the completion port, which is signalled while a packet is queued. Registrations are armed by waits, so
+  /// wait with a time-out of zero after every change, and when it is signalled, until a wait reports neither events nor
+  /// a wake. Packets that others queue there are dropped.
   [[nodiscard]] Result<NativeHandle> native_handle() const;
 
   [[nodiscard]] Stats stats() const noexcept;

@@ -5,11 +5,11 @@
 #include <cerrno>
 #include <climits>
 #include <cstdint>
+#include <ctime>
 
 #include <linux/time_types.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 namespace reactor::epoll {
@@ -23,7 +23,9 @@ using std::chrono::nanoseconds;
 int wait_for_nanoseconds(int epoll, epoll_event* events, int events_max, nanoseconds left) {
   const auto seconds = std::chrono::floor<std::chrono::seconds>(left);
 #if defined(__GLIBC__) && __GLIBC_PREREQ(2, 35)
-  const timespec time{.tv_sec = seconds.count(), .tv_nsec = (left - seconds).count()};
+  // time_t may have 32 bits; the caller waits again where that is too short.
+  const auto whole = std::min<std::chrono::seconds::rep>(seconds.count(), INT_MAX);
+  const timespec time{.tv_sec = static_cast<time_t>(whole), .tv_nsec = static_cast<long>((left - seconds).count())};
   return ::epoll_pwait2(epoll, events, events_max, &time, nullptr);
 #else  // by number: a cancellation takes effect only before or after it
   const __kernel_timespec time{.tv_sec = seconds.count(), .tv_nsec = (left - seconds).count()};
@@ -51,7 +53,7 @@ int kernel_wait(int epoll, std::span<std::byte> reports, std::optional<nanosecon
 }
 
 int pause_for(nanoseconds time) {
-  const timespec wanted{.tv_sec = 0, .tv_nsec = time.count()};
+  const timespec wanted{.tv_sec = 0, .tv_nsec = static_cast<long>(time.count())};
   return ::clock_nanosleep(CLOCK_MONOTONIC, 0, &wanted, nullptr);
 }
 

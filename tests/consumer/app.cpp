@@ -7,9 +7,12 @@
 #include <reactor/address.hpp>
 #include <reactor/event.hpp>
 #include <reactor/export.hpp>
+#include <reactor/format.hpp>
 #include <reactor/poller.hpp>
+#include <reactor/reactor.hpp>
 #include <reactor/result.hpp>
 #include <reactor/socket.hpp>
+#include <reactor/version.hpp>
 
 namespace {
 
@@ -47,6 +50,7 @@ int main() {
   std::array<reactor::Event, 4> room;
   const auto events = poller->wait(room, std::chrono::seconds(30));
   if (!events || events->size() != 1 || events->front().token() != Token{7}) return fail("the listener's event");
+  if (to_string(events->front()) != "7: readable") return fail("its text");
   const auto stream = listener->accept();
   if (!stream || stream->local_address() != *address) return fail("a connection");
 

@@ -159,6 +159,16 @@ Stats AfdBackend::stats() const noexcept {
   return stats;
 }
 
+Result<NativeHandle> AfdBackend::native_handle() {
+  const Lock lock(core_.mutex);
+  if (core_.is_closed) return failure(std::errc::bad_file_descriptor);
+#ifdef _WIN32
+  return core_.port.get();
+#else
+  return failure(std::errc::function_not_supported);  // over a simulated kernel there is none
+#endif
+}
+
 void AfdBackend::retire() noexcept {
   const Lock lock(core_.mutex);
   core_.is_closed = true;

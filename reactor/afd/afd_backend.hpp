@@ -51,6 +51,7 @@ class AfdBackend final : public Backend {
                                         std::optional<std::chrono::nanoseconds> timeout) override;
   void wake() noexcept override;
   [[nodiscard]] Stats stats() const noexcept override;
+  [[nodiscard]] Result<NativeHandle> native_handle() override;
   void close() noexcept override;
 
   // For reactor/epoll.h, in by_number.cpp. A number that is not registered is no_such_file_or_directory.

@@ -276,8 +276,8 @@ EpollBackend::Entry* EpollBackend::reported(std::uint64_t mark) noexcept {
   return entry.generation != 0 && entry.tag == static_cast<std::uint32_t>(mark) ? &entry : nullptr;
 }
 
-// Brent's way to find a cycle: the mark to look for is renewed after 1, 2, 4, … reports, for what was reported under it
-// may have been stale only once.
+// Brent's way to find a cycle: the mark to look for is renewed after 1, 2, 4 reports and so on, for what was reported
+// under it may have been stale only once.
 void EpollBackend::on_stale(std::uint64_t mark, Stale& stale) noexcept {
   ++stale_;
   stale.seen_all = stale.seen_all || stale.first == mark;

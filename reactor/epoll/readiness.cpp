@@ -21,7 +21,7 @@ std::optional<int> option(int socket, int level, int name) noexcept {
 
 bool is_set(int socket, int level, int name) noexcept { return option(socket, level, name).value_or(0) != 0; }
 
-/// TCP_CLOSE, TCP_ESTABLISHED, …; nothing for what is not TCP.
+/// TCP_CLOSE, TCP_ESTABLISHED and so on; nothing for what is not TCP.
 std::optional<std::uint8_t> tcp_state(int socket) noexcept {
   std::uint8_t state = 0;  // the first member of tcp_info; the kernel copies as much as is asked for
   socklen_t size = sizeof state;

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+//
+// What the AFD backend makes of a kernel that refuses, over FakeKernel: one socket's errors, shortages, other
+// providers, polls that complete without events, ends.
+#include <doctest/doctest.h>
+
+#include <array>
+#include <chrono>
+
+#include <reactor/afd/directions.hpp>
+
+#include "afd_fixture.hpp"
+
+using namespace afd_fixture;
+
+namespace {
+
+constexpr auto access_denied = static_cast<NTSTATUS>(0xC0000022);
+constexpr std::array shortages{STATUS_INSUFFICIENT_RESOURCES, static_cast<NTSTATUS>(0xC0000017),
+                               static_cast<NTSTATUS>(0xC0000044)};
+
+}  // namespace
+
+TEST_CASE("rule 8: a poll that the kernel refuses is that socket's event, and fails no wait") {
+  Fixture f;
+  auto bad = f.add(a);
+  auto good = f.add(b);
+  f.kernel.ready[base(b)] = AFD_POLL_RECEIVE;
+  f.kernel.poll_refusals = {access_denied, 0};
+  auto events = f.wait();
+  REQUIRE(events.size() == 2);
+  CHECK(events[0].token() == Token{100});
+  CHECK(events[0].failed());
+  CHECK(events[0].error() == std::errc::permission_denied);
+  CHECK(events[1].token() == Token{104});
+  CHECK(f.readable() == Sockets{b});
+  f.kernel.complete(base(a), AFD_POLL_RECEIVE);  // it was asked again
+  CHECK(f.readable() == Sockets{a, b});
+}
+
+TEST_CASE("rule 8: a socket that was closed while it was not armed drops out alone") {
+  Fixture f;
+  auto gone = f.add(a);
+  auto good = f.add(b);
+  f.kernel.ready[base(b)] = AFD_POLL_RECEIVE;
+  f.kernel.closed.insert(base(a));
+  CHECK(f.readable() == Sockets{b});
+  CHECK(f.poller->stats().registrations == 1);
+}
+
+TEST_CASE("rule 8: a shortage is no event of a socket: the others go on, and it is armed later") {
+  for (const NTSTATUS status : shortages) {
+    CAPTURE(status);
+    Fixture f;
+    auto starved = f.add(a, Interest::readable, Mode::oneshot);
+    auto good = f.add(b);
+    f.kernel.ready[base(b)] = AFD_POLL_RECEIVE;
+    f.kernel.poll_refusals = {status, 0};
+    CHECK(f.readable() == Sockets{b});
+    f.kernel.ready[base(a)] = AFD_POLL_RECEIVE;
+    CHECK(f.readable() == Sockets{a, b});
+  }
+}
+
+TEST_CASE("rule 8: a wait that has nothing to report for want of memory says so, and not at once") {
+  Fixture f;
+  auto starved = f.add(a);
+  f.kernel.poll_refusals = {STATUS_INSUFFICIENT_RESOURCES, STATUS_INSUFFICIENT_RESOURCES};
+  const auto before = f.kernel.clock;
+  const auto waited = f.poller->wait(f.room);
+  REQUIRE_FALSE(waited.has_value());
+  CHECK(waited.error() == std::errc::not_enough_memory);
+  CHECK(f.kernel.clock - before >= 10ms);
+  CHECK(f.wait().empty());
+  f.kernel.complete(base(a), AFD_POLL_RECEIVE);
+  CHECK(f.readable() == Sockets{a});
+}
+
+TEST_CASE("rule 8: a cancel that is refused for want of memory is tried again by the next wait") {
+  Fixture f;
+  auto registration = f.add(a);
+  CHECK(f.wait().empty());
+  f.kernel.cancel_refusals = 2;
+  REQUIRE(registration.modify(Interest::readable | Interest::writable));
+  CHECK(f.poller->wait(f.room, 0ns).error() == std::errc::not_enough_memory);
+  CHECK(f.wait().empty());
+  CHECK(f.kernel.cancels == 3);
+  CHECK(f.kernel.pending_on(base(a))->mask() ==
+        afd::poll_mask(afd::directions_of(Interest::readable | Interest::writable)));
+}
+
+TEST_CASE("a socket whose provider is not AFD is one failed event, and no more") {
+  Fixture f;
+  f.kernel.not_of_afd.insert(base(a));
+  auto foreign = f.add(a);
+  auto good = f.add(b);
+  f.kernel.ready[base(b)] = AFD_POLL_RECEIVE;
+  const auto events = f.wait();
+  REQUIRE(events.size() == 2);
+  CHECK(events[0].token() == Token{static_cast<std::uint64_t>(a)});
+  CHECK(events[0].readiness() == (Readiness::readable | Readiness::writable | Readiness::failed));
+  CHECK(events[0].error() == std::errc::not_supported);
+  CHECK(f.readable() == Sockets{b});
+  CHECK(foreign.remove().has_value());
+}
+
+TEST_CASE("rule 7: polls that complete at once and without events do not have a wait submit them for ever") {
+  Fixture f;
+  auto registration = f.add(a);
+  f.kernel.completes_empty.insert(base(a));
+  const int before = f.kernel.polls;
+  CHECK(f.wait(1s).empty());
+  // Four at once, then after 1, 2, 4, ... 64 ms, and every 64 ms from then on.
+  CHECK(f.kernel.polls - before <= 4 + 7 + 1000 / 64 + 5);
+}
+
+TEST_CASE("rule 7: with Interest::none an end is reported once, in level mode too") {
+  Fixture f;
+  auto registration = f.add(a, Interest::none);
+  f.kernel.ready[base(a)] = AFD_POLL_ABORT;
+  CHECK(f.wait().size() == 1);
+  const auto before = f.poller->stats().kernel_calls();
+  CHECK(f.wait(1h).empty());
+  CHECK(f.poller->stats().kernel_calls() - before == 1);
+  REQUIRE(registration.modify(Interest::none));
+  CHECK(f.wait().size() == 1);
+  REQUIRE(registration.modify(Interest::readable));
+  CHECK(f.wait().size() == 1);
+  CHECK(f.wait().size() == 1);
+}

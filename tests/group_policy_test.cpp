@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+//
+// Which registrations are polled together, and for how long.
+#include <doctest/doctest.h>
+
+#include <cstdint>
+
+#include <reactor/afd/group_policy.hpp>
+
+using namespace reactor;
+
+TEST_CASE("group policy: three firings in close succession make a member, silence ends it") {
+  using afd::GroupPolicy, afd::Activity;
+  GroupPolicy policy(true);
+  Activity activity;
+  const auto fire = [&](std::uint32_t rounds_later) {
+    for (std::uint32_t i = 0; i < rounds_later; i++) policy.end_round();
+    policy.fired(activity);
+  };
+  fire(GroupPolicy::near_rounds + 1);
+  CHECK(!policy.is_hot(activity));
+  fire(GroupPolicy::near_rounds);
+  CHECK(!policy.is_hot(activity));
+  fire(GroupPolicy::near_rounds + 1);  // too late: it begins anew
+  fire(GroupPolicy::near_rounds);
+  CHECK(!policy.is_hot(activity));
+  fire(1);
+  CHECK(policy.is_hot(activity));
+  for (int i = 1; i < GroupPolicy::idle_rounds_max; i++) policy.did_not_fire(activity);
+  CHECK(policy.is_hot(activity));
+  fire(100);  // in time: it counts anew
+  for (int i = 1; i < GroupPolicy::idle_rounds_max; i++) policy.did_not_fire(activity);
+  CHECK(policy.is_hot(activity));
+  policy.did_not_fire(activity);
+  CHECK(!policy.is_hot(activity));
+}
+
+TEST_CASE("group policy: who makes a group come back early has to fire long before it is a member again") {
+  using afd::GroupPolicy, afd::Activity;
+  GroupPolicy policy(true);
+  Activity activity;
+  GroupPolicy::cancelled_group(activity);
+  int fired = 0;
+  for (; !policy.is_hot(activity); fired++) {
+    policy.end_round();
+    policy.fired(activity);
+    REQUIRE(fired < 1000);
+  }
+  CHECK(fired >= 64);
+}
+
+TEST_CASE("group policy: after refusals there are no groups for longer and longer, and less long after success") {
+  afd::GroupPolicy policy(true);
+  const auto pause = [&policy] {
+    int rounds = 0;
+    for (; policy.members_max(16) == 0; rounds++) policy.end_round();
+    return rounds;
+  };
+  CHECK(policy.members_max(16) == 16 * afd::GroupPolicy::members_per_event);
+  CHECK(policy.members_max(1) == 0);
+  int last = 0;
+  for (int i = 0; i < 7; i++) {
+    policy.was_refused();
+    const int rounds = pause();
+    CHECK(rounds == (last == 0 ? 16 : 2 * last));
+    last = rounds;
+  }
+  policy.was_refused();
+  CHECK(pause() == 1024);
+  for (int i = 0; i < 1024; i++) policy.was_taken();
+  policy.was_refused();
+  CHECK(pause() == 1024);  // halved, then doubled
+  for (int i = 0; i < 10000; i++) policy.was_taken();
+  policy.was_refused();
+  CHECK(pause() == 16);
+  CHECK(afd::GroupPolicy(false).members_max(256) == 0);
+}

@@ -35,8 +35,8 @@ struct PollerOptions {
   /// wait goes on, and the handler's effect is seen when it returns for another reason (see Poller::wait).
   bool interruptible = false;
 
-  /// Windows: take the answer to a poll that completes in the call itself from there, without a packet, where the
-  /// kernel can do that (it is asked once). Off only to measure or to test the ordinary path.
+  /// Windows: take the result of a poll that completes synchronously from the call, without a packet, where the
+  /// kernel can do that (it is probed once). Off only to measure or to test the ordinary path.
   bool inline_completions = true;
 
   /// Windows: poll sockets that fire again and again together, many in one kernel call. Off only to measure what that
@@ -46,28 +46,28 @@ struct PollerOptions {
 
 /// What a Poller has done since it was created, and what it holds now. On Linux a field that has no meaning there is 0.
 struct Stats {
-  // Kernel calls, by kind. Not counted: on Linux, what an EPOLLERR lets it ask the socket, and pauses in a shortage.
+  // Kernel calls, by kind. Not counted on Linux: the getsockopt after an EPOLLERR, and pauses in a shortage.
   std::uint64_t wait_calls = 0;    ///< NtRemoveIoCompletionEx; epoll_wait
   std::uint64_t arm_calls = 0;     ///< AFD_POLL; epoll_ctl
   std::uint64_t cancel_calls = 0;  ///< NtCancelIoFileEx
-  std::uint64_t post_calls = 0;    ///< NtSetIoCompletion; a write to the eventfd
-  std::uint64_t other_calls = 0;   ///< opening and closing handles, asking for base sockets
+  std::uint64_t post_calls = 0;    ///< NtSetIoCompletion(Ex); a write to the eventfd
+  std::uint64_t other_calls = 0;   ///< opening and closing handles, looking up base sockets
   // What came of them.
   std::uint64_t events = 0;              ///< events reported to callers of wait
   std::uint64_t inline_completions = 0;  ///< polls that completed synchronously
-  std::uint64_t group_arms = 0;          ///< polls of several sockets at once, among arm_calls
-  std::uint64_t group_members = 0;       ///< sockets in them, in total
-  std::uint64_t packets = 0;             ///< packets taken from the port
-  std::uint64_t spurious = 0;            ///< completions and reports that were not wanted (any more)
-  std::uint64_t unknown_packets = 0;     ///< unrecognised packets, dropped
-  std::uint64_t wakes = 0;               ///< waits ended by a Waker
+  std::uint64_t group_arms = 0;          ///< polls of several sockets at once; arm_calls has them too
+  std::uint64_t group_members = 0;       ///< sockets in those polls, in total
+  std::uint64_t packets = 0;             ///< packets dequeued from the port, wakes included
+  std::uint64_t spurious = 0;            ///< completions without anything that the registration wants now
+  std::uint64_t unknown_packets = 0;     ///< packets that name no poll of this Poller; dropped
+  std::uint64_t wakes = 0;               ///< wakes that a wait has consumed
   // What is held now.
-  std::uint64_t registrations = 0;
-  std::uint64_t pending_polls = 0;  ///< registrations whose request the kernel holds
-  std::uint64_t helper_handles = 0;
-  std::uint64_t arena_slots = 0;  ///< registrations, and retired ones whose poll the kernel still holds
-  std::uint64_t arena_blocks = 0;
-  std::uint64_t memory_bytes = 0;  ///< the arena and the look-up table
+  std::uint64_t registrations = 0;   ///< added, and neither removed nor found to be closed
+  std::uint64_t pending_polls = 0;   ///< sockets that the kernel polls now; of a group, each member
+  std::uint64_t helper_handles = 0;  ///< handles that carry the polls
+  std::uint64_t arena_slots = 0;     ///< registrations, and retired ones whose poll the kernel still holds
+  std::uint64_t arena_blocks = 0;    ///< of memory, in which those are
+  std::uint64_t memory_bytes = 0;    ///< of all that, and of the look-up table
 
   [[nodiscard]] constexpr std::uint64_t kernel_calls() const noexcept {
     return wait_calls + arm_calls + cancel_calls + post_calls + other_calls;
@@ -169,13 +169,15 @@ class REACTOR_API Waker {
 /// Reports when sockets are ready.
 ///
 /// Threads: add, waker, native_handle and stats, and all of Registration and Waker, may be used while other threads
-/// wait; several threads may wait at once, and each event goes to one of them (with Mode::level a socket that stays
-/// ready is reported to others too: use Mode::oneshot there). A Poller must not be moved or destroyed while a thread is
-/// in one of its functions.
+/// wait; several threads may wait at once, and each event goes to one of them. With Mode::level a socket that stays
+/// ready is reported to others too: on Linux at once, on Windows when it is still ready in a wait that began later, or
+/// after 100 ms while a thread sleeps. Use Mode::oneshot where two threads must not handle one socket. A Poller must
+/// not be moved or destroyed while a thread is in one of its functions.
 ///
 /// Sockets should be non-blocking: readiness is a hint that other threads, or the peer, may have outdated. A socket may
-/// be in several Pollers. Remove it before it is closed; or close it and the registration ends by itself, which on
-/// Windows supposes that its number is not meanwhile opened by somebody who does not add it (docs/semantics.md).
+/// be in several Pollers. Remove it before it is closed; or close it and the registration is retired by itself. On
+/// Windows, if the number is opened again meanwhile by code that does not add it, that socket may be reported under the
+/// old token (docs/semantics.md).
 ///
 /// fork (Linux): a Poller belongs to the process that created it. In a child, whatever is asked of an inherited Poller
 /// or Registration fails with std::errc::operation_not_permitted, an inherited Waker does nothing, and destroying them
@@ -201,23 +203,29 @@ class REACTOR_API Poller {
   Poller& operator=(const Poller&) = delete;
   ~Poller();
 
-  /// Registers a socket. Errors: file_exists when it is registered here already, bad_file_descriptor when it is not
-  /// open, not_a_socket when it is something that cannot be polled, not_enough_memory, or the system's own. On Windows
-  /// a socket that has been told of, or whose poll was taken back for a wider interest, and that has not been waited
-  /// for since cannot be told from a new one that got its number: added again then, the new registration replaces the
-  /// old one (docs/architecture.md says why). On Linux also descriptors that are no sockets may be added, where epoll
-  /// takes them: pipes, terminals, eventfd, timerfd, signalfd, pidfd (docs/semantics.md).
+  /// Registers a socket. Errors: bad_file_descriptor when it is not open, not_a_socket when it is something that cannot
+  /// be polled, not_supported when its provider hides what could be polled, not_enough_memory, or the system's own. A
+  /// socket whose provider is not AFD cannot be recognised here: it gets one failed event with not_supported.
+  ///
+  /// A number that is registered here already: on Linux file_exists, and the registration goes on. On Windows the new
+  /// registration replaces the old one, whose modify is bad_file_descriptor from then on, and nothing more is reported
+  /// under the old token: Windows cannot say whether the number still means the socket that was registered
+  /// (docs/architecture.md).
+  ///
+  /// On Linux also descriptors that are no sockets may be added, where epoll takes them: pipes, terminals, eventfd,
+  /// timerfd, signalfd, pidfd (docs/semantics.md).
   [[nodiscard]] Result<Registration> add(NativeSocket socket, Token token, Interest interest, Mode mode = Mode::level);
 
   /// Waits until something is ready, a wake, or the end of `timeout` (none: no end), and reports as many events as fit
   /// into `buffer`, one per registration; registrations that did not fit come first the next time. The events lie in
   /// `buffer`. A wake may come alone or together with events, and Events::woken() says so: what a wake announces must
-  /// be looked for whenever it is true, not only where there are no events. Neither events nor a wake mean the end of
+  /// be handled whenever it is true, not only where there are no events. Neither events nor a wake mean the end of
   /// the time, which by a monotonic clock is never early. Keep the result in a variable and iterate over that: with
   /// compilers that lack C++23's rule for temporaries, `for (const Event& event : *poller.wait(buffer))` is undefined.
   ///
   /// Errors: invalid_argument for an empty buffer or a negative time-out, bad_file_descriptor after a move, interrupted
-  /// with PollerOptions::interruptible.
+  /// with PollerOptions::interruptible; on Windows not_enough_memory when the kernel has none for polls and there is
+  /// neither an event nor a wake to report (the sockets stay registered, and the next wait polls them).
   ///
   /// Signals (Linux): a handler that runs during a wait does not end it. Let the handler wake, which does; or block the
   /// signal and add a signalfd, which is an event like any other; or create the Poller interruptible, and then a signal

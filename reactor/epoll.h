@@ -36,7 +36,7 @@ static inline int epoll_close(int epfd) { return close(epfd); }
 enum EPOLL_EVENTS {
   EPOLLIN      = 1 << 0,          /* data, a connection to accept, or the end of what the peer sends */
   EPOLLPRI     = 1 << 1,          /* urgent (out-of-band) data */
-  EPOLLOUT     = 1 << 2,          /* room in the send buffer, or a connect that ended, well or not */
+  EPOLLOUT     = 1 << 2,          /* space in the send buffer, or a connect that ended, well or not */
   EPOLLERR     = 1 << 3,          /* reset, or a connect that failed; reported whether asked for or not */
   EPOLLHUP     = 1 << 4,          /* both directions are over; reported whether asked for or not */
   EPOLLRDNORM  = 1 << 6,          /* comes with EPOLLIN */
@@ -108,13 +108,14 @@ WEPOLL_EXPORT int epoll_close(HANDLE ephnd);
 
 /* 0, or -1, with the first of these that applies:
  * EFAULT: no event (EPOLL_CTL_DEL needs none); EBADF: the port or the socket is not open; ENOTSOCK: something else than
- * a socket; EINVAL: something else than a port, REACTOR_EPOLLET, or no such operation; EEXIST: added already; ENOENT:
- * not added; ENOMEM, or the system's own reason. A change reaches threads that wait already. */
+ * a socket; EINVAL: something else than a port, REACTOR_EPOLLET, or no such operation; ENOENT: not added;
+ * ENOMEM, or the system's own reason. EPOLL_CTL_ADD of a socket that was added replaces what is registered (EEXIST on
+ * Linux, and with wepoll). A change reaches threads that wait already. */
 WEPOLL_EXPORT int epoll_ctl(HANDLE ephnd, int op, SOCKET sock, struct epoll_event* event);
 
 /* How many events, 0 when `timeout` milliseconds are over (below 0: never), or -1, with the first of these that
  * applies: EINVAL: `maxevents` is not above 0; EBADF: not open, or closed meanwhile; EINVAL: something else than a
- * port; EFAULT: no room. Never returns before its time is over, by a monotonic clock. */
+ * port; EFAULT: no buffer; ENOMEM. Never returns before its time is over, by a monotonic clock. */
 WEPOLL_EXPORT int epoll_wait(HANDLE ephnd, struct epoll_event* events, int maxevents, int timeout);
 
 #ifdef __cplusplus

@@ -137,31 +137,17 @@ TEST_CASE("flat cost: what a table or an arena does at once does not grow with w
   CHECK(registry.blocks() == 1);
 }
 
-TEST_CASE("batch: a port that brings single packets is asked for one, and again for more when there are more") {
+TEST_CASE("batch: as many packets are asked for as polls are out, and many only while many come") {
   BatchSize batch;
-  for (std::uint32_t i = 0; i < BatchSize::singles_min; i++) {
-    CHECK(batch.next() > 1);
-    batch.took(1, batch.next());
-  }
-  std::uint32_t ones = 0;
-  for (std::uint32_t i = 0; i < BatchSize::probe_every; i++) {
-    const std::size_t asked = batch.next();
-    ones += asked == 1 ? 1 : 0;
-    batch.took(1, asked);
-  }
-  CHECK(ones == BatchSize::probe_every - 1);
-  std::size_t asked = 1;
-  while (asked == 1) {
-    asked = batch.next();
-    batch.took(asked == 1 ? 1 : asked, asked);  // there are more
-  }
-  for (int i = 0; i < 10; i++) {
-    asked = batch.next();
-    batch.took(asked, asked);
-  }
-  CHECK(batch.next() == BatchSize::max);
-  for (int i = 0; i < 10; i++) batch.took(0, batch.next());
-  CHECK(batch.next() < BatchSize::max / 8);
+  CHECK(batch.next(0) == 1);
+  CHECK(batch.next(1) == 1);
+  CHECK(batch.next(7) == 7);
+  CHECK(batch.next(1000) == BatchSize::min);
+  for (int i = 0; i < 10; i++) batch.took(batch.next(1000), batch.next(1000));
+  CHECK(batch.next(1000) == BatchSize::max);
+  CHECK(batch.next(100) == 100);
+  for (int i = 0; i < 10; i++) batch.took(1, batch.next(1000));
+  CHECK(batch.next(1000) == BatchSize::min);
 }
 
 TEST_CASE("directions: no value of a public Interest is one of our own") {

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <initializer_list>
 #include <iterator>
 #include <map>
@@ -82,6 +83,9 @@ class FakeKernel final : public reactor::nt::Kernel {
   nanoseconds early{0};                    // how much too early a time-out ends, once
   std::map<std::uintptr_t, HANDLE> bases;  // of sockets that are layered; others are their own
   nanoseconds clock{std::chrono::hours(1)};
+  // Called where a thread would sleep: what the other threads do meanwhile, on the same stack. True: look for packets
+  // again.
+  std::function<bool()> when_asleep;
 
   // What the test looks at.
   std::vector<Request> pending;
@@ -117,20 +121,12 @@ class FakeKernel final : public reactor::nt::Kernel {
                    std::optional<nanoseconds> timeout) override {
     removes++;
     removed = 1;  // as Wine leaves it on a time-out
-    std::size_t count = 0;
-    for (auto packet = packets.begin(); packet != packets.end() && count < into.size();) {
-      if (packet->port != port) {
-        ++packet;
-        continue;
+    do {
+      if (const std::size_t count = take(port, into); count > 0) {
+        removed = static_cast<ULONG>(count);
+        return reactor::nt::STATUS_SUCCESS;
       }
-      if (packet->request) write(*packet->request, packet->answer, packet->info.IoStatusBlock.Status);
-      into[count++] = packet->info;
-      packet = packets.erase(packet);
-    }
-    if (count > 0) {
-      removed = static_cast<ULONG>(count);
-      return reactor::nt::STATUS_SUCCESS;
-    }
+    } while ((!timeout || *timeout > nanoseconds(0)) && when_asleep && when_asleep());
     if (!timeout) throw std::logic_error("asleep for ever");
     clock += *timeout - std::min(*timeout, std::exchange(early, nanoseconds(0)));
     return reactor::nt::STATUS_TIMEOUT;
@@ -238,6 +234,20 @@ class FakeKernel final : public reactor::nt::Kernel {
     reactor::nt::ULONG_PTR key;
     bool skips;
   };
+
+  std::size_t take(HANDLE port, std::span<reactor::nt::FILE_IO_COMPLETION_INFORMATION> into) {
+    std::size_t count = 0;
+    for (auto packet = packets.begin(); packet != packets.end() && count < into.size();) {
+      if (packet->port != port) {
+        ++packet;
+        continue;
+      }
+      if (packet->request) write(*packet->request, packet->answer, packet->info.IoStatusBlock.Status);
+      into[count++] = packet->info;
+      packet = packets.erase(packet);
+    }
+    return count;
+  }
 
   HANDLE open_handle() {
     const HANDLE opened = handle(next_handle_ += 4);

@@ -79,6 +79,7 @@ Polls::Submitted Polls::submit(Slot& slot, ULONG mask) {
   if (submitted.outcome == Outcome::pending) {
     slot.asked = static_cast<std::uint16_t>(mask);
     set(slot, PollState::idle, PollState::pending);
+    requests_++;
   }
   return submitted;
 }
@@ -111,7 +112,10 @@ Polls::Submitted Polls::submit(Group& group) {
       submit(helpers_.for_groups(), true, group.iosb, group.poll, group.size, context_of(group));
   if (submitted.outcome == Outcome::refused) return submitted;
   for (const Group::Member& member : group.members()) member.slot->asked_for = member.slot->generation;
-  if (submitted.outcome == Outcome::pending) set(group, PollState::idle, PollState::pending);
+  if (submitted.outcome == Outcome::pending) {
+    set(group, PollState::idle, PollState::pending);
+    requests_++;
+  }
   return submitted;
 }
 
@@ -145,11 +149,17 @@ Polls::Completed Polls::complete(const FILE_IO_COMPLETION_INFORMATION& packet) n
   const auto key = PacketKey{reinterpret_cast<ULONG_PTR>(packet.KeyContext)};
   if (key == PacketKey::group) {
     Group* group = group_of(packet.ApcContext);
-    if (group != nullptr) set(*group, group->state, PollState::idle);
+    if (group != nullptr) {
+      set(*group, group->state, PollState::idle);
+      requests_--;
+    }
     return {.group = group};
   }
   Slot* slot = key == PacketKey::poll ? slot_of(packet.ApcContext) : nullptr;
-  if (slot != nullptr) set(*slot, slot->state, PollState::idle);
+  if (slot != nullptr) {
+    set(*slot, slot->state, PollState::idle);
+    requests_--;
+  }
   return {.slot = slot};
 }
 

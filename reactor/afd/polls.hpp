@@ -70,7 +70,8 @@ class Polls {
   /// Forgets the groups without freeing them: leaked on purpose, since the kernel may still write to them.
   void abandon_groups() noexcept;
 
-  [[nodiscard]] std::size_t held() const noexcept { return held_; }  ///< slots, members of groups too
+  [[nodiscard]] std::size_t held() const noexcept { return held_; }          ///< slots, members of groups too
+  [[nodiscard]] std::size_t requests() const noexcept { return requests_; }  ///< a group is one
   [[nodiscard]] std::size_t helpers() const noexcept { return helpers_.size(); }
   [[nodiscard]] std::size_t bytes() const noexcept { return groups_.size() * sizeof(Group) + helpers_.bytes(); }
 
@@ -89,7 +90,7 @@ class Polls {
   Stats& stats_;
   HelperHandles helpers_;
   std::vector<std::unique_ptr<Group>> groups_;
-  std::size_t held_ = 0;
+  std::size_t held_ = 0, requests_ = 0;
 };
 
 }  // namespace reactor::afd

@@ -136,12 +136,12 @@ void WaitLoop::dequeue(Timeout timeout) {
     // No more than there is a place for; but after packets that brought nothing, such as those of cancelled polls, the
     // next may bring nothing either. What finds the buffer full is asked for again, first of all.
     const std::size_t events_max = is_barren_ ? BatchSize::max : sink_.left();
-    const std::size_t count = std::min(events_max, core_.batch_size.next());
+    const std::size_t count = std::min(events_max, core_.batch_size.next(core_.polls.requests()));
     const std::size_t events_before = sink_.count();
     const std::size_t taken = dequeue_once(timeout, count);
     is_barren_ = taken > 0 && sink_.count() == events_before;
     core_.port_has_more = taken == count;
-    // A port that brings one packet at a time is asked again by the next wait.
+    // Where one was asked for there was no more than that, but for a wake: the next wait is soon enough for it.
     if (!core_.port_has_more || count == 1 || sink_.is_full() || core_.is_closed) return;
     timeout = at_once;
   }

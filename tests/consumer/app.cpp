@@ -35,8 +35,8 @@ int main() {
   if (!registration) return fail("a registration");
 
   // Also across the border of a shared library, whose error categories must be the program's own.
-  const auto twice = poller->add(listener->native(), Token{8}, Interest::readable);
-  if (twice || twice.error() != std::errc::file_exists) return fail("file_exists");
+  const auto invalid = poller->add(reactor::invalid_socket, Token{8}, Interest::readable);
+  if (invalid || invalid.error() != std::errc::bad_file_descriptor) return fail("bad_file_descriptor");
   const auto early = listener->accept();
   if (early || early.error() != std::errc::operation_would_block) return fail("operation_would_block");
   constexpr std::int32_t status_connection_refused = static_cast<std::int32_t>(0xC0000236);

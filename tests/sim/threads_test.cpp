@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Eight real threads over the simulated kernel: what a race detector looks at. Its verdict does not hang on how they
+// Real threads over the simulated kernel: what a race detector looks at. Its verdict does not hang on how they
 // are scheduled: whatever is sent must be received, whoever sleeps must be woken, and nothing may be left.
 #include <reactor/afd/afd_backend.hpp>
 #include <reactor/make_poller.hpp>
@@ -27,6 +27,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr std::size_t kept_pairs = 12, rounds = 150;
+constexpr std::size_t no_end = ~std::size_t{0};
 constexpr auto limit = 60s;
 constexpr Token of_no_interest{1000};
 
@@ -35,17 +36,58 @@ struct Stage {
   std::optional<Poller> poller;
   std::vector<std::pair<sim::SocketNumber, sim::SocketNumber>> kept;
   std::vector<Registration> registrations;
+  std::size_t modes;  // 1: the kept ones are all level; 3: by turns level, oneshot and edge
   std::atomic<std::size_t> sent{0}, received{0}, wakes{0};
+  std::atomic<int> serving{0};
   std::atomic<bool> is_over{false};
 
-  Stage(const sim::Options& options, const PollerOptions& poller_options) : kernel(options) {
+  Stage(const sim::Options& options, const PollerOptions& poller_options, std::size_t how_many_modes = 1)
+      : kernel(options), modes(how_many_modes) {
     poller.emplace(poller_on(*afd::AfdBackend::create(kernel, poller_options)));
     for (std::size_t i = 0; i < kept_pairs; i++) {
       kept.push_back(kernel.net().tcp_pair());
-      auto added = poller->add(static_cast<NativeSocket>(kept[i].first), Token{i}, Interest::readable);
+      auto added = poller->add(static_cast<NativeSocket>(kept[i].first), Token{i}, Interest::readable, mode_of(i));
       REQUIRE(added.has_value());
       registrations.push_back(std::move(*added));
     }
+  }
+
+  [[nodiscard]] Mode mode_of(std::size_t i) const {
+    constexpr std::array all{Mode::level, Mode::oneshot, Mode::edge};
+    return all[i % modes];
+  }
+
+  void receive(std::size_t i) {
+    for (;;) {
+      const auto got = kernel.net().recv(kept[i].first, 7);
+      if (!got || *got == 0) return;
+      received += *got;
+      if (mode_of(i) == Mode::level) return;
+    }
+  }
+
+  void rearm(std::size_t i) {
+    if (mode_of(i) == Mode::oneshot) CHECK(registrations[i].modify(Interest::readable).has_value());
+    if (mode_of(i) == Mode::edge) CHECK(registrations[i].drained(Interest::readable).has_value());
+  }
+
+  // Waits without an end and handles what it is given. After so many batches of events it leaves for good, and the
+  // last batch unread.
+  void serve_all_modes(std::size_t batches) {
+    std::array<Event, 16> buffer;
+    while (!is_over && batches > 0) {
+      const auto events = poller->wait(buffer);
+      if (!events) continue;
+      bool is_batch = false;
+      for (const Event& event : *events) {
+        if (event.token() == of_no_interest) continue;
+        if (!std::exchange(is_batch, true)) batches--;
+        const auto i = static_cast<std::size_t>(event.token());
+        if (batches > 0) receive(i);
+        rearm(i);
+      }
+    }
+    serving--;
   }
 
   // Waits and reads; so do others, so there may be nothing to read any more.
@@ -101,8 +143,8 @@ struct Stage {
       waker.wake();
       wakes++;
       const bool is_wide = random.chance(500);
-      CHECK(registrations[random.below(kept_pairs)].modify(is_wide ? Interest::readable | Interest::priority
-                                                                   : Interest::readable));
+      CHECK(registrations[modes * random.below(kept_pairs / modes)].modify(
+          is_wide ? Interest::readable | Interest::priority : Interest::readable));
       std::this_thread::yield();
     }
   }
@@ -161,6 +203,64 @@ TEST_CASE("threads: eight of them, delays and faults") {
                     .early_time_out = 300,
                     .shuffled_packet = 200};
   run(options, {}, 20ms);
+}
+
+// Without a time-out: what a thread leaves behind must be armed by another, or it is never received.
+TEST_CASE("threads: four wait, others add, modify, drain, remove and wake, and one leaves for good") {
+  for (const std::uint64_t seed : {6, 7}) {
+    Stage stage(options_of(seed), {}, 3);
+    std::deque<std::thread> senders, others;
+    stage.serving = 4;
+    for (const std::size_t batches : {no_end, no_end, no_end, std::size_t{20}}) {
+      others.emplace_back([&stage, batches] { stage.serve_all_modes(batches); });
+    }
+    others.emplace_back([&stage] { stage.churn(10); });
+    others.emplace_back([&stage] { stage.wake_and_modify(20); });
+    for (std::size_t i = 0; i < 2; i++) senders.emplace_back([&stage, i] { stage.send(5 * i); });
+    for (auto& thread : senders) thread.join();
+    const auto end = std::chrono::steady_clock::now() + limit;
+    while (stage.received < stage.sent && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    stage.is_over = true;
+    while (stage.serving > 0 && std::chrono::steady_clock::now() < end + limit) {
+      stage.poller->waker().wake();
+      std::this_thread::yield();
+    }
+    for (auto& thread : others) thread.join();
+    CHECK(stage.received == stage.sent);
+    CHECK(stage.sent == 2 * rounds * kept_pairs);
+    stage.registrations.clear();
+    stage.poller.reset();
+    CHECK(stage.kernel.complaint() == "");
+    CHECK(stage.kernel.held_requests() == 0);
+    CHECK(stage.kernel.open_handles() == 0);
+  }
+}
+
+// Nothing else wakes the three that stay: after the grace one of them has to arm what the fourth has left.
+TEST_CASE("threads: what a thread that leaves for good was given is served by those that sleep") {
+  Stage stage(options_of(8), {});
+  std::deque<std::thread> serving;
+  stage.serving = 4;
+  for (const std::size_t batches : {no_end, no_end, no_end, std::size_t{1}}) {
+    serving.emplace_back([&stage, batches] { stage.serve_all_modes(batches); });
+  }
+  const auto end = std::chrono::steady_clock::now() + limit;
+  const auto is_late = [end] { return std::chrono::steady_clock::now() >= end; };
+  // One at a time, so that the others sleep when the fourth is given its one.
+  for (std::size_t i = 0; stage.serving == 4 && !is_late(); i++) {
+    CHECK(stage.kernel.net().send(stage.kept[i % kept_pairs].second, 1) == 1);
+    stage.sent++;
+    while (stage.received < stage.sent && stage.serving == 4 && !is_late()) std::this_thread::yield();
+  }
+  CHECK(stage.serving == 3);
+  while (stage.received < stage.sent && !is_late()) std::this_thread::yield();
+  CHECK(stage.received == stage.sent);
+  stage.is_over = true;
+  while (stage.serving > 0) {
+    stage.poller->waker().wake();
+    std::this_thread::yield();
+  }
+  for (auto& thread : serving) thread.join();
 }
 
 // Each wake ends a wait: of three that sleep without a time-out, none is left behind.

@@ -10,7 +10,6 @@
 #include <map>
 #include <optional>
 #include <set>
-
 #include <string_view>
 #include <utility>
 #include <vector>

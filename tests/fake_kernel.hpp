@@ -121,6 +121,7 @@ class FakeKernel final : public reactor::nt::Kernel {
                    std::optional<nanoseconds> timeout) override {
     removes++;
     removed = 1;  // as Wine leaves it on a time-out
+    const nanoseconds deadline = clock + timeout.value_or(nanoseconds(0));
     do {
       if (const std::size_t count = take(port, into); count > 0) {
         removed = static_cast<ULONG>(count);
@@ -128,7 +129,7 @@ class FakeKernel final : public reactor::nt::Kernel {
       }
     } while ((!timeout || *timeout > nanoseconds(0)) && when_asleep && when_asleep());
     if (!timeout) throw std::logic_error("asleep for ever");
-    clock += *timeout - std::min(*timeout, std::exchange(early, nanoseconds(0)));
+    clock = std::max(clock, deadline - std::min(*timeout, std::exchange(early, nanoseconds(0))));
     return reactor::nt::STATUS_TIMEOUT;
   }
 

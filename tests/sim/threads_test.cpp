@@ -207,7 +207,7 @@ TEST_CASE("threads: eight of them, delays and faults") {
 
 // Without a time-out: what a thread leaves behind must be armed by another, or it is never received.
 TEST_CASE("threads: four wait, others add, modify, drain, remove and wake, and one leaves for good") {
-  for (const std::uint64_t seed : {6, 7}) {
+  for (const std::uint64_t seed : {6U, 7U}) {
     Stage stage(options_of(seed), {}, 3);
     std::deque<std::thread> senders, others;
     stage.serving = 4;

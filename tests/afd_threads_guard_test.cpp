@@ -148,6 +148,24 @@ TEST_CASE("threads: the next wait arms what was delivered, and the grace period 
   CHECK(f.poller->stats().wait_calls == waits);  // thread 1 slept on, undisturbed
 }
 
+TEST_CASE("threads: what is delivered after the next wait has a grace period of its own") {
+  Sleeper f;
+  const Pair a = f.pair();
+  const auto registration = f.add(a.socket, Interest::readable);
+  const auto begin = f.kernel.now();
+  const auto events = f.wait_while(1s, {[&] {
+                                     f.send(a);
+                                     CHECK(f.other_waits() == 1);
+                                     REQUIRE(f.kernel.net().recv(a.socket, 1) == 1u);
+                                     CHECK(f.other_waits() == 0);
+                                     f.kernel.run_for(60ms);
+                                     f.send(a);
+                                     CHECK(f.other_waits() == 1);
+                                   }});
+  CHECK(events.size() == 1);
+  CHECK(f.kernel.now() - begin == 60ms + afd::WaitingThreads::grace);
+}
+
 TEST_CASE("threads: what a thread re-arms of its events is polled together with the last of them") {
   for (const Mode mode : {Mode::oneshot, Mode::edge}) {
     CAPTURE(mode == Mode::edge);

@@ -156,6 +156,8 @@ def apply(mutation, folder):
         for one in affected_by(source):
             mutated[one] = folder / (one.replace("/", "_") + ".o")
             compiled = compile_source(one, mutated[one], overlay)
+            if "static assertion failed" in compiled.stderr:
+                return f"caught   {name}: by a static assertion"
             if compiled.returncode != 0:
                 return f"FAIL     {name}: does not compile\n{compiled.stderr[:2000]}"
         caught = run_all_tests(folder, mutated, EPOLL_TESTS if file.startswith("epoll/") else TEST_SETS)

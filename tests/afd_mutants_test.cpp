@@ -333,3 +333,64 @@ TEST_CASE("group: who was left out comes first the next time, though it was chan
   CHECK(f.readable(1) == Sockets{hot(1)});
   CHECK(f.readable(1) == Sockets{a});
 }
+
+TEST_CASE("a first poll that is refused as no socket's, though the socket is open, is asked once more") {
+  Fixture f;
+  auto registration = f.add(a);
+  f.kernel.poll_refusals = {STATUS_INVALID_HANDLE};
+  CHECK(f.wait().empty());
+  REQUIRE(f.kernel.pending_on(base(a)) != nullptr);
+  f.kernel.complete(base(a), AFD_POLL_RECEIVE);
+  CHECK(f.readable() == Sockets{a});
+}
+
+TEST_CASE("rule 5: a number that has another base by the time its first poll is refused has ended") {
+  Fixture f;
+  const HANDLE old_base = FakeKernel::handle(0x5000);
+  f.kernel.bases[static_cast<std::uintptr_t>(a)] = old_base;
+  f.kernel.not_of_afd.insert(old_base);
+  auto registration = f.add(a);
+  f.kernel.bases[static_cast<std::uintptr_t>(a)] = FakeKernel::handle(0x5004);
+  CHECK(f.wait().empty());
+  CHECK(f.poller->stats().registrations == 0);
+}
+
+TEST_CASE("rule 5: what was polled and then is no socket was closed, whatever has its number now") {
+  Fixture f;
+  auto registration = f.add(a, Interest::readable, Mode::oneshot);
+  f.kernel.ready[base(a)] = AFD_POLL_RECEIVE;
+  CHECK(f.readable() == Sockets{a});
+  REQUIRE(registration.modify(Interest::readable));
+  f.kernel.poll_refusals = {STATUS_INVALID_HANDLE};
+  CHECK(f.wait().empty());
+  CHECK(f.poller->stats().registrations == 0);
+}
+
+TEST_CASE("group, rule 5: a member that is added again starts as one that is polled alone") {
+  Group f(3);
+  f.members[1] = f.add(hot(1));
+  CHECK(f.wait().empty());
+  REQUIRE(f.kernel.pending_on(base(hot(1))) != nullptr);
+  CHECK(f.kernel.pending_on(base(hot(1)))->asked.size() == 1);
+}
+
+TEST_CASE("epoll, group: after MOD by number the answer of a member counts") {
+  FakeKernel kernel;
+  const auto backend = *afd::AfdBackend::create(kernel, {});
+  std::array<Event, 8> room;
+  const afd::Watch watch{Token{1}, afd::directions_of(Interest::readable), Mode::level};
+  for (int i = 0; i < 3; i++) {
+    REQUIRE(backend->add(hot(i), watch).has_value());
+    kernel.ready[base(hot(i))] = AFD_POLL_RECEIVE;
+  }
+  for (int round = 0; round < 6; round++) {
+    const std::uint64_t groups = backend->stats().group_arms;
+    for (int i = 0; i < 3; i++) REQUIRE(backend->modify(hot(i), watch).has_value());
+    const auto waited = backend->wait(room, 0ns);
+    REQUIRE(waited.has_value());
+    CHECK(waited->events == 3);
+    if (round >= 4) CHECK(backend->stats().group_arms == groups + 1);
+  }
+  backend->close();
+  CHECK(kernel.violations == std::vector<std::string>{});
+}

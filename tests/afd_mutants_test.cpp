@@ -356,14 +356,17 @@ TEST_CASE("rule 5: a number that has another base by the time its first poll is 
 }
 
 TEST_CASE("rule 5: what was polled and then is no socket was closed, whatever has its number now") {
-  Fixture f;
-  auto registration = f.add(a, Interest::readable, Mode::oneshot);
-  f.kernel.ready[base(a)] = AFD_POLL_RECEIVE;
-  CHECK(f.readable() == Sockets{a});
-  REQUIRE(registration.modify(Interest::readable));
-  f.kernel.poll_refusals = {STATUS_INVALID_HANDLE};
-  CHECK(f.wait().empty());
-  CHECK(f.poller->stats().registrations == 0);
+  for (const NTSTATUS status : {STATUS_INVALID_HANDLE, STATUS_OBJECT_TYPE_MISMATCH}) {
+    CAPTURE(status);
+    Fixture f;
+    auto registration = f.add(a, Interest::readable, Mode::oneshot);
+    f.kernel.ready[base(a)] = AFD_POLL_RECEIVE;
+    CHECK(f.readable() == Sockets{a});
+    REQUIRE(registration.modify(Interest::readable));
+    f.kernel.poll_refusals = {status};
+    CHECK(f.wait().empty());
+    CHECK(f.poller->stats().registrations == 0);
+  }
 }
 
 TEST_CASE("group, rule 5: a member that is added again starts as one that is polled alone") {
@@ -393,4 +396,65 @@ TEST_CASE("epoll, group: after MOD by number the answer of a member counts") {
   }
   backend->close();
   CHECK(kernel.violations == std::vector<std::string>{});
+}
+
+TEST_CASE("rule 6: a wake that the kernel refuses is paid by a call by number, too") {
+  FakeKernel kernel;
+  kernel.has_reserves = false;
+  const auto backend = *afd::AfdBackend::create(kernel, {});
+  kernel.post_refusals = 1;
+  backend->wake();
+  CHECK(kernel.packets.empty());
+  CHECK(backend->remove(a).error() == std::errc::no_such_file_or_directory);
+  CHECK(kernel.packets.size() == 1);
+  backend->close();
+}
+
+TEST_CASE("rule 8: a cancel that comes after the poll has completed is no shortage") {
+  sim::BackendFixture f;
+  const auto [socket, peer] = f.kernel.net().tcp_pair();
+  auto registration = f.add(socket, Interest::readable);
+  CHECK(f.wait(0ns).empty());
+  f.kernel.set_delays({}, {}, {5ms, 5ms});  // its packet is on its way
+  REQUIRE(f.kernel.net().send(peer, 1) == 1u);
+  REQUIRE(registration.modify(Interest::readable | Interest::writable));
+  const auto waited = f.poller->wait(f.room, 0ns);
+  REQUIRE(waited.has_value());
+  CHECK(waited->size() == 0);
+  CHECK(f.wait(1s).size() == 1);
+}
+
+TEST_CASE("rule 8: a failure that finds the buffer full comes before what was marked meanwhile") {
+  Group f(3);
+  auto failing = f.add(a), cancelled = f.add(b);
+  CHECK(f.wait().empty());
+  f.kernel.complete(base(b), 0, STATUS_CANCELLED);
+  FakeKernel::Entries all;
+  for (int i = 0; i < 3; i++) all.push_back({base(hot(i)), AFD_POLL_RECEIVE, 0});
+  f.kernel.complete(base(hot(0)), all);
+  f.kernel.complete(base(a), 0, static_cast<NTSTATUS>(0xC0000022));
+  CHECK(f.readable(3) == Sockets{hot(0), hot(1), hot(2)});
+  f.kernel.poll_refusals = {static_cast<NTSTATUS>(0xC0000022)};
+  const auto events = f.wait(0ns, 1);
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].token() == Token{static_cast<std::uint64_t>(a)});
+}
+
+TEST_CASE("rule 8: a port that the kernel cannot read for want of memory is an error of that wait alone") {
+  Fixture f;
+  const auto registration = f.add(a);
+  f.kernel.dequeue_refusals = 1;
+  CHECK(f.poller->wait(f.room, 0ns).error() == std::errc::not_enough_memory);
+  f.kernel.complete(base(a), AFD_POLL_RECEIVE);
+  CHECK(f.readable() == Sockets{a});
+}
+
+TEST_CASE("rule 2: the end reads the port again when the kernel refused that") {
+  Fixture f;
+  const auto registration = f.add(a);
+  CHECK(f.wait().empty());
+  f.kernel.dequeue_refusals = 3;
+  f.poller.reset();
+  CHECK(f.kernel.dequeue_refusals == 0);
+  CHECK(f.kernel.packets.empty());
 }

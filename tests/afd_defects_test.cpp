@@ -200,3 +200,49 @@ TEST_CASE("group, rule 3: a packet of an earlier request of the group is not tha
   CHECK(f.poller->stats().unknown_packets == 1);
   CHECK(f.poller->stats().pending_polls == 3);
 }
+
+TEST_CASE("group, rule 2: a removed member is released when the group has come back") {
+  Group f(3);
+  f.members.pop_back();
+  CHECK(f.poller->stats().arena_slots == 3);
+  f.kernel.complete(base(hot(0)), AFD_POLL_RECEIVE);
+  CHECK(f.readable() == Sockets{hot(0)});
+  CHECK(f.poller->stats().arena_slots == 2);
+}
+
+TEST_CASE("group: while one is out, those that become hot are polled in another") {
+  Group f(3);
+  Sockets others;
+  for (int i = 10; i < 13; i++) {
+    f.members.push_back(f.add(hot(i)));
+    f.kernel.ready[base(hot(i))] = AFD_POLL_RECEIVE;
+    others.insert(hot(i));
+  }
+  for (int round = 0; round < 4; round++) CHECK(f.readable() == others);
+  f.kernel.ready.clear();
+  CHECK(f.wait().empty());
+  REQUIRE(f.kernel.pending.size() == 2);
+  CHECK(f.kernel.pending_on(base(hot(0)))->asked.size() == 3);
+  CHECK(f.kernel.pending_on(base(hot(10)))->asked.size() == 3);
+  f.kernel.complete(base(hot(11)), AFD_POLL_RECEIVE);
+  f.kernel.complete(base(hot(1)), AFD_POLL_RECEIVE);
+  CHECK(f.readable() == Sockets{hot(1), hot(11)});
+}
+
+TEST_CASE("helper handles that come and go take no more memory each time") {
+  Fixture f;
+  std::uint64_t bytes = 0;
+  for (int round = 0; round < 40; round++) {
+    std::vector<Registration> registrations;
+    for (int i = 0; i < 200; i++) registrations.push_back(f.add(hot(i)));
+    if (round == 1) bytes = f.poller->stats().memory_bytes;
+    if (round > 1) CHECK(f.poller->stats().memory_bytes == bytes);
+  }
+}
+
+TEST_CASE("a socket whose handle is beyond those that Windows gives is not supported") {
+  Fixture f;
+  f.kernel.bases[static_cast<std::uintptr_t>(a)] = FakeKernel::handle(std::uintptr_t{1} << 28);
+  CHECK(f.poller->add(a, Token{1}, Interest::readable).error() == std::errc::not_supported);
+  CHECK(f.poller->stats().arena_slots == 0);
+}

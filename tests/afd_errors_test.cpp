@@ -48,6 +48,17 @@ TEST_CASE("rule 8: a socket that was closed while it was not armed drops out alo
   CHECK(f.poller->stats().registrations == 1);
 }
 
+TEST_CASE("rule 8: a failed poll disarms with Mode::edge what its event says, and no more") {
+  Fixture f;
+  auto registration = f.add(a, Interest::readable | Interest::priority, Mode::edge);
+  f.kernel.poll_refusals = {access_denied};
+  CHECK(f.wait().size() == 1);
+  f.kernel.ready[base(a)] = AFD_POLL_RECEIVE | AFD_POLL_RECEIVE_EXPEDITED;
+  const auto events = f.wait();
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].readiness() == Readiness::priority);
+}
+
 TEST_CASE("rule 8: a shortage is no event of a socket: the others go on, and it is armed later") {
   for (const NTSTATUS status : shortages) {
     CAPTURE(status);

@@ -260,6 +260,21 @@ TEST_CASE("rule 2: memory that a kernel does not let anybody ask for is lost rat
   CHECK(kernel.held_requests() == 1);
 }
 
+TEST_CASE("rule 2: a probe whose packet a kernel never gives out is leaked rather than freed") {
+  static auto& kernel = *new FakeKernel;  // never destroyed: what it keeps stays reachable
+  kernel.can_skip = false;
+  kernel.dequeue_refusals = 2;
+  {
+    Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));
+    REQUIRE(poller.add(a, Token{1}, Interest::readable).has_value());
+  }
+  CHECK(kernel.dequeue_refusals == 0);
+  REQUIRE(kernel.packets.size() == 1);
+  REQUIRE(kernel.packets[0].request.has_value());
+  kernel.packets[0].request->iosb->Status = STATUS_SUCCESS;  // a sanitizer report if it was freed
+  CHECK(kernel.violations.empty());
+}
+
 TEST_CASE("where the probe can never look there are no inline completions") {
   sim::BackendFixture f({.faults = {.dequeue_refused = 1000}});
   const auto registration = f.add(f.kernel.net().udp(), Interest::writable);

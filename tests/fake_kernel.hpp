@@ -78,6 +78,7 @@ class FakeKernel final : public reactor::nt::Kernel {
   bool has_reserves = true;                // NtAllocateReserveObject is there
   int post_refusals = 0;                   // so many posts without a reserve are refused
   int cancel_refusals = 0;                 // so many cancels are refused
+  int dequeue_refusals = 0;                // so many dequeues are refused
   std::set<HANDLE> completes_empty;        // a poll that lists one completes in the call, with no entry
   bool keeps_what_is_cancelled = false;    // breaks the kernel's word: no packet after a cancel
   nanoseconds early{0};                    // how much too early a time-out ends, once
@@ -121,6 +122,10 @@ class FakeKernel final : public reactor::nt::Kernel {
                    std::optional<nanoseconds> timeout) override {
     removes++;
     removed = 1;  // as Wine leaves it on a time-out
+    if (dequeue_refusals > 0) {
+      dequeue_refusals--;
+      return reactor::nt::STATUS_INSUFFICIENT_RESOURCES;
+    }
     const nanoseconds deadline = clock + timeout.value_or(nanoseconds(0));
     do {
       if (const std::size_t count = take(port, into); count > 0) {

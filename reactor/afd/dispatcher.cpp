@@ -174,8 +174,7 @@ void Dispatcher::on_refused(Slot& slot, NTSTATUS status, EventSink& sink) {
 
 void Dispatcher::report_failure(Slot& slot, NTSTATUS status, EventSink& sink) {
   if (sink.is_full()) return queue_.mark_first(slot);
-  static_cast<void>(sink.deliver({slot.token, slot.armed(), slot.detail, 0, status}));
-  on_delivered(slot, slot.armed(), sink);
+  on_delivered(slot, sink.deliver({slot.token, slot.armed(), slot.detail, 0, status}), sink);
 }
 
 void Dispatcher::on_shortage(Slot& slot, NTSTATUS status) noexcept {
@@ -185,15 +184,15 @@ void Dispatcher::on_shortage(Slot& slot, NTSTATUS status) noexcept {
 
 void Dispatcher::resolve_suspect(Slot& slot, bool is_open, EventSink& sink) {
   REACTOR_ASSERT(!sink.is_full());
+  const RegistrationId id{slot.index, slot.generation};
   queue_.erase(slot);
   if (!is_open) return retire(slot);
   // It may have been closed and its number opened again since: ask once more. What AFD does not know then is no socket
   // of AFD's, and never will be.
   arm(slot, sink);
-  if (slot.list != ListName::suspected) return;
+  if (registry_.find(id) == nullptr || slot.list != ListName::suspected) return;
   queue_.erase(slot);
-  static_cast<void>(sink.deliver({slot.token, slot.armed(), slot.detail, 0, STATUS_NOT_SUPPORTED}));
-  on_delivered(slot, slot.armed(), sink);
+  report_failure(slot, STATUS_NOT_SUPPORTED, sink);
   slot.is_foreign = true;
 }
 

@@ -74,9 +74,9 @@ class EventBuffer final : public EventSink {
  private:
   Directions write(std::size_t index, const Answer& answer) noexcept override {
     if (answer.events == 0) {
-      events_[index] =
-          Event(answer.token, Readiness::readable | Readiness::writable | Readiness::failed, answer.status);
-      return answer.directions;
+      const Readiness failure = Readiness::readable | Readiness::writable | Readiness::failed;
+      events_[index] = Event(answer.token, failure, answer.status);
+      return directions_of(failure);
     }
     const Readiness readiness = filter_readiness(to_readiness(answer.events), answer.directions);
     if (readiness == Readiness::none) return Directions::none;

@@ -46,11 +46,11 @@ int main(void) {
   memset(&event, 0, sizeof event);
   event.events = EPOLLOUT;
   event.data.u32 = 42;
-  if (epoll_ctl(port, EPOLL_CTL_ADD, sock, &event) != 0) return fail("a registration");
-  if (epoll_ctl(port, EPOLL_CTL_ADD, sock, &event) != -1 || errno != EEXIST) return fail("EEXIST");
+  if (epoll_ctl(port, EPOLL_CTL_MOD, sock, &event) != -1 || errno != ENOENT) return fail("ENOENT");
 #ifdef _WIN32
-  if (GetLastError() != ERROR_ALREADY_EXISTS) return fail("ERROR_ALREADY_EXISTS");
+  if (GetLastError() != ERROR_NOT_FOUND) return fail("ERROR_NOT_FOUND");
 #endif
+  if (epoll_ctl(port, EPOLL_CTL_ADD, sock, &event) != 0) return fail("a registration");
   memset(&event, 0, sizeof event);
   if (epoll_wait(port, &event, 1, 10000) != 1) return fail("an event");
   if (event.events != EPOLLOUT || event.data.u32 != 42) return fail("that event");

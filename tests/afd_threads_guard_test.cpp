@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: MIT
+//
+// What one thread does while another sleeps in the kernel, step by step: which polls are submitted by whom, and when.
+#include <doctest/doctest.h>
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "sim/backend_fixture.hpp"
+
+using namespace reactor;
+using namespace std::chrono_literals;
+using reactor::nt::SocketNumber;
+
+namespace {
+
+struct Pair {
+  SocketNumber socket, peer;
+};
+
+struct Sleeper : sim::BackendFixture {
+  std::array<Event, 8> others_room;
+
+  using sim::BackendFixture::BackendFixture;
+
+  Pair pair() {
+    const auto [socket, peer] = kernel.net().tcp_pair();
+    return {socket, peer};
+  }
+  void send(const Pair& to) { REQUIRE(kernel.net().send(to.peer, 1) == 1u); }
+
+  // Thread 1 waits; each time that it falls asleep thread 2 plays the next of `steps`.
+  std::vector<Event> wait_while(std::chrono::nanoseconds timeout, const std::vector<std::function<void()>>& steps) {
+    std::size_t played = 0;
+    kernel.set_when_asleep([&] {
+      if (played == steps.size()) return false;
+      kernel.play_thread(2);
+      steps[played++]();
+      kernel.play_thread(1);
+      return true;
+    });
+    auto events = wait(timeout);
+    kernel.set_when_asleep(nullptr);
+    CHECK(played == steps.size());
+    return events;
+  }
+  // In thread 2, without sleeping.
+  std::size_t other_waits(std::size_t size = 8) {
+    const auto waited = poller->wait(std::span(others_room).first(size), 0ns);
+    REQUIRE(waited.has_value());
+    return waited->size();
+  }
+  // Wakes and nudges.
+  std::uint64_t posts() { return poller->stats().post_calls; }
+};
+
+}  // namespace
+
+TEST_CASE("threads: what a thread without events adds is polled at once, and nobody is woken for it") {
+  Sleeper f;
+  const Pair a = f.pair();
+  std::vector<Registration> added;
+  CHECK(f.wait_while(1ms, {[&] {
+                       added.push_back(f.add(a.socket, Interest::readable));
+                       CHECK(f.kernel.pending_on(a.socket) == 1);
+                       CHECK(f.posts() == 0);
+                     }})
+            .empty());
+}
+
+TEST_CASE("threads: what is ready when it is added is delivered by the thread that sleeps, at once") {
+  Sleeper f;
+  const Pair a = f.pair();
+  f.send(a);
+  std::vector<Registration> added;
+  const auto begin = f.kernel.now();
+  CHECK(f.wait_while(1s, {[&] { added.push_back(f.add(a.socket, Interest::readable)); }}).size() == 1);
+  CHECK(f.kernel.now() == begin);
+  CHECK(f.posts() == 1);
+}
+
+TEST_CASE("threads: a socket that is not AFD's is found out by the thread that sleeps, at once") {
+  Sleeper f;
+  std::vector<Registration> added;
+  const auto begin = f.kernel.now();
+  const auto events = f.wait_while(1s, {[&] { added.push_back(f.add(f.kernel.net().not_afd(), Interest::readable)); }});
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].error() == std::errc::not_supported);
+  CHECK(f.kernel.now() == begin);
+}
+
+TEST_CASE("threads: what was delivered is not delivered to another thread before the grace period is over") {
+  Sleeper f;
+  const Pair a = f.pair();
+  const auto registration = f.add(a.socket, Interest::readable);
+  const auto begin = f.kernel.now();
+  const auto events = f.wait_while(1s, {[&] {
+                                          f.send(a);
+                                          CHECK(f.other_waits() == 1);
+                                          CHECK(f.kernel.pending_on(a.socket) == 0);
+                                          CHECK(f.posts() == 1);  // so that thread 1 watches the time
+                                        },
+                                        [&] { CHECK(f.kernel.pending_on(a.socket) == 0); }});
+  CHECK(events.size() == 1);
+  CHECK(f.kernel.now() - begin == afd::WaitingThreads::grace);
+}
+
+TEST_CASE("threads: the grace period begins with the first that was delivered, and one thread watches it") {
+  Sleeper f;
+  const Pair a = f.pair(), b = f.pair();
+  const auto first = f.add(a.socket, Interest::readable);
+  auto second = f.add(b.socket, Interest::readable);
+  const auto begin = f.kernel.now();
+  const auto events = f.wait_while(1s, {[&] {
+                                          f.send(a);
+                                          CHECK(f.other_waits() == 1);
+                                        },
+                                        [] {},  // the nudge has come
+                                        [&] {
+                                          f.kernel.run_for(60ms);
+                                          REQUIRE(second.modify(Interest::readable | Interest::priority));
+                                          CHECK(f.posts() == 1);
+                                        }});
+  CHECK(events.size() == 1);
+  CHECK(f.kernel.now() - begin == afd::WaitingThreads::grace);
+}
+
+TEST_CASE("threads: the next wait arms what was delivered, and the grace period is over") {
+  Sleeper f;
+  const Pair a = f.pair();
+  const auto registration = f.add(a.socket, Interest::readable);
+  const auto begin = f.kernel.now();
+  std::uint64_t waits = 0;
+  CHECK(f.wait_while(1s, {[&] {
+                       f.send(a);
+                       CHECK(f.other_waits() == 1);
+                       REQUIRE(f.kernel.net().recv(a.socket, 1) == 1u);
+                       CHECK(f.other_waits() == 0);
+                       CHECK(f.kernel.pending_on(a.socket) == 1);
+                       waits = f.poller->stats().wait_calls;
+                     }})
+            .empty());
+  CHECK(f.kernel.now() - begin == 1s);
+  CHECK(f.poller->stats().wait_calls == waits);  // thread 1 slept on, undisturbed
+}
+
+TEST_CASE("threads: what is delivered after the next wait has a grace period of its own") {
+  Sleeper f;
+  const Pair a = f.pair();
+  const auto registration = f.add(a.socket, Interest::readable);
+  const auto begin = f.kernel.now();
+  const auto events = f.wait_while(1s, {[&] {
+                                     f.send(a);
+                                     CHECK(f.other_waits() == 1);
+                                     REQUIRE(f.kernel.net().recv(a.socket, 1) == 1u);
+                                     CHECK(f.other_waits() == 0);
+                                     f.kernel.run_for(60ms);
+                                     f.send(a);
+                                     CHECK(f.other_waits() == 1);
+                                   }});
+  CHECK(events.size() == 1);
+  CHECK(f.kernel.now() - begin == 60ms + afd::WaitingThreads::grace);
+}
+
+TEST_CASE("threads: what a thread re-arms of its events is polled together with the last of them") {
+  for (const Mode mode : {Mode::oneshot, Mode::edge}) {
+    CAPTURE(mode == Mode::edge);
+    Sleeper f;
+    const Pair a = f.pair(), b = f.pair(), c = f.pair(), d = f.pair();
+    auto first = f.add(a.socket, Interest::readable, mode);
+    auto second = f.add(b.socket, Interest::readable, mode);
+    std::vector<Registration> added;
+    const auto rearm = [&](Registration& registration, const Pair& of) {
+      REQUIRE(f.kernel.net().recv(of.socket, 1) == 1u);
+      const auto rearmed =
+          mode == Mode::edge ? registration.drained(Interest::readable) : registration.modify(Interest::readable);
+      REQUIRE(rearmed.has_value());
+    };
+    const auto steps = [&] {
+      f.send(a);
+      f.send(b);
+      CHECK(f.other_waits() == 2);
+      added.push_back(f.add(c.socket, Interest::readable));
+      rearm(first, a);
+      CHECK(f.kernel.pending_on(a.socket) == 0);
+      CHECK(f.kernel.pending_on(c.socket) == 0);
+      rearm(second, b);
+      CHECK(f.kernel.pending_on(a.socket) == 1);
+      CHECK(f.kernel.pending_on(b.socket) == 1);
+      CHECK(f.kernel.pending_on(c.socket) == 1);
+      added.push_back(f.add(d.socket, Interest::readable));  // like any other thread from now on
+      CHECK(f.kernel.pending_on(d.socket) == 1);
+    };
+    CHECK(f.wait_while(1ms, {steps}).empty());
+  }
+}
+
+TEST_CASE("threads: what a thread has re-armed and left is polled when the grace period is over") {
+  Sleeper f;
+  const Pair a = f.pair(), b = f.pair();
+  auto first = f.add(a.socket, Interest::readable, Mode::oneshot);
+  const auto second = f.add(b.socket, Interest::readable, Mode::oneshot);
+  const auto begin = f.kernel.now();
+  const auto events = f.wait_while(1s, {[&] {
+                                     f.send(a);
+                                     f.send(b);
+                                     CHECK(f.other_waits() == 2);
+                                     REQUIRE(first.modify(Interest::readable));
+                                     CHECK(f.kernel.pending_on(a.socket) == 0);
+                                   }});
+  CHECK(events.size() == 1);
+  CHECK(f.kernel.now() - begin == afd::WaitingThreads::grace);
+}
+
+TEST_CASE("threads: a thread whose last wait brought nothing is like any other") {
+  Sleeper f;
+  const Pair a = f.pair(), b = f.pair();
+  std::vector<Registration> added;
+  added.push_back(f.add(a.socket, Interest::readable));
+  CHECK(f.wait_while(1ms, {[&] {
+                       f.send(a);
+                       CHECK(f.other_waits() == 1);
+                       REQUIRE(f.kernel.net().recv(a.socket, 1) == 1u);
+                       CHECK(f.other_waits() == 0);
+                       added.push_back(f.add(b.socket, Interest::readable));
+                       CHECK(f.kernel.pending_on(b.socket) == 1);
+                     }})
+            .empty());
+}
+
+TEST_CASE("threads: a wait that returns arms what it has marked and not delivered, for those that sleep") {
+  Sleeper f;
+  const Pair a = f.pair(), b = f.pair();
+  const auto first = f.add(a.socket, Interest::readable);
+  const auto second = f.add(b.socket, Interest::readable);
+  CHECK(f.wait_while(1ms, {[&] {
+                       f.send(a);
+                       REQUIRE(f.kernel.end_poll(b.socket, nt::STATUS_CANCELLED));
+                       CHECK(f.other_waits() == 1);
+                       CHECK(f.kernel.pending_on(b.socket) == 1);
+                       CHECK(f.kernel.pending_on(a.socket) == 0);
+                     }})
+            .empty());
+}

@@ -19,7 +19,7 @@ WAITERS_CALLS_PER_MESSAGE = 0.10
 # Only of oneshot: a level socket that its first thread has not read yet is ready for the next wait of another.
 ONESHOT_EVENTS_PER_MESSAGE = 1.0
 # Off: the backend arms singly for others what it delivers itself, so these bounds do not hold yet.
-CHECKS_WAITERS = False
+CHECKS_WAITERS = True
 # Where sockets are busy together, they have to have been polled together, or nothing of that was measured.
 GROUPED = ("16-of-64", "64-of-64", "pipelined", "toggle", "close", "close-unremoved", "one-at-a-time", "wake-storm")
 PING_PONG = ("1-of-1", "4-of-64", "16-of-64", "64-of-64", "toggle", "toggle-other", "one-at-a-time", "wake-storm", "room-1")

@@ -27,8 +27,8 @@ WORK = OUT / "tune"
 HEADER = "reactor/afd/group_policy.hpp"
 SWEEPS = {"near_rounds": [4, 8, 16, 32], "idle_rounds_max": [4, 8, 16, 32, 64], "hot_score": [1, 2, 4],
           "toggle_score": [-4, -16, -64, -120], "members_per_room": [1, 2, 4, 8, 16, 32], "members_min": [2, 4, 8]}
-SEES_POLICY = ["reactor/afd/afd_backend.cpp", "reactor/afd/afd_groups.cpp", "reactor/afd/afd_state.cpp",
-               "reactor/afd/arming.cpp", "reactor/afd/arena.cpp", "bench/tune/policy_cost.cpp"]
+SEES_POLICY = ["reactor/afd/afd_backend.cpp", "reactor/afd/by_number.cpp", "reactor/afd/dispatcher.cpp",
+               "reactor/afd/groups.cpp", "reactor/afd/wait_loop.cpp", "bench/tune/policy_cost.cpp"]
 
 
 def run(*command):

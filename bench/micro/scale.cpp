@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <reactor/afd/afd_backend.hpp>
+#include <reactor/make_poller.hpp>
 #include <reactor/poller.hpp>
 
 #include "../common/arguments.hpp"
@@ -108,8 +109,8 @@ class Setting {
     kernel_.answers = NullKernel::Answers::never;
     // A kernel of a million sockets has no groups of some hundreds that were chosen at random.
     const reactor::PollerOptions options{.inline_completions = true, .hot_groups = false};
-    poller_ =
-        std::make_unique<reactor::Poller>(value_or_fail(reactor::afd::AfdBackend::create(kernel_, options), "create"));
+    poller_ = std::make_unique<reactor::Poller>(
+        reactor::poller_on(value_or_fail(reactor::afd::AfdBackend::create(kernel_, options), "create")));
     for (std::size_t i = 0; i < sockets; i += batch) {
       const std::size_t count = std::min(batch, sockets - i);
       costs.add.measure(each, count, [&](std::size_t k) { add(i + k); });
@@ -262,7 +263,7 @@ struct Loop {
   std::uint64_t events = 0, used_ns = 0;
 
   void run(NullKernel& kernel, std::size_t first, std::chrono::milliseconds time) {
-    reactor::Poller poller(value_or_fail(reactor::afd::AfdBackend::create(kernel, {}), "create"));
+    reactor::Poller poller = reactor::poller_on(value_or_fail(reactor::afd::AfdBackend::create(kernel, {}), "create"));
     std::vector<reactor::Registration> registrations;
     for (std::size_t i = 0; i < 64; i++) {
       const auto socket = static_cast<reactor::NativeSocket>((first + i) * 4);

@@ -161,7 +161,8 @@ TEST_CASE_FIXTURE(NothingIsLeft, "rule 5: a number used again, the old registrat
   CHECK(next(poller) == is_readable);
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "rule 5: adding a registered socket again: refused on Linux, a new registration on Windows") {
+TEST_CASE_FIXTURE(NothingIsLeft,
+                  "rule 5: adding a registered socket again: refused on Linux, a new registration on Windows") {
   for (const Mode mode : {Mode::level, Mode::oneshot, Mode::edge}) {
     CAPTURE(static_cast<int>(mode));
     const Pair pair = make_pair();
@@ -190,7 +191,8 @@ TEST_CASE_FIXTURE(NothingIsLeft, "rule 5: adding a registered socket again: refu
   }
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "rule 5: the old socket lives on in a duplicate: the new one with its number is added") {
+TEST_CASE_FIXTURE(NothingIsLeft,
+                  "rule 5: the old socket lives on in a duplicate: the new one with its number is added") {
   for (const bool was_armed : {false, true}) {
     CAPTURE(was_armed);
     Poller poller = make_poller();

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Passes all tests: installs what is missing, checks format and lint, builds and tests each preset, ends with a table.
 #   scripts/test.sh [PART]...              (all of them when none is named; `all` below is the list)
+# The parts `mutations` and `coverage` judge the tests and not a change: they run when they are named.
 #   scripts/test.sh --without PART...      all but these
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-all=(format lint linux linux-clang-asan linux-clang-tsan linux-clang-fuzz wine mutations)
+all=(format lint linux linux-clang-asan linux-clang-tsan linux-clang-fuzz wine)
 parts=("$@") left_out=()
 if [ "${1:-}" = --without ]; then
   left_out=("${@:2}")

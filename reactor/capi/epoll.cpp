@@ -91,7 +91,7 @@ HANDLE create() noexcept try {
 afd::Watch watch_of(const epoll_event& event) noexcept { return afd::epoll_watch(event.events, event.data.u64); }
 
 // The order is Linux's: both numbers are looked at before anything else is. EPOLLET cannot be kept: AFD does not tell
-// of new data while older is unread, and nobody says here that it was read.
+// of new data while older is unread, and this interface has no call that says it was read.
 Result<> control(HANDLE handle, int op, SOCKET socket, const epoll_event* event) noexcept {
   const bool has_event = op != EPOLL_CTL_DEL;
   if (has_event && event == nullptr) return failure(std::errc::bad_address);

@@ -14,7 +14,7 @@
 namespace reactor::capi {
 
 /// One port. It lives for as long as a thread is in a call on it, or it has not been closed; its kernel handle lives as
-/// long, so the system gives that number to nobody else meanwhile.
+/// long, so the system does not give that number to another handle.
 struct Port {
   std::shared_ptr<afd::AfdBackend> backend;
   nt::HANDLE handle = nullptr;
@@ -46,7 +46,7 @@ class PortReference {
 /// Errors: bad_file_descriptor when it is not open, or was closed, invalid_argument when it is something else.
 [[nodiscard]] Result<PortReference> find_port(nt::HANDLE handle) noexcept;
 
-/// The same, and from now on nobody finds it.
+/// The same, and from now on no look-up finds it.
 [[nodiscard]] Result<PortReference> take_port(nt::HANDLE handle) noexcept;
 
 }  // namespace reactor::capi

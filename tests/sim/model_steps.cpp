@@ -227,11 +227,12 @@ void World::modify(Registered& reg, Interest interest, std::optional<Mode> mode)
     require(modified.error() == std::errc::bad_file_descriptor && reg.state == State::closed, "modify failed");
     return mark_over(token_of(reg));
   }
+  const bool is_rearmed = reg.mode != Mode::level && reg.silent != 0;  // not if another thread has done that already
   reg.interest = interest;
   reg.mode = mode.value_or(reg.mode);
   reg.silent = reg.not_afd == NotAfd::no ? 0 : 0xFF;
   reg.silent_before = 0;
-  was_rearmed(token_of(reg));
+  if (is_rearmed) was_rearmed(token_of(reg));
   was_marked(reg);
 }
 

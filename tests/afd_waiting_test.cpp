@@ -135,7 +135,8 @@ TEST_CASE("waiting threads: what a thread re-arms and then never waits again is 
 }
 
 TEST_CASE(
-    "waiting threads: modify by the thread that has the event waits for its next wait, and by another thread is done now") {
+    "waiting threads: modify by the thread that has the event waits for its next wait, and by another thread is done "
+    "now") {
   Threads f;
   Registration one = f.add(a, Interest::readable, Mode::oneshot);
   Registration two = f.add(b, Interest::readable, Mode::oneshot);

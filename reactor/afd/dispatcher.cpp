@@ -40,7 +40,7 @@ NTSTATUS Dispatcher::arm_marked(EventSink& sink, Until until) {
 
 void Dispatcher::arm(Slot& slot, EventSink& sink) {
   const ULONG mask = poll_mask(slot.armed());
-  switch (slot.state) {
+  switch (PollState::Value{slot.state}) {
     case PollState::idle:
       if (mask != 0 && !slot.is_foreign) submit(slot, mask, sink);
       return;

@@ -38,7 +38,8 @@ class WaitingThreads {
   /// That thread has re-armed one more. True: it was the last of its batch, so it counts as any other thread again.
   [[nodiscard]] bool rearmed(std::uint32_t thread) noexcept {
     Batch* batch = find(thread);
-    if (batch == nullptr || batch->to_rearm == 0 || --batch->to_rearm > 0) return false;
+    if (batch == nullptr || batch->to_rearm == 0) return false;
+    if (--batch->to_rearm > 0) return false;
     *batch = {};
     return true;
   }

@@ -26,9 +26,7 @@
 #include <reactor/event.hpp>
 #include <reactor/nt/kernel.hpp>
 
-namespace reactor {
-
-namespace capi {
+namespace reactor::capi {
 
 namespace {
 
@@ -128,9 +126,7 @@ class EpollSink final : public afd::EventSink {
 
 }  // namespace
 
-}  // namespace capi
-
-}  // namespace reactor
+}  // namespace reactor::capi
 
 using namespace reactor;
 using namespace reactor::capi;

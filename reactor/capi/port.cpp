@@ -74,8 +74,8 @@ std::errc why_none(nt::HANDLE handle, bool was_closed) noexcept {
   return is_open ? std::errc::invalid_argument : std::errc::bad_file_descriptor;
 }
 
-// No thread is in a call on it any more, and no look-up finds it. It leaves the list only when its handle is closed, so that
-// until then the handle is a closed port's and not an open one of another kind.
+// No thread is in a call on it any more, and no look-up finds it. It leaves the list only when its handle is closed, so
+// that until then the handle is a closed port's and not an open one of another kind.
 void destroy(Port& port) noexcept {
   const DWORD last_error = GetLastError();  // of the call that ends with this
   const int last_errno = errno;

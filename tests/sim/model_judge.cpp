@@ -239,15 +239,14 @@ void World::judge_wakes(Wait& wait, bool is_empty, bool is_woken) {
     require(wait.timeout && now - wait.begin >= *wait.timeout, "a wait ended early and without an event");
     require(wait.was_kept || now - wait.begin <= *wait.timeout, "a wait ended late");
     require(!is_late, "a wake was lost (rule 6)");
-    if (program_.is_strict()) judge_silence("a wait reported nothing");
+    if (program_.is_strict()) judge_silence("a wait reported nothing", asleep_.size() + (wait.was_kept ? 2 : 1));
   }
   if (!is_late || program_.options.faults.shuffled_packet > 0) return;
   require(++waits_since_wake_ <= 16 + 2 * registered_.size(), "a wake is kept waiting for ever (rule 6)");
 }
 
 // Nothing is reported: then nothing is so, but for what may wait.
-void World::judge_silence(std::string_view where) {
-  const std::size_t sleepers = std::max<std::size_t>(asleep_.size(), 1);
+void World::judge_silence(std::string_view where, std::size_t sleepers) {
   for (const std::uint32_t token : open_) {
     const Registered& reg = registered_[token];
     if (reg.state != State::live) continue;
@@ -262,7 +261,8 @@ void World::judge_silence(std::string_view where) {
 //   its poll was refused for a shortage, or completed without an entry: it is asked again, within the same time;
 //   the cancel of its old poll was refused: the next wait tries again;
 //   without a reserve object a nudge was refused: the next call of any thread makes up for it.
-// Of several threads that sleep only the innermost is played, and it may be another one's part to do it in time.
+// Of several threads that sleep only the innermost is played, and it may be another one's part to do it in time: one
+// that was kept by it would have come back long ago.
 bool World::is_excused(const Registered& reg, std::size_t sleepers) {
   const nanoseconds now = sim_.now();
   const auto is_in_time = [&](nanoseconds since) { return sleepers > 1 || now <= since + grace; };

@@ -76,7 +76,7 @@ bool World::while_asleep() {
     wait.of_others += kernel_.counted().calls - calls;
     return true;
   }
-  if (program_.is_strict()) judge_silence("a thread sleeps");
+  if (program_.is_strict()) judge_silence("a thread sleeps", asleep_.size());
   if (wait.timeout) return false;
   // Nothing else would end it: a wake, or the next call after one whose packet was refused.
   if (is_wake_owed_ && !kernel_.owes_post()) return false;

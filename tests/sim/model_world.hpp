@@ -202,7 +202,7 @@ class World {
   void judge_wakes(Wait& wait, bool is_empty, bool is_woken);
   void judge_calls(const Wait& wait, std::size_t told, bool has_failed);
   [[nodiscard]] std::size_t unarmed();
-  void judge_silence(std::string_view where);
+  void judge_silence(std::string_view where, std::size_t sleepers);
   [[nodiscard]] bool is_excused(const Registered& reg, std::size_t sleepers);
   [[nodiscard]] ULONG could_be(const Registered& reg) const { return reg.seen | reg.endpoint->history; }
   void restart_history(Registered& reg);

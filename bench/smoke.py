@@ -13,13 +13,12 @@ CALLS_PER_EVENT = {
                                  "room-1": 2.0, "wake-storm": 2.5, "toggle": 2.0},
     ("linux", "ours"): {"1-of-1": 1.0, "4-of-64": 1.0, "16-of-64": 1.0, "64-of-64": 1.0},
 }
-# Several threads that wait on one Poller: the same bound for all. By messages, as events that are delivered twice make a
-# call for each of them look cheap.
-WAITERS_CALLS_PER_MESSAGE = 0.10
+# Several threads that wait on one Poller. By messages, as events that are delivered twice make a call for each of them
+# look cheap. How many sockets are ready when a thread asks is the scheduler's to say here, so the bound only tells a call
+# for all from a call for each; afd_test has the exact one, 0.10, where the order of things is fixed.
+WAITERS_CALLS_PER_MESSAGE = 0.5
 # Only of oneshot: a level socket that its first thread has not read yet is ready for the next wait of another.
 ONESHOT_EVENTS_PER_MESSAGE = 1.0
-# Off: the backend arms singly for others what it delivers itself, so these bounds do not hold yet.
-CHECKS_WAITERS = True
 # Where sockets are busy together, they have to have been polled together, or nothing of that was measured.
 GROUPED = ("16-of-64", "64-of-64", "pipelined", "toggle", "close", "close-unremoved", "one-at-a-time", "wake-storm")
 PING_PONG = ("1-of-1", "4-of-64", "16-of-64", "64-of-64", "toggle", "toggle-other", "one-at-a-time", "wake-storm", "room-1")
@@ -38,7 +37,7 @@ def problems_of(run):
     bound = CALLS_PER_EVENT.get((run["system"], run["server"]), {}).get(run["scenario"])
     if bound is not None and figures["calls_per_event"] > bound + EDGE:
         yield f"{where}: {figures['calls_per_event']:.3f} kernel calls per event, expected at most {bound}"
-    if CHECKS_WAITERS and run["system"] == "wine" and run["scenario"] in WAITERS:
+    if run["system"] == "wine" and run["scenario"] in WAITERS:
         yield from problems_of_waiters(where, run["server"], figures)
     groups = summary.delta(result, "group_arms")
     if run["system"] == "wine" and run["server"] == "ours" and run["scenario"] in GROUPED and not groups:

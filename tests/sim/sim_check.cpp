@@ -9,9 +9,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -128,14 +130,22 @@ int main(int argc, char** argv) {
     if (child == 0) work(arguments, i, shared[i]);
     workers.push_back(child);
   }
+  // In the order in which they end, so that a failure is printed at once and the others do not go on for nothing.
   int failed = 0;
   Totals totals;
-  for (unsigned i = 0; i < arguments.threads; i++) {
+  for (unsigned left = arguments.threads; left > 0; left--) {
     int status = 0;
-    ::waitpid(workers[i], &status, 0);
-    totals += shared[i].totals;
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) continue;
-    if (failed++ == 0) print_failure(arguments, shared[i], status);
+    const pid_t ended = ::waitpid(-1, &status, 0);
+    const auto worker = static_cast<std::size_t>(std::ranges::find(workers, ended) - workers.begin());
+    if (worker == workers.size()) return 2;
+    workers[worker] = 0;
+    totals += shared[worker].totals;
+    if (failed > 0 || (WIFEXITED(status) && WEXITSTATUS(status) == 0)) continue;
+    failed++;
+    for (const pid_t other : workers) {
+      if (other != 0) ::kill(other, SIGKILL);
+    }
+    print_failure(arguments, shared[worker], status);
   }
   const double s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   std::printf("%s model check: %llu seeds from %llu in %.1f s (%.0f a second): %s\n", failed == 0 ? "PASS" : "FAIL",

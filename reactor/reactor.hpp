@@ -3,6 +3,7 @@
 
 /// All public headers.
 #include <reactor/address.hpp>  // IWYU pragma: export
+#include <reactor/clock.hpp>    // IWYU pragma: export
 #include <reactor/event.hpp>    // IWYU pragma: export
 #include <reactor/format.hpp>   // IWYU pragma: export
 #include <reactor/poller.hpp>   // IWYU pragma: export

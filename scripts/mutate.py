@@ -36,7 +36,7 @@ TEST_SETS = {
      "tests/group_policy_test.cpp", "tests/result_test.cpp", "tests/allocation_count.cpp",
      *(f"tests/sim/{name}.cpp" for name in ("reuse_test", "sim_socket_test", "smoke_test"))],
     "the model check and the sweep":
-    [f"tests/sim/{name}.cpp" for name in ("model_test", "model_program", "model_steps", "model_wait", "model_judge", "model_check",
+    [f"tests/sim/{name}.cpp" for name in ("model_test", "model_program", "model_steps", "model_wait", "model_judge", "model_check", "model_numbers",
                                           "sweep_test", "sweep_play", "sweep_scenarios", "failing_new")],
 }
 LIBRARY = sorted(str(path.relative_to(ROOT)) for folder in (".", "afd", "epoll", "net", "nt")

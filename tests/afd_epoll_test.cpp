@@ -146,12 +146,34 @@ TEST_CASE("epoll: a oneshot registration that has fired is not polled until MOD 
     CHECK(port.wait() == Tellings{{3, Epoll::in}});
     CHECK(port.backend->stats().registrations == 1);
   }
-  SUBCASE("closed, MOD learns of it at the next wait") {
+  SUBCASE("closed: MOD is refused as the provider refuses the number") {
     port.kernel.closed.insert(base(a));
-    REQUIRE_FALSE(port.modify(a, Epoll::in, 2));
+    CHECK(port.modify(a, Epoll::in, 2) == std::errc::bad_file_descriptor);
     CHECK(port.wait().empty());
-    CHECK(port.modify(a, Epoll::in) == std::errc::no_such_file_or_directory);
   }
+}
+
+TEST_CASE("epoll: MOD polls a number again whose socket AFD did not know") {
+  Port port;
+  port.kernel.not_of_afd.insert(base(a));
+  REQUIRE_FALSE(port.add(a, Epoll::in, 1));
+  CHECK(port.wait() == Tellings{{1, Epoll::in | Epoll::err}});
+  CHECK(port.wait().empty());
+  port.kernel.not_of_afd.clear();  // another socket has the number now
+  port.kernel.ready[base(a)] = AFD_POLL_RECEIVE;
+  REQUIRE_FALSE(port.modify(a, Epoll::in, 2));
+  CHECK(port.wait() == Tellings{{2, Epoll::in}});
+}
+
+TEST_CASE("epoll: a number that was its own base and means a layered socket now is not registered") {
+  Port port;
+  REQUIRE_FALSE(port.add(a, Epoll::in, 1));
+  port.kernel.bases[static_cast<std::uintptr_t>(a)] = base(b);
+  CHECK(port.modify(a, Epoll::in, 2) == std::errc::no_such_file_or_directory);
+  CHECK(port.remove(a) == std::errc::no_such_file_or_directory);
+  REQUIRE_FALSE(port.add(a, Epoll::in, 3));
+  port.kernel.ready[base(b)] = AFD_POLL_RECEIVE;
+  CHECK(port.wait() == Tellings{{3, Epoll::in}});
 }
 
 TEST_CASE("epoll: a number that MOD was told to watch is polled, whatever the poll before it says") {

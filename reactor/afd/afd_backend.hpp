@@ -54,11 +54,12 @@ class AfdBackend final : public Backend {
   [[nodiscard]] Result<NativeHandle> native_handle() override;
   void close() noexcept override;
 
-  // For reactor/epoll.h, in by_number.cpp. A number that is not registered is no_such_file_or_directory.
+  // For reactor/epoll.h, in by_number.cpp. A number that is not registered is no_such_file_or_directory, one that is no
+  // socket not_a_socket, or what the provider says.
   [[nodiscard]] Result<RegistrationId> add(NativeSocket socket, const Watch& watch);
   /// What was asked for the number until now does not count any more, so that it may mean another socket by now: no
-  /// readiness of the one that it means is lost.
-  [[nodiscard]] Result<> modify(NativeSocket socket, const Watch& watch);
+  /// readiness of the one that it means is lost. The result names the registration from now on.
+  [[nodiscard]] Result<RegistrationId> modify(NativeSocket socket, const Watch& watch);
   [[nodiscard]] Result<> remove(NativeSocket socket);
   [[nodiscard]] Result<WaitResult> wait(EventSink& sink, std::optional<std::chrono::nanoseconds> timeout);
   [[nodiscard]] nt::HANDLE port() const noexcept { return core_.port.get(); }

@@ -5,38 +5,35 @@
 
 namespace reactor::afd {
 
-// Calls `function` with the number's registration. A socket without layers is its own base; of any other the provider
-// is asked, without the lock, since it may take its time.
+// Calls `function` with the number's registration. The provider is asked for the base socket each time: a number that
+// was its own base may mean a socket with layers by now. Without the lock, since the provider may take its time.
 template <class Function>
 Result<> AfdBackend::with_number(NativeSocket socket, Function&& function) {
   const auto number = static_cast<nt::SocketNumber>(socket);
-  Lock lock(core_.mutex);
-  core_.doorbell.pay();
-  const auto find_by = [&](nt::HANDLE base) {
-    Slot* slot = core_.is_closed ? nullptr : core_.registry.find(base);
-    return slot != nullptr && slot->is_live() && slot->socket == number ? slot : nullptr;
-  };
-  Slot* slot = find_by(reinterpret_cast<nt::HANDLE>(number));
-  if (slot == nullptr && !core_.is_closed) {
-    core_.stats.other_calls++;
-    lock.unlock();
-    const auto base = core_.kernel.base_socket(number);
-    lock.lock();
-    if (base) slot = find_by(*base);
-  }
+  const auto base = core_.kernel.base_socket(number);
+  const Lock lock(core_.mutex);
+  core_.stats.other_calls++;
   if (core_.is_closed) return failure(std::errc::bad_file_descriptor);
-  if (slot == nullptr) return failure(std::errc::no_such_file_or_directory);
+  core_.doorbell.pay();
+  if (!base && base.error() != std::errc::not_supported) return failure(base.error());
+  Slot* slot = base ? core_.registry.find(*base) : nullptr;  // without a base it cannot have been added
+  const bool is_registered = slot != nullptr && slot->is_live() && slot->socket == number;
+  if (!is_registered) return failure(std::errc::no_such_file_or_directory);
   function(*slot);
   return {};
 }
 
-Result<> AfdBackend::modify(NativeSocket socket, const Watch& watch) {
-  return with_number(socket, [&](Slot& slot) {
+Result<RegistrationId> AfdBackend::modify(NativeSocket socket, const Watch& watch) {
+  RegistrationId id;
+  const auto done = with_number(socket, [&](Slot& slot) {
     const bool is_rearmed = slot.mode != Mode::level && slot.disarmed != Directions::none;
     core_.registry.renew(slot);
     slot.watch(watch);
     mark(slot, is_rearmed);
+    id = {slot.index, slot.generation};
   });
+  if (!done) return failure(done.error());
+  return id;
 }
 
 Result<> AfdBackend::remove(NativeSocket socket) {

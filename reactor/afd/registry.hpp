@@ -53,6 +53,7 @@ class Registry {
   void renew(Slot& slot) noexcept {
     REACTOR_ASSERT(slot.is_live());
     slot.generation = ++last_generation_;
+    slot.is_foreign = false;  // the number may mean a socket of AFD's by now
   }
   void retire(Slot& slot) noexcept {
     REACTOR_ASSERT(slot.is_live() && slot.list == ListName::none);

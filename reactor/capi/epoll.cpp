@@ -98,13 +98,14 @@ Result<> control(HANDLE handle, int op, SOCKET socket, const epoll_event* event)
   const bool is_known = op == EPOLL_CTL_ADD || op == EPOLL_CTL_MOD || op == EPOLL_CTL_DEL;
   const bool is_refused = has_event && (event->events & Epoll::et) != 0;
   const bool is_valid = port && is_known && !is_refused;
-  if (is_valid && op == EPOLL_CTL_ADD) {  // looks at the socket by itself
-    const auto added = (*port)->add(socket, watch_of(*event));
-    return added ? Result<>() : failure(added.error());
+  if (!is_valid) {
+    if (const auto checked = nt::check_socket(socket); !checked) return checked;
+    return failure(std::errc::invalid_argument);
   }
-  if (const auto checked = nt::check_socket(socket); !checked) return checked;
-  if (!is_valid) return failure(std::errc::invalid_argument);
-  return op == EPOLL_CTL_MOD ? (*port)->modify(socket, watch_of(*event)) : (*port)->remove(socket);
+  if (op == EPOLL_CTL_DEL) return (*port)->remove(socket);
+  const auto watch = watch_of(*event);
+  const auto done = op == EPOLL_CTL_ADD ? (*port)->add(socket, watch) : (*port)->modify(socket, watch);
+  return done ? Result<>() : failure(done.error());
 }
 
 class EpollSink final : public afd::EventSink {

@@ -26,6 +26,7 @@ World::World(const Program& program, const Log* log)
     require(sim_.open_handles() == 0, "a backend that could not be created has left a handle");
   }
   require(backend.has_value(), "no backend was to be had");
+  if (program.by_number) by_number_ = backend->get();
   backend_ = *backend;
   sim_.set_when_asleep([this] { return !asleep_.empty() && while_asleep(); });
 }
@@ -199,6 +200,8 @@ void World::pause(std::size_t room_size) {
 void World::check_idle() {
   for (const std::uint32_t token : std::vector(open_)) {
     modify(registered_[token], registered_[token].interest, Mode::oneshot);
+    // No number names it any more, and it may report another socket that has its base's number.
+    if (by_number_ != nullptr && registered_[token].state == State::closed) remove(token);
   }
   std::array<Event, 64> room;
   for (std::size_t waits = 0;; waits++) {

@@ -203,7 +203,8 @@ void World::judge_readiness(const Registered& reg, Readiness told) const {
 void World::disarm(Registered& reg, Readiness told) const {
   switch (reg.mode) {
     case Mode::level:
-      if (checks(Rule::none_once) && reg.interest == Interest::none) reg.silent = 0xFF;
+      // epoll reports EPOLLERR and EPOLLHUP in every wait.
+      if (checks(Rule::none_once) && reg.interest == Interest::none && by_number_ == nullptr) reg.silent = 0xFF;
       break;
     case Mode::oneshot: reg.silent = 0xFF; break;
     case Mode::edge:

@@ -120,6 +120,7 @@ Program make_program(std::uint64_t seed) {
   // Neighbouring seeds of one generator are one sequence, shifted: mixed first.
   Random random(Random(seed).next() ^ 0x6D6F64656C);
   draw_circumstances(program, random);
+  program.by_number = seed % 4 == 3;
   if (const bool has_large_room = seed % 1000 == 249; has_large_room || seed % 500 == 499) {
     program.sockets_max = 700;
     program.options.faults.skip_refused = program.options.faults.helper_refused = 0;
@@ -172,6 +173,7 @@ Program decode_program(std::span<const std::uint8_t> bytes) {
   options.has_reserves = (head[3] & 4) == 0;
   options.entangles = (head[3] & 8) == 0;
   program.inline_completions = (head[1] & 4) == 0;
+  program.by_number = (head[3] & 16) != 0;
   program.hot_groups = (head[1] & 8) == 0;
   program.ending = static_cast<Ending>((head[1] >> 4) % 3);
   const auto delay = [](int bits) -> Delay { return {0ns, std::array{0us, 0us, 200us, 20000us}[bits & 3]}; };
@@ -239,6 +241,7 @@ std::string describe(const Program& program) {
   if (o.flavour == Flavour::windows && !o.entangles) text += ", two polls on one socket each get their own answer";
   if (!program.inline_completions) text += ", no inline completions";
   if (!program.hot_groups) text += ", no hot groups";
+  if (program.by_number) text += ", by number";
   if (program.room_max != 64) text += ", room for up to " + std::to_string(program.room_max);
   const auto fault = [&](const char* name, int per_mille) {
     if (per_mille > 0) text += std::string(", ") + name + " " + std::to_string(per_mille) + "/1000";

@@ -77,6 +77,7 @@ struct Program {
   std::uint64_t seed = 0;
   Options options;  ///< of the kernel
   bool inline_completions = true, hot_groups = true;
+  bool by_number = false;  ///< as the C API does it: registrations named by their socket's number, epoll's bits
   std::size_t sockets_max = 48;
   std::size_t room_max = 64;  ///< for events
   Ending ending = Ending::remove_all;

@@ -162,6 +162,7 @@ void World::add(const Step& step) {
 
 void World::add(const Socket& socket, Interest interest, Mode mode) {
   see_denials();
+  if (by_number_ != nullptr && mode == Mode::edge) mode = Mode::level;  // EPOLLET is refused
   const auto token = static_cast<std::uint32_t>(registered_.size());
   const auto added = add_to_backend(socket, token, interest, mode);
   if (!added) return judge_refused_add(added.error());
@@ -187,8 +188,7 @@ void World::add(const Socket& socket, Interest interest, Mode mode) {
 Result<RegistrationId> World::add_to_backend(const Socket& socket, std::uint32_t token, Interest interest, Mode mode) {
   mark(socket.polled);
   const auto first_before = kernel_.expect_first(socket.polled);
-  const auto number = static_cast<NativeSocket>(socket.number);
-  auto added = backend_->add(number, Token{token}, interest, mode);
+  auto added = add_in_backend(socket.number, Token{token}, interest, mode);
   if (!added) kernel_.restore_first(socket.polled, first_before);
   return added;
 }
@@ -221,6 +221,10 @@ void World::modify(const Step& step) {
 }
 
 void World::modify(Registered& reg, Interest interest, std::optional<Mode> mode) {
+  if (by_number_ != nullptr) {  // of a number that is not open the C API says so without asking the backend
+    if (mode == Mode::edge) mode = Mode::level;
+    return net_.is_open(reg.number) ? modify_number(reg.number, interest, mode.value_or(reg.mode)) : void();
+  }
   mark(reg.polled);
   const auto modified = backend_->modify(reg.place, interest, mode);
   if (!modified) {
@@ -237,6 +241,7 @@ void World::modify(Registered& reg, Interest interest, std::optional<Mode> mode)
 }
 
 void World::drained(Registered& reg, Interest directions) {
+  if (by_number_ != nullptr) return;  // the C API has no such call
   mark(reg.polled);
   const auto done = backend_->drained(reg.place, directions);
   if (!done) {
@@ -251,6 +256,11 @@ void World::drained(Registered& reg, Interest directions) {
 }
 
 void World::remove(std::uint32_t token) {
+  if (by_number_ != nullptr && net_.is_open(registered_[token].number)) {
+    remove_number(registered_[token].number);
+    if (registered_[token].state == State::over) return;
+  }
+  // Also of the C API where no number names it any more: so that it ends now, and not when its close is noticed.
   require(backend_->remove(registered_[token].place).has_value(), "remove failed");
   mark_over(token);
 }

@@ -46,7 +46,7 @@ std::size_t World::wait_once(std::span<Event> room, std::optional<nanoseconds> t
             .inlines = sim_.inline_answers(),
             .owed = kernel_.owed_cancels() + (kernel_.owes_post() ? 1 : 0)};
   asleep_.push_back(&wait);
-  const auto told = backend_->wait(room, timeout);
+  const auto told = wait_in_backend(room, timeout);
   asleep_.pop_back();
   judge_calls(wait, told ? told->events : 0, !told);
   if (!told) {

@@ -186,6 +186,14 @@ class World {
     return static_cast<std::uint32_t>(&reg - registered_.data());
   }
 
+  // model_numbers.cpp
+  [[nodiscard]] reactor::Result<reactor::WaitResult> wait_in_backend(std::span<Event> buffer,
+                                                                     std::optional<nanoseconds> timeout);
+  [[nodiscard]] reactor::Result<reactor::RegistrationId> add_in_backend(SocketNumber socket, reactor::Token token,
+                                                                        Interest interest, Mode mode);
+  void modify_number(SocketNumber number, Interest interest, Mode mode);
+  void remove_number(SocketNumber number);
+
   // model_wait.cpp
   void wake();
   void wait(const Step& step);
@@ -248,6 +256,7 @@ class World {
   WatchedKernel kernel_;
   SimNet& net_;
   std::shared_ptr<reactor::Backend> backend_;
+  reactor::afd::AfdBackend* by_number_ = nullptr;  // the same, where the program is one of the C API
   std::vector<Socket> sockets_;
   std::vector<Registered> registered_;
   std::vector<std::uint32_t> open_;  // tokens of those that are not over

@@ -67,6 +67,7 @@ class WatchedKernel final : public reactor::nt::Kernel {
     std::uint64_t refused_dequeues = 0;  //
     std::uint64_t refused_cancels = 0;   //
     std::uint64_t bases = 0;             ///< calls of base_socket
+    std::uint64_t refused_bases = 0;     //
     std::uint64_t posts = 0;             ///< that were accepted
   };
 
@@ -218,7 +219,9 @@ class WatchedKernel final : public reactor::nt::Kernel {
   Result<HANDLE> base_socket(reactor::nt::SocketNumber socket) override {
     count();
     counted_.bases++;
-    return below_.base_socket(socket);
+    auto base = below_.base_socket(socket);
+    if (!base) counted_.refused_bases++;
+    return base;
   }
   bool skip_packet_on_success(HANDLE helper) override {
     count();

@@ -24,7 +24,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORK = ROOT / "build/mutations"
 JOBS = 2
 COMMON = ["tests/main.cpp", "tests/process_handles.cpp",
-          *(f"tests/sim/{name}.cpp" for name in ("sim_answer", "sim_core", "sim_kernel", "sim_net", "sim_poll", "sim_seen", "sim_wire"))]
+          *(f"reactor/sim/{name}.cpp" for name in ("sim_answer", "sim_core", "sim_kernel", "sim_net", "sim_poll", "sim_seen", "sim_wire"))]
 EPOLL_TESTS = {
     "the Linux backend's tests":
     [*sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").glob("epoll_*_test.cpp")), "tests/allocation_count.cpp"],
@@ -106,7 +106,7 @@ def compile_source(source, target, overlay):
     """`overlay` is a folder whose reactor/ has what is mutated, so headers can be, too."""
     origin = overlay / source if (overlay / source).exists() else ROOT / source
     # The mutated file is one of a hundred: no optimizer. The tests run a hundred times.
-    speed = "-O1" if source.startswith("tests/sim/") else "-O0"
+    speed = "-O1" if source.startswith(("tests/sim/", "reactor/sim/")) else "-O0"
     command = ["clang++-19", *FLAGS, speed, "-include-pch", str(precompiled(speed)), f"-I{overlay}", f"-I{ROOT}", f"-I{ROOT / 'tests'}",
                f"-I{(ROOT / source).parent}", "-c", str(origin), "-o", str(target)]
     return subprocess.run(command, capture_output=True, text=True, check=False)

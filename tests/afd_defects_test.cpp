@@ -119,7 +119,7 @@ TEST_CASE("rule 6: a wake that the kernel refuses is paid by a call by number, t
 }
 
 TEST_CASE("rule 8: a cancel that comes after the poll has completed is no shortage") {
-  sim::BackendFixture f;
+  reactor::sim::BackendFixture f;
   const auto [socket, peer] = f.kernel.net().tcp_pair();
   auto registration = f.add(socket, Interest::readable);
   CHECK(f.wait(0ns).empty());

@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "sim/sim_kernel.hpp"
+#include <reactor/sim/sim_kernel.hpp>
 
 using namespace reactor;
 using namespace reactor::nt;

@@ -54,7 +54,7 @@ TEST_CASE("group, rule 8: when its poll fails, each is armed alone, with its own
 }
 
 TEST_CASE("group: when it has been cancelled for one of its members, nobody cancels it again") {
-  sim::SimKernel kernel;
+  reactor::sim::SimKernel kernel;
   Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));
   std::array<Event, 16> room;
   std::vector<Registration> members;
@@ -124,7 +124,7 @@ TEST_CASE("helper handles that serve nobody are closed, but for one") {
 }
 
 TEST_CASE("an add that fails for want of a helper handle keeps no slot") {
-  sim::SimKernel kernel(sim::Options{.faults = {.helper_refused = 1000}});
+  reactor::sim::SimKernel kernel(reactor::sim::Options{.faults = {.helper_refused = 1000}});
   Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));
   for (std::uint32_t i = 0; i < 4 * afd::Arena::slots_per_block; i++) {
     const auto socket = static_cast<NativeSocket>(kernel.net().tcp());
@@ -134,7 +134,7 @@ TEST_CASE("an add that fails for want of a helper handle keeps no slot") {
 }
 
 TEST_CASE("rule 2: the end cancels again what a cancel has not found") {
-  sim::SimKernel kernel;
+  reactor::sim::SimKernel kernel;
   Result<Registration> registration = failure(std::errc::bad_file_descriptor);  // outlives the Poller
   {
     Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));
@@ -152,7 +152,7 @@ TEST_CASE("rule 2: the end cancels again what a cancel has not found") {
 }
 
 TEST_CASE("a nudge and a wake that could not be posted are not lost when the kernel recovers") {
-  sim::SimKernel kernel({.has_reserves = false});
+  reactor::sim::SimKernel kernel({.has_reserves = false});
   Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));
   std::array<Event, 4> room;
   Result<Registration> registration = failure(std::errc::bad_file_descriptor);
@@ -181,7 +181,7 @@ TEST_CASE("a nudge and a wake that could not be posted are not lost when the ker
 
 // Two are asleep: whoever comes back first has to pass it on.
 TEST_CASE("retire ends the waits of all who are asleep") {
-  sim::SimKernel kernel;
+  reactor::sim::SimKernel kernel;
   const auto created = afd::AfdBackend::create(kernel, {});
   REQUIRE(created.has_value());
   auto& backend = dynamic_cast<afd::AfdBackend&>(**created);
@@ -202,7 +202,7 @@ TEST_CASE("retire ends the waits of all who are asleep") {
 
 // As above, but a packet that tells of nothing has filled the little room first.
 TEST_CASE("retire ends a wait that has not come to its wake") {
-  sim::SimKernel kernel;
+  reactor::sim::SimKernel kernel;
   const auto created = afd::AfdBackend::create(kernel, {});
   REQUIRE(created.has_value());
   auto& backend = dynamic_cast<afd::AfdBackend&>(**created);
@@ -245,7 +245,7 @@ TEST_CASE("rule 3: at the end, too, packets that are nobody's are dropped") {
 }
 
 TEST_CASE("rule 2: memory that a kernel does not let anybody ask for is lost rather than freed") {
-  static auto& kernel = *new sim::SimKernel;  // never destroyed: what it keeps stays reachable
+  static auto& kernel = *new reactor::sim::SimKernel;  // never destroyed: what it keeps stays reachable
   {
     Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));
     const auto socket = static_cast<NativeSocket>(kernel.net().tcp_pair().first);
@@ -276,7 +276,7 @@ TEST_CASE("rule 2: a probe whose packet a kernel never gives out is leaked rathe
 }
 
 TEST_CASE("where the probe can never look there are no inline completions") {
-  sim::BackendFixture f({.faults = {.dequeue_refused = 1000}});
+  reactor::sim::BackendFixture f({.faults = {.dequeue_refused = 1000}});
   const auto registration = f.add(f.kernel.net().udp(), Interest::writable);
   f.kernel.set_faults({});
   CHECK(f.wait(1s).size() == 1);
@@ -284,7 +284,7 @@ TEST_CASE("where the probe can never look there are no inline completions") {
 }
 
 TEST_CASE("a poll whose cancel is refused again and again is left to end by itself") {
-  sim::BackendFixture f;
+  reactor::sim::BackendFixture f;
   const auto [socket, peer] = f.kernel.net().tcp_pair();
   auto registration = f.add(socket, Interest::readable);
   CHECK(f.wait(0ns).empty());

@@ -13,7 +13,7 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  if (const auto broken = sim::model::run(sim::model::decode_program({data, size}))) {
+  if (const auto broken = reactor::sim::model::run(reactor::sim::model::decode_program({data, size}))) {
     std::fprintf(stderr, "FAIL model check: %s\n", broken->c_str());
     std::abort();
   }

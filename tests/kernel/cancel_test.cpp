@@ -238,7 +238,7 @@ TEST_CASE_TEMPLATE("stress.once, stress.quiet: polls, events, cancels and closes
   Bench<World> b;
   constexpr std::uint64_t seed = 7;
   CAPTURE(seed);
-  sim::Random random(seed);
+  reactor::sim::Random random(seed);
   std::set<void*> out, seen;
   for (int round = 0; round < 200; round++) {
     const auto [x, y] = b.world.tcp_pair();

@@ -81,7 +81,7 @@ TEST_CASE_TEMPLATE("accept.null_context, accept.null_context_packet: completes i
 }
 
 // Documented for handles in general; of these, Wine is known and Windows is not. The backend asks at its start. The
-// simulator can do without (sim::Options::skips), and sim_test tries that.
+// simulator can do without (reactor::sim::Options::skips), and sim_test tries that.
 TEST_CASE_TEMPLATE("skip.set, skip.inline, skip.pending: an answer in the call has no packet, a later one has", World,
                    ALL_KERNELS) {
   Bench<World> b;

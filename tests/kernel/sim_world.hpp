@@ -4,13 +4,13 @@
 #include <deque>
 #include <thread>
 
+#include <reactor/sim/sim_kernel.hpp>
 #include "kernel/world.hpp"
-#include "sim/sim_kernel.hpp"
 
 namespace conformance {
 
 /// The simulated kernel as a world: its two flavours, on one thread in simulated time or on many in real time.
-template <sim::Flavour flavour, bool threads>
+template <reactor::sim::Flavour flavour, bool threads>
 class SimWorld final : public World {
  public:
   SimWorld() : kernel_(options()) {
@@ -27,7 +27,7 @@ class SimWorld final : public World {
 
   reactor::nt::Kernel& kernel() override { return kernel_; }
   [[nodiscard]] Expect expect() const override {
-    return flavour == sim::Flavour::windows ? Expect::windows : Expect::wine;
+    return flavour == reactor::sim::Flavour::windows ? Expect::windows : Expect::wine;
   }
   [[nodiscard]] bool is_simulated() const override { return true; }
 
@@ -77,8 +77,8 @@ class SimWorld final : public World {
  private:
   static constexpr std::uint16_t nobody = 1;
 
-  static sim::Options options() {
-    sim::Options options;
+  static reactor::sim::Options options() {
+    reactor::sim::Options options;
     options.flavour = flavour;
     options.real_threads = threads;
     return options;
@@ -87,16 +87,16 @@ class SimWorld final : public World {
   static void must(const reactor::Result<T>& result) {
     if (!result) throw std::system_error(result.error());
   }
-  sim::SimNet& net() { return kernel_.net(); }
+  reactor::sim::SimNet& net() { return kernel_.net(); }
 
-  sim::SimKernel kernel_;
+  reactor::sim::SimKernel kernel_;
   std::deque<std::function<void()>> meanwhile_;
   std::deque<std::thread> running_;
 };
 
-using SimWindows = SimWorld<sim::Flavour::windows, false>;
-using SimWine = SimWorld<sim::Flavour::wine, false>;
-using SimWindowsThreads = SimWorld<sim::Flavour::windows, true>;
-using SimWineThreads = SimWorld<sim::Flavour::wine, true>;
+using SimWindows = SimWorld<reactor::sim::Flavour::windows, false>;
+using SimWine = SimWorld<reactor::sim::Flavour::wine, false>;
+using SimWindowsThreads = SimWorld<reactor::sim::Flavour::windows, true>;
+using SimWineThreads = SimWorld<reactor::sim::Flavour::wine, true>;
 
 }  // namespace conformance

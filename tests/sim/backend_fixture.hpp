@@ -13,9 +13,9 @@
 #include <utility>
 #include <vector>
 
-#include "sim/sim_kernel.hpp"
+#include <reactor/sim/sim_kernel.hpp>
 
-namespace sim {
+namespace reactor::sim {
 
 /// A Poller of the AFD backend over a simulated kernel. At its end the kernel must have seen nothing wrong and hold
 /// nothing.
@@ -52,4 +52,4 @@ struct BackendFixture {
   }
 };
 
-}  // namespace sim
+}  // namespace reactor::sim

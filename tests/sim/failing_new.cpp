@@ -20,7 +20,7 @@ thread_local int here = 0, paused = 0;
 
 }  // namespace
 
-namespace sim {
+namespace reactor::sim {
 
 void FailingNew::set(std::uint64_t n) noexcept {
   nth = n;
@@ -39,7 +39,7 @@ bool FailingNew::is_possible() noexcept { return false; }
 bool FailingNew::is_possible() noexcept { return true; }
 #endif
 
-}  // namespace sim
+}  // namespace reactor::sim
 
 #ifndef HAS_OWN_OPERATOR_NEW
 // The array forms call these.

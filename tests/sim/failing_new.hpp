@@ -5,7 +5,7 @@
 
 // An operator new that fails once, for the fault sweep. It is only in programs that are linked with failing_new.cpp.
 
-namespace sim {
+namespace reactor::sim {
 
 /// Lets the n-th allocation of this thread fail, counted while a FailsHere is alive and no FailsNot, from 1.
 class FailingNew {
@@ -30,4 +30,4 @@ struct FailsNot {
   FailsNot& operator=(const FailsNot&) = delete;
 };
 
-}  // namespace sim
+}  // namespace reactor::sim

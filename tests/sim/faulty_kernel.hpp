@@ -11,9 +11,9 @@
 #include <reactor/nt/kernel.hpp>
 #include <reactor/nt/status.hpp>
 
-#include "sim_faults.hpp"
+#include <reactor/sim/sim_faults.hpp>
 
-namespace sim {
+namespace reactor::sim {
 
 /// Any kernel, the real one too, of whose calls one fails, or some in a row: fault().set(n, status). What fails does
 /// not reach the kernel below. close, now and a post with a reserve cannot fail and are not counted towards n. Any
@@ -102,4 +102,4 @@ class FaultyKernel final : public reactor::nt::Kernel {
   std::array<std::atomic<std::uint64_t>, call_names.size()> counts_{};
 };
 
-}  // namespace sim
+}  // namespace reactor::sim

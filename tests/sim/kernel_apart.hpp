@@ -9,7 +9,7 @@
 
 #include "failing_new.hpp"
 
-namespace sim {
+namespace reactor::sim {
 
 /// Lets a kernel allocate as it likes: only the library's own allocations fail.
 class KernelApart final : public reactor::nt::Kernel {
@@ -70,4 +70,4 @@ class KernelApart final : public reactor::nt::Kernel {
   reactor::nt::Kernel& below_;
 };
 
-}  // namespace sim
+}  // namespace reactor::sim

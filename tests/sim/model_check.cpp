@@ -9,7 +9,7 @@
 
 #include "model_world.hpp"
 
-namespace sim::model {
+namespace reactor::sim::model {
 
 using namespace reactor;
 using namespace reactor::nt;
@@ -360,4 +360,4 @@ std::optional<std::string> run(const Program& program, const World::Log* log, To
   return error.what();
 }
 
-}  // namespace sim::model
+}  // namespace reactor::sim::model

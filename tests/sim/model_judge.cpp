@@ -9,7 +9,7 @@
 
 #include "model_world.hpp"
 
-namespace sim::model {
+namespace reactor::sim::model {
 
 using namespace reactor;
 using namespace reactor::nt;
@@ -288,4 +288,4 @@ void World::was_rearmed(std::uint32_t token) {
   }
 }
 
-}  // namespace sim::model
+}  // namespace reactor::sim::model

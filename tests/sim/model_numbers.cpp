@@ -7,7 +7,7 @@
 
 #include "model_world.hpp"
 
-namespace sim::model {
+namespace reactor::sim::model {
 
 using namespace reactor;
 using namespace reactor::nt;
@@ -126,4 +126,4 @@ void World::remove_number(SocketNumber number) {
   if (reg != nullptr && !is_base_unknown) mark_over(token_of(*reg));
 }
 
-}  // namespace sim::model
+}  // namespace reactor::sim::model

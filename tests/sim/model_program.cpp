@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "sim_random.hpp"
+#include <reactor/sim/sim_random.hpp>
 
-namespace sim::model {
+namespace reactor::sim::model {
 
 using namespace std::chrono_literals;
 
@@ -267,4 +267,4 @@ std::string describe(const Program& program) {
   return text + "; ends: " + endings[static_cast<std::size_t>(program.ending)];
 }
 
-}  // namespace sim::model
+}  // namespace reactor::sim::model

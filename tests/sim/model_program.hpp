@@ -11,12 +11,12 @@
 #include <utility>
 #include <vector>
 
-#include "sim_faults.hpp"
+#include <reactor/sim/sim_faults.hpp>
 
 // A random program for the model check: what several threads do with sockets and a Poller, from one seed or from the
 // bytes of a fuzzer. Every step means something in every situation, so any of them can be left out.
 
-namespace sim::model {
+namespace reactor::sim::model {
 
 enum class Op : std::uint8_t {
   open,        ///< a: what kind of socket; b: the one to duplicate, to put a layer on, or to connect to
@@ -102,4 +102,4 @@ struct Program {
 [[nodiscard]] std::string describe(const Step& step);
 [[nodiscard]] std::string describe(const Program& program);  ///< its circumstances, in a line
 
-}  // namespace sim::model
+}  // namespace reactor::sim::model

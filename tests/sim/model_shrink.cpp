@@ -11,7 +11,7 @@
 
 #include "model_world.hpp"
 
-namespace sim::model {
+namespace reactor::sim::model {
 
 bool fails(const Program& program, unsigned limit_s) {
   const pid_t child = ::fork();
@@ -73,4 +73,4 @@ std::vector<std::size_t> to_numbers(const std::string& text) {
   return numbers;
 }
 
-}  // namespace sim::model
+}  // namespace reactor::sim::model

@@ -10,7 +10,7 @@
 // Programs that fail, made short. Each try is a process of its own, so that a crash or a sanitizer's report is a
 // failure like any other. Linux only.
 
-namespace sim::model {
+namespace reactor::sim::model {
 
 /// Whether the program fails, in a child that says nothing; one that takes longer than `limit_s` fails too.
 [[nodiscard]] bool fails(const Program& program, unsigned limit_s);
@@ -25,4 +25,4 @@ namespace sim::model {
 [[nodiscard]] std::string to_text(const std::vector<std::size_t>& numbers);
 [[nodiscard]] std::vector<std::size_t> to_numbers(const std::string& text);
 
-}  // namespace sim::model
+}  // namespace reactor::sim::model

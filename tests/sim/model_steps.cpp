@@ -10,7 +10,7 @@
 
 #include "model_world.hpp"
 
-namespace sim::model {
+namespace reactor::sim::model {
 
 using namespace reactor;
 using namespace reactor::nt;
@@ -381,4 +381,4 @@ void World::post_junk(const Step& step) {
   if (NT_SUCCESS(sim_.post(kernel_.port(), nullptr, key, context))) junk_++;
 }
 
-}  // namespace sim::model
+}  // namespace reactor::sim::model

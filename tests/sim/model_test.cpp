@@ -9,7 +9,7 @@
 
 #include "model_world.hpp"
 
-using namespace sim::model;
+using namespace reactor::sim::model;
 
 TEST_CASE("model: 400 seeds") {
   Totals totals;
@@ -60,7 +60,7 @@ TEST_CASE("model: a seed is the same run each time") {
 }
 
 TEST_CASE("model: any bytes are a program") {
-  sim::Random random(1);
+  reactor::sim::Random random(1);
   for (int i = 0; i < 100; i++) {
     std::vector<std::uint8_t> bytes(random.below(300));
     for (auto& byte : bytes) byte = static_cast<std::uint8_t>(random.next());

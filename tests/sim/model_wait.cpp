@@ -9,7 +9,7 @@
 
 #include "model_world.hpp"
 
-namespace sim::model {
+namespace reactor::sim::model {
 
 using namespace reactor;
 using namespace reactor::nt;
@@ -121,4 +121,4 @@ void World::serve(const Event& event, std::uint8_t how) {
   if (event.writable() && (how & 32) != 0) modify(*reg, Interest::readable, {});
 }
 
-}  // namespace sim::model
+}  // namespace reactor::sim::model

@@ -18,11 +18,11 @@
 #include <reactor/afd/afd_backend.hpp>
 #include <reactor/event.hpp>
 
+#include <reactor/sim/sim_kernel.hpp>
 #include "model_program.hpp"
-#include "sim_kernel.hpp"
 #include "watched_kernel.hpp"
 
-namespace sim::model {
+namespace reactor::sim::model {
 
 /// A rule was broken; says which.
 class Broken : public std::runtime_error {
@@ -282,4 +282,4 @@ class World {
 [[nodiscard]] std::optional<std::string> run(const Program& program, const World::Log* log = nullptr,
                                              Totals* totals = nullptr);
 
-}  // namespace sim::model
+}  // namespace reactor::sim::model

@@ -26,7 +26,7 @@
 
 namespace {
 
-using namespace sim::model;
+using namespace reactor::sim::model;
 
 constexpr unsigned seconds_per_seed = 60;
 

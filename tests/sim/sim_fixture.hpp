@@ -10,9 +10,9 @@
 #include <string>
 #include <utility>
 
-#include "sim/sim_kernel.hpp"
+#include <reactor/sim/sim_kernel.hpp>
 
-namespace sim {
+namespace reactor::sim {
 
 using namespace reactor::nt;
 
@@ -69,4 +69,4 @@ struct Fixture {
   }
 };
 
-}  // namespace sim
+}  // namespace reactor::sim

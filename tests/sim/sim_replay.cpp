@@ -21,7 +21,7 @@
 
 namespace {
 
-using namespace sim::model;
+using namespace reactor::sim::model;
 
 void print(std::string_view line) { std::printf("%.*s\n", static_cast<int>(line.size()), line.data()); }
 

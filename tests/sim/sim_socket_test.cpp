@@ -14,10 +14,10 @@
 
 using namespace reactor::nt;
 using namespace std::chrono_literals;
-using sim::Fixture;
-using sim::Flavour;
-using sim::Poll;
-using sim::Polls;
+using reactor::sim::Fixture;
+using reactor::sim::Flavour;
+using reactor::sim::Poll;
+using reactor::sim::Polls;
 
 TEST_CASE("sim: under Wine a helper that is closed ends its polls") {
   Poll poll;
@@ -75,11 +75,11 @@ TEST_CASE("sim: an answer in the call may have no entry though the socket is rea
   REQUIRE(f.take().has_value());
   CHECK(poll.info.NumberOfHandles == 0);
   f.kernel.set_faults({.poll_denied = 1000});
-  CHECK(f.submit(poll, a, AFD_POLL_SEND) == sim::STATUS_ACCESS_DENIED);
+  CHECK(f.submit(poll, a, AFD_POLL_SEND) == reactor::sim::STATUS_ACCESS_DENIED);
 }
 
 TEST_CASE("sim: two numbers of one socket in one request: each answers in the call, one of them later") {
-  std::set<sim::SocketNumber> answered;
+  std::set<reactor::sim::SocketNumber> answered;
   for (std::uint64_t seed = 1; seed <= 20; seed++) {
     Polls<2> poll;
     Fixture f({.seed = seed});
@@ -92,7 +92,7 @@ TEST_CASE("sim: two numbers of one socket in one request: each answers in the ca
     REQUIRE(f.net.send(b, 1) == 1u);
     REQUIRE(f.take().has_value());
     REQUIRE(poll.info.NumberOfHandles == 1);
-    answered.insert(reinterpret_cast<sim::SocketNumber>(poll.entries[0].Handle) == a ? 0 : 1);
+    answered.insert(reinterpret_cast<reactor::sim::SocketNumber>(poll.entries[0].Handle) == a ? 0 : 1);
     poll.info = {poll_never_times_out, 2, 0};
     REQUIRE(ask() == STATUS_SUCCESS);
     REQUIRE(f.take().has_value());

@@ -14,19 +14,19 @@
 #include <utility>
 #include <vector>
 
+#include <reactor/sim/sim_kernel.hpp>
+#include <reactor/sim/sim_memory.hpp>
 #include "sim/faulty_kernel.hpp"
 #include "sim/sim_fixture.hpp"
-#include "sim/sim_kernel.hpp"
-#include "sim/sim_memory.hpp"
 
 using namespace reactor::nt;
 using namespace std::chrono_literals;
-using sim::Fixture;
-using sim::Flavour;
-using sim::Options;
-using sim::Poll;
-using sim::Polls;
-using sim::SimKernel;
+using reactor::sim::Fixture;
+using reactor::sim::Flavour;
+using reactor::sim::Options;
+using reactor::sim::Poll;
+using reactor::sim::Polls;
+using reactor::sim::SimKernel;
 
 TEST_CASE("sim: time goes on only while somebody waits, and jumps to what is due") {
   Fixture f({.flight = {3ms, 3ms}, .completion = {5ms, 5ms}, .packet = {7ms, 7ms}});
@@ -151,7 +151,7 @@ TEST_CASE("sim: each call can be refused") {
   kernel.set_faults({.cancel_refused = 1000, .poll_refused = 1000});
   std::set<NTSTATUS> statuses;
   for (int i = 0; i < 50; i++) statuses.insert(ask());
-  CHECK(statuses == std::set<NTSTATUS>(sim::shortages.begin(), sim::shortages.end()));
+  CHECK(statuses == std::set<NTSTATUS>(reactor::sim::shortages.begin(), reactor::sim::shortages.end()));
   CHECK(kernel.cancel(helper, nullptr) == STATUS_INSUFFICIENT_RESOURCES);
   kernel.close(helper);
   kernel.close(port);
@@ -161,11 +161,11 @@ TEST_CASE("sim: each call can be refused") {
 
 TEST_CASE("sim: the n-th call fails, and only that one, in the kernel and in a decorator of one") {
   SimKernel below;
-  sim::FaultyKernel above(below);
+  reactor::sim::FaultyKernel above(below);
   for (const bool decorated : {false, true}) {
     CAPTURE(decorated);
     Kernel& kernel = decorated ? static_cast<Kernel&>(above) : below;
-    sim::NthFault& fault = decorated ? above.fault() : below.nth_fault();
+    reactor::sim::NthFault& fault = decorated ? above.fault() : below.nth_fault();
     fault.set(2, STATUS_INSUFFICIENT_RESOURCES);
     const auto port = kernel.create_port();
     REQUIRE(port.has_value());
@@ -182,7 +182,7 @@ TEST_CASE("sim: the n-th call fails, and only that one, in the kernel and in a d
     kernel.close(*port);
   }
   CHECK(below.open_handles() == 0);
-  CHECK(above.count(sim::Call::open_helper) == 2);
+  CHECK(above.count(reactor::sim::Call::open_helper) == 2);
 }
 
 TEST_CASE("sim: without an effect of skip_packet_on_success a packet comes all the same") {
@@ -235,16 +235,17 @@ TEST_CASE("sim: what the kernel holds is guarded until its packet is taken") {
   const auto a = f.net.udp();
   REQUIRE(f.submit(poll, a, AFD_POLL_RECEIVE) == STATUS_PENDING);
   const auto guarded = [&] {
-    return std::array{sim::is_guarded(&poll.iosb), sim::is_guarded(&poll.info), sim::is_guarded(&poll.entries[0])};
+    return std::array{reactor::sim::is_guarded(&poll.iosb), reactor::sim::is_guarded(&poll.info),
+                      reactor::sim::is_guarded(&poll.entries[0])};
   };
   const auto all = [](bool is) { return std::array{is, is, is}; };
-  CHECK(guarded() == all(sim::guards_memory));
+  CHECK(guarded() == all(reactor::sim::guards_memory));
   CHECK(f.kernel.cancel(f.helper, &poll.iosb) == STATUS_SUCCESS);
-  CHECK(guarded() == all(sim::guards_memory));
+  CHECK(guarded() == all(reactor::sim::guards_memory));
   REQUIRE(f.take().has_value());
   CHECK(guarded() == all(false));
   REQUIRE(f.submit(poll, a, AFD_POLL_SEND) == STATUS_SUCCESS);  // its packet is queued
-  CHECK(guarded() == all(sim::guards_memory));
+  CHECK(guarded() == all(reactor::sim::guards_memory));
   REQUIRE(f.take().has_value());
   CHECK(guarded() == all(false));
 }

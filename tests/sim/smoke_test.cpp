@@ -13,8 +13,8 @@
 #include <thread>
 #include <vector>
 
+#include <reactor/sim/sim_kernel.hpp>
 #include "sim/backend_fixture.hpp"
-#include "sim/sim_kernel.hpp"
 
 using namespace reactor;
 using namespace reactor::nt;

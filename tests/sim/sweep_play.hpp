@@ -31,7 +31,7 @@ inline constexpr bool rules_are_met = true;
 /// result, as a program would.
 class Play {
  public:
-  Play(conformance::World& the_world, sim::FaultyKernel& faulty);
+  Play(conformance::World& the_world, reactor::sim::FaultyKernel& faulty);
   ~Play();
   Play(const Play&) = delete;
   Play& operator=(const Play&) = delete;
@@ -66,7 +66,7 @@ class Play {
   void add_again(Socket socket);
   void note(const reactor::Event& event);
 
-  sim::FaultyKernel& faulty_;
+  reactor::sim::FaultyKernel& faulty_;
   std::unique_ptr<reactor::nt::Kernel> kernel_;  // outlives the Poller
   std::optional<reactor::Poller> poller_;
   std::map<Socket, Watched> watched_;

@@ -33,13 +33,15 @@ namespace {
 
 // Not STATUS_NOT_FOUND: of a cancel it is no failure but an answer, which says that the packet is there already.
 constexpr std::array statuses{
-    STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_HANDLE,      STATUS_OBJECT_TYPE_MISMATCH, STATUS_CANCELLED,
-    sim::STATUS_ACCESS_DENIED,     sim::STATUS_QUOTA_EXCEEDED, sim::STATUS_NO_MEMORY,
+    STATUS_INSUFFICIENT_RESOURCES,      STATUS_INVALID_HANDLE,
+    STATUS_OBJECT_TYPE_MISMATCH,        STATUS_CANCELLED,
+    reactor::sim::STATUS_ACCESS_DENIED, reactor::sim::STATUS_QUOTA_EXCEEDED,
+    reactor::sim::STATUS_NO_MEMORY,
 };
 constexpr std::uint64_t calls_max = 2000;
 
 /// The complaint, if there is one.
-std::string play(const Scenario& scenario, conformance::World& world, sim::FaultyKernel& faulty) {
+std::string play(const Scenario& scenario, conformance::World& world, reactor::sim::FaultyKernel& faulty) {
   std::string complaint;
   try {
     Play play(world, faulty);
@@ -49,9 +51,9 @@ std::string play(const Scenario& scenario, conformance::World& world, sim::Fault
     complaint = error.what();
   }
   if (complaint.empty()) complaint = world.complaint();
-  if (const auto* simulated = dynamic_cast<sim::SimKernel*>(&world.kernel());
+  if (const auto* simulated = dynamic_cast<reactor::sim::SimKernel*>(&world.kernel());
       simulated != nullptr && complaint.empty()) {
-    auto& kernel = dynamic_cast<sim::SimKernel&>(world.kernel());
+    auto& kernel = dynamic_cast<reactor::sim::SimKernel&>(world.kernel());
     if (kernel.held_requests() > 0) complaint = "the kernel holds a request after the end";
     if (kernel.open_handles() > 0) complaint = "a handle is left open";
   }
@@ -70,7 +72,7 @@ std::uint64_t sweep_calls(const Scenario& scenario, const Fault& fault) {
   for (std::uint64_t n = 1; n <= calls_max; n++) {
     CAPTURE(n);
     SomeWorld world;
-    sim::FaultyKernel faulty(world.kernel(), fault.has_reserves);
+    reactor::sim::FaultyKernel faulty(world.kernel(), fault.has_reserves);
     faulty.fault().set(n, fault.status, fault.in_a_row);
     CHECK(play(scenario, world, faulty) == "");
     if (!faulty.fault().has_struck()) return n;
@@ -84,11 +86,11 @@ std::uint64_t sweep_allocations(const Scenario& scenario) {
   for (std::uint64_t n = 1; n <= calls_max; n++) {
     CAPTURE(n);
     SomeWorld world;
-    sim::FaultyKernel faulty(world.kernel());
-    sim::FailingNew::set(n);
+    reactor::sim::FaultyKernel faulty(world.kernel());
+    reactor::sim::FailingNew::set(n);
     CHECK(play(scenario, world, faulty) == "");
-    const bool has_struck = sim::FailingNew::has_struck();
-    sim::FailingNew::set(0);
+    const bool has_struck = reactor::sim::FailingNew::has_struck();
+    reactor::sim::FailingNew::set(0);
     if (!has_struck) return n;
   }
   FAIL("it never ends");
@@ -111,7 +113,7 @@ void sweep_all() {
     }
     for (const std::uint64_t in_a_row : {1U, 3U}) {
       CAPTURE(in_a_row);
-      runs += sweep_calls<SomeWorld>(scenario, {sim::STATUS_NO_MEMORY, in_a_row, false});
+      runs += sweep_calls<SomeWorld>(scenario, {reactor::sim::STATUS_NO_MEMORY, in_a_row, false});
     }
   }
   MESSAGE(runs, " runs, in each one kernel call failed");
@@ -119,7 +121,7 @@ void sweep_all() {
 
 template <class SomeWorld>
 void sweep_all_allocations() {
-  if (!sim::FailingNew::is_possible()) {
+  if (!reactor::sim::FailingNew::is_possible()) {
     MESSAGE("left out: the race detector has an operator new of its own");
     return;
   }
@@ -139,15 +141,15 @@ TEST_CASE("sweep: every allocation fails once") { sweep_all_allocations<conforma
 
 // Rule 2: a slot that was given out for nothing would never come back.
 TEST_CASE("sweep: an add that fails for want of memory keeps no slot") {
-  if (!sim::FailingNew::is_possible()) return;
-  sim::SimKernel kernel;
+  if (!reactor::sim::FailingNew::is_possible()) return;
+  reactor::sim::SimKernel kernel;
   reactor::Poller poller = reactor::poller_on(*reactor::afd::AfdBackend::create(kernel, {}));
   const auto add = [&](std::uint64_t nth) {
     const auto socket = static_cast<reactor::NativeSocket>(kernel.net().tcp());
-    sim::FailingNew::set(nth);
-    const sim::FailsHere here;
+    reactor::sim::FailingNew::set(nth);
+    const reactor::sim::FailsHere here;
     auto added = poller.add(socket, reactor::Token{}, reactor::Interest::readable);
-    sim::FailingNew::set(0);
+    reactor::sim::FailingNew::set(0);
     return added;
   };
   // As many as share a helper handle: the next one needs another, and memory for it.
@@ -173,20 +175,20 @@ TEST_CASE("sweep: an add that fails for want of memory keeps no slot") {
 
 // Without the answer it is not known whether a poll that completes in the call brings a packet as well.
 TEST_CASE("sweep: whether packets are skipped is asked again after that failed for want of memory") {
-  if (!sim::FailingNew::is_possible()) return;
+  if (!reactor::sim::FailingNew::is_possible()) return;
   for (std::uint64_t nth = 1; nth <= 10; nth++) {
     CAPTURE(nth);
-    sim::SimKernel kernel({.skips = false});
-    sim::KernelApart apart(kernel);
+    reactor::sim::SimKernel kernel({.skips = false});
+    reactor::sim::KernelApart apart(kernel);
     reactor::Poller poller = reactor::poller_on(*reactor::afd::AfdBackend::create(apart, {}));
     const auto socket = static_cast<reactor::NativeSocket>(kernel.net().tcp_pair().first);
     const auto add = [&] {
-      const sim::FailsHere here;
+      const reactor::sim::FailsHere here;
       return poller.add(socket, reactor::Token{}, reactor::Interest::writable);
     };
-    sim::FailingNew::set(nth);
+    reactor::sim::FailingNew::set(nth);
     auto added = add();
-    sim::FailingNew::set(0);
+    reactor::sim::FailingNew::set(0);
     if (!added) added = add();
     REQUIRE(added.has_value());
     std::array<reactor::Event, 4> room;

@@ -14,7 +14,7 @@
 #include <thread>
 #include <vector>
 
-#include "sim/sim_kernel.hpp"
+#include <reactor/sim/sim_kernel.hpp>
 
 using namespace reactor;
 using namespace std::chrono_literals;

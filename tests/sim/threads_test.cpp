@@ -18,8 +18,8 @@
 #include <utility>
 #include <vector>
 
-#include "sim/sim_kernel.hpp"
-#include "sim/sim_random.hpp"
+#include <reactor/sim/sim_kernel.hpp>
+#include <reactor/sim/sim_random.hpp>
 
 using namespace reactor;
 using namespace std::chrono_literals;

@@ -15,9 +15,9 @@
 #include <reactor/afd/helper_handles.hpp>
 #include <reactor/nt/kernel.hpp>
 
-#include "sim_kernel.hpp"
+#include <reactor/sim/sim_kernel.hpp>
 
-namespace sim::model {
+namespace reactor::sim::model {
 
 /// Thrown when a single step makes so many kernel calls that it will never end.
 class Spins : public std::runtime_error {
@@ -273,4 +273,4 @@ class WatchedKernel final : public reactor::nt::Kernel {
   nanoseconds last_post_{0};
 };
 
-}  // namespace sim::model
+}  // namespace reactor::sim::model

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace sim {
+namespace reactor::sim {
 
 /// The one source of chance: splitmix64. Its distributions are its own, so that a seed means the same run with every
 /// standard library. They are a little uneven for huge ranges, which no test minds.
@@ -41,4 +41,4 @@ class Random {
   std::uint64_t state_;
 };
 
-}  // namespace sim
+}  // namespace reactor::sim

@@ -17,12 +17,12 @@
 
 #include <reactor/nt/kernel.hpp>
 
-#include "sim_faults.hpp"
-#include "sim_random.hpp"
+#include <reactor/sim/sim_faults.hpp>
+#include <reactor/sim/sim_random.hpp>
 
 // What the parts of the simulator share. Not for tests: they have SimKernel and SimNet.
 
-namespace sim {
+namespace reactor::sim {
 
 struct Endpoint;
 struct Port;
@@ -142,4 +142,4 @@ class Core {
 [[nodiscard]] std::string hex(std::uintptr_t number);
 [[nodiscard]] std::string event_names(reactor::nt::ULONG events);
 
-}  // namespace sim
+}  // namespace reactor::sim

@@ -16,11 +16,11 @@
 
 #include <reactor/nt/kernel.hpp>
 
-#include "sim_core.hpp"
-#include "sim_faults.hpp"
-#include "sim_net.hpp"
+#include <reactor/sim/sim_core.hpp>
+#include <reactor/sim/sim_faults.hpp>
+#include <reactor/sim/sim_net.hpp>
 
-namespace sim {
+namespace reactor::sim {
 
 // Inside the simulator.
 
@@ -209,4 +209,4 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   std::size_t handles_ = 0;
 };
 
-}  // namespace sim
+}  // namespace reactor::sim

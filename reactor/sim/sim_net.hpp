@@ -13,9 +13,9 @@
 #include <reactor/nt/kernel.hpp>
 #include <reactor/result.hpp>
 
-#include "sim_core.hpp"
+#include <reactor/sim/sim_core.hpp>
 
-namespace sim {
+namespace reactor::sim {
 
 using reactor::nt::SocketNumber;
 
@@ -168,4 +168,4 @@ class SimNet {
   std::uint16_t last_port_ = 1024;
 };
 
-}  // namespace sim
+}  // namespace reactor::sim

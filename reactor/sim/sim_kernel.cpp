@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // Ports, packets, handles and time. sim_poll.cpp is what AFD does.
-#include "sim_kernel.hpp"
+#include <reactor/sim/sim_kernel.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -10,7 +10,7 @@
 
 #include <reactor/nt/status.hpp>
 
-namespace sim {
+namespace reactor::sim {
 
 using namespace reactor::nt;
 using namespace std::chrono_literals;
@@ -324,4 +324,4 @@ void SimKernel::set_delays(Delay flight, Delay completion, Delay packet) {
   core_.options.packet = packet;
 }
 
-}  // namespace sim
+}  // namespace reactor::sim

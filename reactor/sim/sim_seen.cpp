@@ -3,9 +3,9 @@
 // What a test can ask a simulated kernel.
 #include <numeric>
 
-#include "sim_kernel.hpp"
+#include <reactor/sim/sim_kernel.hpp>
 
-namespace sim {
+namespace reactor::sim {
 
 std::vector<std::string> SimKernel::violations() {
   const Core::Lock lock(core_.mutex);
@@ -91,4 +91,4 @@ std::size_t SimKernel::open_handles() {
   return handles_;
 }
 
-}  // namespace sim
+}  // namespace reactor::sim

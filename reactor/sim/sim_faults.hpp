@@ -15,7 +15,7 @@
 
 // What can be chosen about a simulated kernel: which system it plays, how long things take, what goes wrong.
 
-namespace sim {
+namespace reactor::sim {
 
 /// The calls of nt::Kernel that can fail, and close, which cannot.
 enum class Call : std::uint8_t {
@@ -149,4 +149,4 @@ struct Options {
   std::function<void(std::string_view)> trace{};
 };
 
-}  // namespace sim
+}  // namespace reactor::sim

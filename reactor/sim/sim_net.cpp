@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
 // What a program does with sockets, and the truth about them. sim_wire.cpp is what happens in between.
-#include "sim_net.hpp"
+#include <reactor/sim/sim_net.hpp>
 
 #include <algorithm>
 
-namespace sim {
+namespace reactor::sim {
 
 using namespace reactor::nt;
 using reactor::failure;
@@ -349,4 +349,4 @@ std::size_t SimNet::open_sockets() {
   });
 }
 
-}  // namespace sim
+}  // namespace reactor::sim

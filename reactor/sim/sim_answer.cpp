@@ -5,10 +5,10 @@
 #include <cstring>
 #include <utility>
 
-#include "sim_kernel.hpp"
-#include "sim_memory.hpp"
+#include <reactor/sim/sim_kernel.hpp>
+#include <reactor/sim/sim_memory.hpp>
 
-namespace sim {
+namespace reactor::sim {
 
 using namespace reactor::nt;
 using namespace std::chrono_literals;
@@ -196,4 +196,4 @@ void SimKernel::write_answer(Request& request) {
   request.iosb->Information = answered;
 }
 
-}  // namespace sim
+}  // namespace reactor::sim

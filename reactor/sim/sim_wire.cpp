@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "sim_net.hpp"
+#include <reactor/sim/sim_net.hpp>
 
-namespace sim {
+namespace reactor::sim {
 
 using namespace reactor::nt;
 using Kind = Endpoint::Segment::Kind;
@@ -170,4 +170,4 @@ NTSTATUS SimNet::status_of(const Endpoint& endpoint, ULONG events) {
   return has_failed ? STATUS_CONNECTION_REFUSED : STATUS_SUCCESS;
 }
 
-}  // namespace sim
+}  // namespace reactor::sim

@@ -5,10 +5,10 @@
 #include <cstring>
 #include <utility>
 
-#include "sim_kernel.hpp"
-#include "sim_memory.hpp"
+#include <reactor/sim/sim_kernel.hpp>
+#include <reactor/sim/sim_memory.hpp>
 
-namespace sim {
+namespace reactor::sim {
 
 using namespace reactor::nt;
 using namespace std::chrono_literals;
@@ -244,4 +244,4 @@ bool SimKernel::end_poll(SocketNumber socket, NTSTATUS status) {
   return true;
 }
 
-}  // namespace sim
+}  // namespace reactor::sim

@@ -18,7 +18,7 @@
 // Memory that the simulated kernel holds: under AddressSanitizer whoever reads or writes it meanwhile is reported,
 // where it happens.
 
-namespace sim {
+namespace reactor::sim {
 
 #ifdef REACTOR_SIM_HAS_ASAN
 inline constexpr bool guards_memory = true;
@@ -42,4 +42,4 @@ inline void unguard(const void*, std::size_t) noexcept {}
 [[nodiscard]] inline bool is_guarded(const void*) noexcept { return false; }
 #endif
 
-}  // namespace sim
+}  // namespace reactor::sim

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "sim_core.hpp"
+#include <reactor/sim/sim_core.hpp>
 
 #include <array>
 #include <cstdio>
 #include <string_view>
 
-namespace sim {
+namespace reactor::sim {
 
 void Core::trace(const std::string& line) const {
   std::array<char, 32> time{};
@@ -33,4 +33,4 @@ std::string event_names(reactor::nt::ULONG events) {
   return text.empty() ? "-" : text;
 }
 
-}  // namespace sim
+}  // namespace reactor::sim

@@ -45,7 +45,9 @@ void SimNet::syn_arrives(const EndpointPtr& client, std::uint16_t port) {
 }
 
 void SimNet::refuse(const EndpointPtr& client) {
-  core_.after(core_.draw(core_.options.flight) + core_.draw(core_.options.refusal), [this, client] {
+  const auto flight = core_.draw(core_.options.flight);
+  const auto refusal = core_.draw(core_.options.refusal);
+  core_.after(flight + refusal, [this, client] {
     if (client->closed) return;
     client->state = SocketState::failed;
     watcher_.socket_changed(*client);

@@ -86,6 +86,13 @@ class Group {
  private:
   [[nodiscard]] std::size_t pick(std::size_t count) { return static_cast<std::size_t>(random_() % count); }
 
+  // Each draw is a statement of its own: compilers evaluate arguments in orders of their own.
+  void change_interest_and_mode(Model& model) {
+    const auto interest = static_cast<Interest>(pick(4));
+    const auto mode = static_cast<Mode>(pick(3));
+    model.change(interest, mode);
+  }
+
   void move(Member& member, std::size_t index) {
     Model& model = member.model;
     const bool may_happen = !model.is_reset && (model.mode != Mode::edge || model.silent == none);
@@ -116,7 +123,7 @@ class Group {
         must(member.registration.modify(model.interest));
         break;
       default:
-        model.change(static_cast<Interest>(pick(4)), static_cast<Mode>(pick(3)));
+        change_interest_and_mode(model);
         must(member.registration.modify(model.interest, model.mode));
         break;
     }
@@ -141,7 +148,7 @@ class Group {
     member.pair.server.close();
     member.pair = loopback_.connect();
     member.model = Model();
-    member.model.change(static_cast<Interest>(pick(4)), static_cast<Mode>(pick(3)));
+    change_interest_and_mode(member.model);
     member.token += sockets_count;
     member.token += index - member.token % sockets_count;
     member.registration =

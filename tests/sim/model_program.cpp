@@ -156,7 +156,10 @@ Program make_program(std::uint64_t seed) {
   }
   for (std::size_t phases = 1 + random.below(3); phases > 0; phases--) {
     const std::array kinds{&mixed, &hot, &hot, &churn, &reuse, &threads};
-    add_phase(program, random, *kinds[random.below(kinds.size())], 15 + random.below(50));
+    // Each draw is a statement of its own: compilers evaluate arguments in orders of their own.
+    const std::size_t count = 15 + random.below(50);
+    const Weights& weights = *kinds[random.below(kinds.size())];
+    add_phase(program, random, weights, count);
   }
   return program;
 }

@@ -16,6 +16,7 @@
 
 #include <reactor/sim/sim_kernel.hpp>
 #include <reactor/sim/sim_memory.hpp>
+#include <reactor/sim/sim_random.hpp>
 #include "sim/faulty_kernel.hpp"
 #include "sim/sim_fixture.hpp"
 
@@ -42,6 +43,22 @@ TEST_CASE("sim: time goes on only while somebody waits, and jumps to what is due
   CHECK(f.net.readable(a));
   CHECK(f.take(1h).has_value());
   CHECK(f.kernel.now() - start == 15ms);
+}
+
+TEST_CASE("sim: a refused connect draws its delays in the same order with every compiler") {
+  const Options options{.seed = 7, .flight = {0ns, 1ms}, .refusal = {0ns, 1s}};
+  Fixture f(options);
+  const auto client = f.net.tcp();
+  Poll poll;
+  REQUIRE(f.submit(poll, client, AFD_POLL_CONNECT_FAIL) == STATUS_PENDING);
+  const auto start = f.kernel.now();
+  REQUIRE(f.net.connect(client, 1));
+  REQUIRE(f.take(1h).has_value());
+  sim::Random same(options.seed);
+  auto delay = same.between(0ns, 1ms);  // to where nobody listens
+  delay += same.between(0ns, 1ms);      // back
+  delay += same.between(0ns, 1s);
+  CHECK(f.kernel.now() - start == delay);
 }
 
 TEST_CASE("sim: memory is written when the packet is taken, and not before") {

@@ -16,7 +16,7 @@
 
 #include <reactor/afd/waiting_threads.hpp>
 
-#include "afd_threads_fixture.hpp"
+#include "afd/fixture.hpp"
 
 using namespace afd_fixture;
 

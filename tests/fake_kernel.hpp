@@ -69,13 +69,15 @@ class FakeKernel final : public reactor::nt::Kernel {
     Entries answer;
   };
 
+  explicit FakeKernel(bool with_reserves = true) : has_reserves(with_reserves) {}
+
   // What the test sets.
   std::map<HANDLE, ULONG> ready;           // by base socket
   bool can_skip = true;                    // FILE_SKIP_COMPLETION_PORT_ON_SUCCESS has its effect
   std::set<HANDLE> closed;                 // sockets: a poll that lists one is refused
   std::set<HANDLE> not_of_afd;             // open sockets of other providers: a poll that lists one is refused
   std::deque<NTSTATUS> poll_refusals;      // the next polls are refused with these (0: taken)
-  bool has_reserves = true;                // NtAllocateReserveObject is there
+  bool has_reserves;                       // NtAllocateReserveObject is there
   int post_refusals = 0;                   // so many posts without a reserve are refused
   int cancel_refusals = 0;                 // so many cancels are refused
   int dequeue_refusals = 0;                // so many dequeues are refused

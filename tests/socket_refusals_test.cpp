@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What a socket does when the kernel refuses it something. Linux only, by seccomp.
-#include "epoll_support.hpp"
+#include "epoll_backend/support.hpp"
 
 #include <reactor/socket.hpp>
 

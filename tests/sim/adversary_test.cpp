@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include "sim/backend_fixture.hpp"
+#include "afd/fixture.hpp"
 
 using namespace reactor;
 using namespace std::chrono_literals;
@@ -54,7 +54,7 @@ class Program {
   }
 
   Setting setting;
-  sim::BackendFixture fixture;
+  afd_fixture::SimFixture fixture;
   std::deque<Member> members;
   std::vector<std::size_t> told;  // by the last wait
 
@@ -97,7 +97,7 @@ class Program {
     if (waits_ % 29 == 0) wake();
     note_ready();
     const std::uint64_t wakes = stats().wakes;
-    const auto events = fixture.poller->wait(std::span(fixture.room).first(setting.room), 10ms);
+    const auto events = fixture.poller->wait(std::span(fixture.buffer).first(setting.room), 10ms);
     REQUIRE(events.has_value());
     told.clear();
     for (const Event& event : *events) was_told(event);

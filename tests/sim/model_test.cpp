@@ -23,16 +23,16 @@ class Hash {
   void add(std::uint64_t number) {
     for (int i = 0; i < 8; i++, number >>= 8) value_ = (value_ ^ (number & 0xFF)) * 0x100000001B3;
   }
-  void add(const sim::Delay& delay) {
+  void add(const reactor::sim::Delay& delay) {
     add(static_cast<std::uint64_t>(delay.low.count()));
     add(static_cast<std::uint64_t>(delay.high.count()));
   }
-  void add(const sim::Faults& faults) {
+  void add(const reactor::sim::Faults& faults) {
     using Numbers = std::array<int, sizeof faults / sizeof(int)>;
     for (const int fault : std::bit_cast<Numbers>(faults)) add(static_cast<std::uint64_t>(fault));
   }
   void add(const Program& program) {
-    const sim::Options& options = program.options;
+    const reactor::sim::Options& options = program.options;
     add(options.seed);
     for (const auto& delay : {options.flight, options.completion, options.packet, options.refusal}) add(delay);
     add(options.faults);

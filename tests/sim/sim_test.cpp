@@ -54,7 +54,7 @@ TEST_CASE("sim: a refused connect draws its delays in the same order with every 
   const auto start = f.kernel.now();
   REQUIRE(f.net.connect(client, 1));
   REQUIRE(f.take(1h).has_value());
-  sim::Random same(options.seed);
+  reactor::sim::Random same(options.seed);
   auto delay = same.between(0ns, 1ms);  // to where nobody listens
   delay += same.between(0ns, 1ms);      // back
   delay += same.between(0ns, 1s);

@@ -13,7 +13,7 @@
 #include <reactor/afd/afd_backend.hpp>
 #include <reactor/afd/epoll_bits.hpp>
 
-#include "afd_fixture.hpp"
+#include "afd/fixture.hpp"
 
 using namespace afd_fixture;
 using afd::Epoll;
@@ -252,4 +252,37 @@ TEST_CASE("epoll: a layered socket is found by its number, and what lies below i
   CHECK(port.wait() == std::vector<Told>{{8, Epoll::out}});
   CHECK(port.remove(a) == std::errc::no_such_file_or_directory);
   CHECK(!port.remove(b));
+}
+
+TEST_CASE("epoll, group: after MOD by number the answer of a member counts") {
+  FakeKernel kernel;
+  const auto backend = *afd::AfdBackend::create(kernel, {});
+  std::array<Event, 8> room;
+  const afd::Watch watch{Token{1}, afd::directions_of(Interest::readable), Mode::level};
+  for (int i = 0; i < 3; i++) {
+    REQUIRE(backend->add(hot(i), watch).has_value());
+    kernel.ready[base(hot(i))] = AFD_POLL_RECEIVE;
+  }
+  for (int round = 0; round < 6; round++) {
+    const std::uint64_t groups = backend->stats().group_arms;
+    for (int i = 0; i < 3; i++) REQUIRE(backend->modify(hot(i), watch).has_value());
+    const auto waited = backend->wait(room, 0ns);
+    REQUIRE(waited.has_value());
+    CHECK(waited->events == 3);
+    if (round >= 4) CHECK(backend->stats().group_arms == groups + 1);
+  }
+  backend->close();
+  CHECK(kernel.violations == std::vector<std::string>{});
+}
+
+TEST_CASE("rule 6: a wake that the kernel refuses is paid by a call by number, too") {
+  FakeKernel kernel;
+  kernel.has_reserves = false;
+  const auto backend = *afd::AfdBackend::create(kernel, {});
+  kernel.post_refusals = 1;
+  backend->wake();
+  CHECK(kernel.packets.empty());
+  CHECK(backend->remove(a).error() == std::errc::no_such_file_or_directory);
+  CHECK(kernel.packets.size() == 1);
+  backend->close();
 }

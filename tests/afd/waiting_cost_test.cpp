@@ -9,7 +9,7 @@
 #include <map>
 #include <vector>
 
-#include "afd_fixture.hpp"
+#include "afd/fixture.hpp"
 
 using namespace afd_fixture;
 
@@ -61,9 +61,9 @@ struct Crowd : Fixture {
   }
 
   void wait_as(std::uint32_t number) {
-    std::array<Event, sockets> buffer;
+    std::array<Event, sockets> thread_buffer;
     kernel.thread = number;
-    const auto events = poller->wait(buffer);
+    const auto events = poller->wait(thread_buffer);
     REQUIRE(events.has_value());
     for (const Event& event : *events) handle(static_cast<NativeSocket>(event.token()));
   }

@@ -4,7 +4,7 @@
 #include <atomic>
 
 #include "allocation_count.hpp"
-#include "epoll_support.hpp"
+#include "epoll_backend/support.hpp"
 
 using namespace epoll_test;
 

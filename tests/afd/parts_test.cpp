@@ -218,3 +218,14 @@ TEST_CASE("a handle closes once, through its kernel") {
   CHECK(kernel.open.empty());
   CHECK(kernel.violations.empty());
 }
+
+TEST_CASE("arena: what was freed in a full block is used again") {
+  afd::Arena arena;
+  std::vector<afd::Slot*> slots;
+  for (std::uint32_t i = 0; i < afd::Arena::slots_per_block; i++) slots.push_back(&arena.allocate());
+  for (int i = 0; i < 10; i++) {
+    arena.free(*slots[5]);
+    slots[5] = &arena.allocate();
+    CHECK(arena.blocks() == 1);
+  }
+}

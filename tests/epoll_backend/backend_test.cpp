@@ -3,7 +3,7 @@
 
 #include <atomic>
 
-#include "epoll_support.hpp"
+#include "epoll_backend/support.hpp"
 
 using namespace epoll_test;
 

@@ -6,7 +6,7 @@
 #include <linux/net_tstamp.h>
 #include <poll.h>
 
-#include "epoll_support.hpp"
+#include "epoll_backend/support.hpp"
 
 using namespace epoll_test;
 

@@ -8,7 +8,7 @@
 
 #include <sys/wait.h>
 
-#include "epoll_support.hpp"
+#include "epoll_backend/support.hpp"
 
 using namespace epoll_test;
 

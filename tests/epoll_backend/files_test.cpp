@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <termios.h>
 
-#include "epoll_support.hpp"
+#include "epoll_backend/support.hpp"
 
 using namespace epoll_test;
 

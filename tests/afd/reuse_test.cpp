@@ -6,17 +6,14 @@
 
 #include <chrono>
 
-#include "sim/backend_fixture.hpp"
+#include "afd/fixture.hpp"
 
-using namespace reactor;
-using namespace std::chrono_literals;
-using Fixture = sim::BackendFixture;
-using sim::SocketNumber;
+using namespace afd_fixture;
 
 namespace {
 
 // The number of a socket that is closed now means a new one, which is added and told of.
-void check_reuse(Fixture& f, SocketNumber number) {
+void check_reuse(SimFixture& f, SocketNumber number) {
   auto& net = f.kernel.net();
   REQUIRE(net.close(number));
   const auto [fresh, peer] = net.tcp_pair();
@@ -33,7 +30,7 @@ void check_reuse(Fixture& f, SocketNumber number) {
 }  // namespace
 
 TEST_CASE("rule 5: reused while its poll is being cancelled for a wider interest") {
-  Fixture f;
+  SimFixture f;
   const SocketNumber a = f.kernel.net().tcp_pair().first;
   auto old = f.add(a, Interest::readable);
   CHECK(f.wait(0ns).empty());
@@ -45,7 +42,7 @@ TEST_CASE("rule 5: reused while its poll is being cancelled for a wider interest
 }
 
 TEST_CASE("rule 5: reused while its group is being cancelled for another member") {
-  Fixture f;
+  SimFixture f;
   auto& net = f.kernel.net();
   const auto [a, a_peer] = net.tcp_pair();
   const auto [b, b_peer] = net.tcp_pair();
@@ -70,7 +67,7 @@ TEST_CASE("rule 5: reused while its group is being cancelled for another member"
 }
 
 TEST_CASE("rule 5: reused while an unasked cancel has left it unarmed") {
-  Fixture f;
+  SimFixture f;
   auto& net = f.kernel.net();
   const auto [a, a_peer] = net.tcp_pair();
   const auto [b, b_peer] = net.tcp_pair();
@@ -85,7 +82,7 @@ TEST_CASE("rule 5: reused while an unasked cancel has left it unarmed") {
 }
 
 TEST_CASE("rule 5: a socket that is added again and again is reported under its last token alone") {
-  Fixture f;
+  SimFixture f;
   const auto [a, peer] = f.kernel.net().tcp_pair();
   std::uint64_t token = 100;
   std::vector<Registration> registrations;
@@ -108,7 +105,7 @@ TEST_CASE("rule 5: a socket that is added again and again is reported under its 
 TEST_CASE("rule 5: the old socket lives on in another handle: the new one with its number is added and polled") {
   for (const bool is_armed : {false, true}) {
     CAPTURE(is_armed);
-    Fixture f;
+    SimFixture f;
     auto& net = f.kernel.net();
     const auto [a, peer] = net.tcp_pair();
     auto old = f.add(a, Interest::readable);
@@ -125,5 +122,51 @@ TEST_CASE("rule 5: the old socket lives on in another handle: the new one with i
     REQUIRE(events.size() == 1);
     CHECK(events[0].token() == Token{7});
     REQUIRE(net.close(duplicate));
+  }
+}
+
+TEST_CASE("rule 5: a number that has another base by the time its first poll is refused has ended") {
+  Fixture f;
+  const HANDLE old_base = FakeKernel::handle(0x5000);
+  f.kernel.bases[static_cast<std::uintptr_t>(a)] = old_base;
+  f.kernel.not_of_afd.insert(old_base);
+  auto registration = f.add(a);
+  f.kernel.bases[static_cast<std::uintptr_t>(a)] = FakeKernel::handle(0x5004);
+  CHECK(f.wait().empty());
+  CHECK(f.poller->stats().registrations == 0);
+}
+
+TEST_CASE("rule 5: what was polled and then is no socket was closed, whatever has its number now") {
+  for (const NTSTATUS status : {STATUS_INVALID_HANDLE, STATUS_OBJECT_TYPE_MISMATCH}) {
+    CAPTURE(status);
+    Fixture f;
+    auto registration = f.add(a, Interest::readable, Mode::oneshot);
+    f.kernel.ready[base(a)] = AFD_POLL_RECEIVE;
+    CHECK(f.readable() == Sockets{a});
+    REQUIRE(registration.modify(Interest::readable));
+    f.kernel.poll_refusals = {status};
+    CHECK(f.wait().empty());
+    CHECK(f.poller->stats().registrations == 0);
+  }
+}
+
+// A number that was closed unseen may come back as what lies below a layered socket.
+TEST_CASE("rule 1: a layered socket whose base is polled for a registration that is over waits for that poll") {
+  for (const bool is_removed : {false, true}) {
+    CAPTURE(is_removed);
+    ArmedGroup f(4);
+    if (is_removed) {
+      REQUIRE(f.members[2].remove());  // struck, and its group's poll stays out
+    } else {
+      f.kernel.complete(base(hot(2)), AFD_POLL_RECEIVE);
+      CHECK(f.readable() == Sockets{hot(2)});  // told, and closed by its handler
+    }
+    f.kernel.bases[static_cast<std::uintptr_t>(a)] = base(hot(2));
+    auto layered = f.add(a);
+    CHECK(f.wait().empty());  // FakeKernel notes two polls on one socket
+    REQUIRE(f.kernel.pending_on(base(hot(2))) != nullptr);
+    f.kernel.complete(base(hot(2)), AFD_POLL_RECEIVE);
+    f.kernel.ready[base(hot(2))] = 0;
+    CHECK(f.readable() == Sockets{a});
   }
 }

@@ -10,11 +10,9 @@
 #include <utility>
 #include <vector>
 
-#include "sim/backend_fixture.hpp"
+#include "afd/fixture.hpp"
 
-using namespace reactor;
-using namespace std::chrono_literals;
-using reactor::nt::SocketNumber;
+using namespace afd_fixture;
 
 namespace {
 
@@ -22,10 +20,10 @@ struct Pair {
   SocketNumber socket, peer;
 };
 
-struct Sleeper : sim::BackendFixture {
+struct Sleeper : SimFixture {
   std::array<Event, 8> others_room;
 
-  using sim::BackendFixture::BackendFixture;
+  using SimFixture::SimFixture;
 
   Pair pair() {
     const auto [socket, peer] = kernel.net().tcp_pair();
@@ -245,4 +243,55 @@ TEST_CASE("threads: a wait that returns arms what it has marked and not delivere
                        CHECK(f.kernel.pending_on(a.socket) == 0);
                      }})
             .empty());
+}
+
+TEST_CASE("a nudge and a wake that could not be posted are not lost when the kernel recovers") {
+  sim::SimKernel kernel({.has_reserves = false});
+  Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));
+  std::array<Event, 4> room;
+  Result<Registration> registration = failure(std::errc::bad_file_descriptor);
+  kernel.set_when_asleep([&] {
+    if (registration) return false;
+    kernel.play_thread(2);
+    kernel.set_faults({.post_refused = 1000});
+    registration = poller.add(static_cast<NativeSocket>(kernel.net().udp()), Token{1}, Interest::writable);
+    poller.waker().wake();
+    kernel.play_thread(1);
+    return true;
+  });
+  auto waited = poller.wait(room, 1ms);
+  REQUIRE(waited.has_value());
+  CHECK(waited->size() == 1);  // no thread needed the nudge after all
+  CHECK_FALSE(waited->woken());
+  kernel.set_when_asleep(nullptr);
+  kernel.set_faults({});
+  waited = poller.wait(room);  // pays what is owed
+  REQUIRE(waited.has_value());
+  CHECK(waited->size() == 1);
+  if (!waited->woken()) waited = poller.wait(room);
+  CHECK(waited->woken());
+  CHECK(poller.stats().wakes == 1);
+}
+
+// What is armed for a thread that is asleep must reach it whatever fails: nobody else may come to wait.
+TEST_CASE("a thread that is asleep is told though the poll, or the post of its answer, was refused") {
+  for (const std::uint64_t nth : {2U, 3U}) {  // after base_socket: the poll, the post
+    CAPTURE(nth);
+    SimFixture f;
+    const auto first = f.add(f.kernel.net().tcp_pair().first);  // so that there is a helper handle
+    const auto [a, b] = f.kernel.net().tcp_pair();
+    std::optional<Registration> registration;
+    f.kernel.set_when_asleep([&] {
+      if (registration) return false;
+      f.kernel.nth_fault().set(nth, STATUS_INSUFFICIENT_RESOURCES);
+      registration = f.add(a, Interest::writable);
+      return true;
+    });
+    const auto told = f.poller->wait(f.buffer);  // without a time-out: it would sleep for ever
+    REQUIRE(told.has_value());
+    CHECK(told->size() == 1);
+    CHECK(f.buffer[0].token() == Token{a});
+    CHECK(f.kernel.nth_fault().has_struck());
+    f.kernel.set_when_asleep(nullptr);
+  }
 }

@@ -8,7 +8,7 @@
 #include <reactor/address.hpp>
 #include <reactor/socket.hpp>
 
-#include "epoll_support.hpp"
+#include "epoll_backend/support.hpp"
 
 using namespace epoll_test;
 

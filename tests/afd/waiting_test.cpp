@@ -16,7 +16,7 @@
 
 #include <reactor/afd/waiting_threads.hpp>
 
-#include "afd_threads_fixture.hpp"
+#include "afd/fixture.hpp"
 
 using namespace afd_fixture;
 
@@ -253,10 +253,11 @@ TEST_CASE("waiting threads: what is ready when it is added while a thread sleeps
 TEST_CASE("waiting threads: a buffer that is too small leaves the rest to a sleeper, which is nudged") {
   Threads f;
   std::vector<Registration> registrations;
-  for (const NativeSocket socket : {a, b, c, d, e}) registrations.push_back(f.add(socket));
+  for (const NativeSocket socket : std::initializer_list<NativeSocket>{a, b, c, d, e})
+    registrations.push_back(f.add(socket));
   Set second;
   const Waited first = f.sleep({[&] {
-    for (const NativeSocket socket : {a, b, c, d, e}) f.receive(socket);
+    for (const NativeSocket socket : std::initializer_list<NativeSocket>{a, b, c, d, e}) f.receive(socket);
     CHECK(f.wait_as(2).sockets.size() == 5);
     second = f.wait_as(2, 0ns, 2).sockets;
     CHECK(f.kernel.packets.size() == 1);

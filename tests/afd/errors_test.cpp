@@ -9,7 +9,7 @@
 
 #include <reactor/afd/directions.hpp>
 
-#include "afd_fixture.hpp"
+#include "afd/fixture.hpp"
 
 using namespace afd_fixture;
 
@@ -78,7 +78,7 @@ TEST_CASE("rule 8: a wait that has nothing to report for want of memory says so,
   auto starved = f.add(a);
   f.kernel.poll_refusals = {STATUS_INSUFFICIENT_RESOURCES, STATUS_INSUFFICIENT_RESOURCES};
   const auto before = f.kernel.clock;
-  const auto waited = f.poller->wait(f.room);
+  const auto waited = f.poller->wait(f.buffer);
   REQUIRE_FALSE(waited.has_value());
   CHECK(waited.error() == std::errc::not_enough_memory);
   CHECK(f.kernel.clock - before >= 10ms);
@@ -93,7 +93,7 @@ TEST_CASE("rule 8: a cancel that is refused for want of memory is tried again by
   CHECK(f.wait().empty());
   f.kernel.cancel_refusals = 2;
   REQUIRE(registration.modify(Interest::readable | Interest::writable));
-  CHECK(f.poller->wait(f.room, 0ns).error() == std::errc::not_enough_memory);
+  CHECK(f.poller->wait(f.buffer, 0ns).error() == std::errc::not_enough_memory);
   CHECK(f.wait().empty());
   CHECK(f.kernel.cancels == 3);
   CHECK(f.kernel.pending_on(base(a))->mask() ==
@@ -138,4 +138,100 @@ TEST_CASE("rule 7: with Interest::none an end is reported once, in level mode to
   REQUIRE(registration.modify(Interest::readable));
   CHECK(f.wait().size() == 1);
   CHECK(f.wait().size() == 1);
+}
+
+TEST_CASE("a first poll that is refused as no socket's, though the socket is open, is asked once more") {
+  Fixture f;
+  auto registration = f.add(a);
+  f.kernel.poll_refusals = {STATUS_INVALID_HANDLE};
+  CHECK(f.wait().empty());
+  REQUIRE(f.kernel.pending_on(base(a)) != nullptr);
+  f.kernel.complete(base(a), AFD_POLL_RECEIVE);
+  CHECK(f.readable() == Sockets{a});
+}
+
+TEST_CASE("rule 8: a cancel that comes after the poll has completed is no shortage") {
+  SimFixture f;
+  const auto [socket, peer] = f.kernel.net().tcp_pair();
+  auto registration = f.add(socket, Interest::readable);
+  CHECK(f.wait(0ns).empty());
+  f.kernel.set_delays({}, {}, {5ms, 5ms});  // its packet is on its way
+  REQUIRE(f.kernel.net().send(peer, 1) == 1u);
+  REQUIRE(registration.modify(Interest::readable | Interest::writable));
+  const auto waited = f.poller->wait(f.buffer, 0ns);
+  REQUIRE(waited.has_value());
+  CHECK(waited->size() == 0);
+  CHECK(f.wait(1s).size() == 1);
+}
+
+TEST_CASE("rule 8: a port that the kernel cannot read for want of memory is an error of that wait alone") {
+  Fixture f;
+  const auto registration = f.add(a);
+  f.kernel.dequeue_refusals = 1;
+  CHECK(f.poller->wait(f.buffer, 0ns).error() == std::errc::not_enough_memory);
+  f.kernel.complete(base(a), AFD_POLL_RECEIVE);
+  CHECK(f.readable() == Sockets{a});
+}
+
+TEST_CASE("a socket whose handle is beyond those that Windows gives is not supported") {
+  Fixture f;
+  f.kernel.bases[static_cast<std::uintptr_t>(a)] = FakeKernel::handle(std::uintptr_t{1} << 28);
+  CHECK(f.poller->add(a, Token{1}, Interest::readable).error() == std::errc::not_supported);
+  CHECK(f.poller->stats().arena_slots == 0);
+}
+
+TEST_CASE("a socket that is none, and a registration whose Poller is gone, are bad_file_descriptor") {
+  Fixture f;
+  CHECK(f.poller->add(invalid_socket, Token{}, Interest::readable).error() == std::errc::bad_file_descriptor);
+  auto registration = f.add(a, Interest::readable, Mode::edge);
+  f.poller.reset();
+  CHECK(registration.modify(Interest::writable).error() == std::errc::bad_file_descriptor);
+  CHECK(registration.drained(Interest::readable).error() == std::errc::bad_file_descriptor);
+}
+
+TEST_CASE("a poll whose cancel is refused again and again is left to end by itself") {
+  SimFixture f;
+  const auto [socket, peer] = f.kernel.net().tcp_pair();
+  auto registration = f.add(socket, Interest::readable);
+  CHECK(f.wait(0ns).empty());
+  f.kernel.set_faults({.cancel_refused = 1000});
+  REQUIRE(registration.modify(Interest::readable | Interest::writable));
+  CHECK(f.poller->wait(f.buffer, 1ms).error() == std::errc::not_enough_memory);
+  CHECK(f.poller->stats().cancel_calls > 0);
+  f.kernel.set_faults({});
+  REQUIRE(f.kernel.net().send(peer, 1) == 1u);
+  CHECK(f.wait(1s).size() == 1);
+  const auto events = f.wait(1s);
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].readiness() == (Readiness::readable | Readiness::writable));
+}
+
+TEST_CASE("a poll that ends in the call with a warning is the kernel's until its packet") {
+  Fixture f;
+  auto registration = f.add(a);
+  constexpr auto warning = static_cast<NTSTATUS>(0x80000005);
+  f.kernel.poll_refusals = {warning};
+  CHECK(f.wait().empty());
+  CHECK(f.poller->stats().pending_polls == 1);
+  // FakeKernel knows nothing of what it has refused: this is the packet that a kernel would queue.
+  const auto key = FakeKernel::handle(std::to_underlying(afd::PacketKey::poll));
+  f.kernel.packets.push_back({*f.kernel.open.begin(), {key, f.kernel.last_context, {{warning}, 0}}, std::nullopt, {}});
+  const auto events = f.wait();
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].failed());
+  CHECK(f.poller->stats().pending_polls == 0);
+  f.kernel.ready[base(a)] = AFD_POLL_RECEIVE;
+  CHECK(f.readable() == Sockets{a});
+}
+
+TEST_CASE("a cancel that the kernel refuses is asked for again") {
+  SimFixture f;
+  const auto [a, b] = f.kernel.net().tcp_pair();
+  auto registration = f.add(a);
+  CHECK(f.wait(0ms).size() == 0);
+  f.kernel.nth_fault().set(1, STATUS_INSUFFICIENT_RESOURCES);
+  REQUIRE(registration.modify(Interest::writable));
+  CHECK(f.wait(0ms).size() == 1);
+  CHECK(f.buffer[0].writable());
+  CHECK(f.kernel.nth_fault().has_struck());
 }

@@ -14,7 +14,7 @@
 #include <set>
 #include <vector>
 
-#include "afd_fixture.hpp"
+#include "afd/fixture.hpp"
 #include "allocation_count.hpp"
 
 using namespace afd_fixture;
@@ -82,45 +82,6 @@ TEST_CASE("rule 2: what the kernel holds stays where it is after remove, until i
   f.kernel.complete(base(a), AFD_POLL_RECEIVE);
   CHECK(f.wait().empty());  // the kernel wrote into the slot now: a sanitizer report if it was given back before
   CHECK(f.poller->stats().pending_polls == 0);
-}
-
-TEST_CASE("rule 2: a Poller that ends takes everything back from the kernel first") {
-  FakeKernel kernel;
-  {
-    Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));
-    std::vector<Registration> registrations;
-    for (int i = 0; i < 400; i++) {
-      registrations.push_back(*poller.add(static_cast<NativeSocket>(1000 + 4 * i), Token{}, Interest::readable));
-    }
-    std::array<Event, 4> room;
-    CHECK(poller.wait(room, 0ns)->empty());
-    CHECK(kernel.pending.size() == 400);
-    CHECK(poller.stats().helper_handles == 4);
-    Poller moved = std::move(poller);
-  }
-  CHECK(kernel.pending.empty());
-  CHECK(kernel.packets.empty());
-  CHECK(kernel.open.empty());
-  CHECK(kernel.violations.empty());
-}
-
-TEST_CASE("rule 2: memory that a kernel does not give back is lost rather than freed") {
-  static FakeKernel& kernel = *new FakeKernel;  // never destroyed: what it keeps stays reachable
-  {
-    Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));
-    auto registration = poller.add(a, Token{}, Interest::readable);
-    std::array<Event, 4> room;
-    CHECK(poller.wait(room, 0ns)->empty());
-    kernel.keeps_what_is_cancelled = true;
-    const auto before = kernel.clock;
-    {
-      const Poller ends = std::move(poller);
-    }
-    CHECK(kernel.clock - before <= 10s);  // and whatever waits has a deadline
-  }
-  REQUIRE(kernel.pending.size() == 1);
-  kernel.pending[0].iosb->Status = STATUS_CANCELLED;  // a sanitizer report if it was freed
-  CHECK(kernel.violations.empty());
 }
 
 TEST_CASE("rule 3: packets that are nobody's are counted and dropped") {
@@ -216,9 +177,9 @@ TEST_CASE("rule 6: many wakes cost one packet, and one that the kernel refuses i
   CHECK(f.kernel.packets.size() == 1);
   CHECK(f.kernel.posts == 4);
   // Without a time-out: it would sleep for ever if the wake was lost.
-  CHECK(f.poller->wait(f.room)->woken());
+  CHECK(f.poller->wait(f.buffer)->woken());
   waker.wake();
-  CHECK(f.poller->wait(f.room)->woken());
+  CHECK(f.poller->wait(f.buffer)->woken());
 }
 
 TEST_CASE("rule 6: a wake that the kernel refuses is owed, and any call pays it") {
@@ -237,7 +198,7 @@ TEST_CASE("rule 6: a wake that the kernel refuses is owed, and any call pays it"
       default: break;  // the wait itself
     }
     CHECK(f.kernel.packets.size() == (call < 4 ? 1 : 0));
-    CHECK(f.poller->wait(f.room)->woken());
+    CHECK(f.poller->wait(f.buffer)->woken());
   }
 }
 
@@ -247,7 +208,7 @@ TEST_CASE("rule 6: with a reserve object a wake cannot fail for memory, and its 
   for (int round = 0; round < 3; round++) {
     for (int i = 0; i < 5; i++) f.poller->waker().wake();
     CHECK(f.kernel.packets.size() == 1);
-    CHECK(f.poller->wait(f.room)->woken());
+    CHECK(f.poller->wait(f.buffer)->woken());
   }
   CHECK(f.kernel.posts == 3);
 }
@@ -288,7 +249,7 @@ TEST_CASE("rule 10: steady state allocates nothing") {
   auto second = f.add(b);
   f.kernel.ready[base(a)] = f.kernel.ready[base(b)] = AFD_POLL_RECEIVE;
   const auto turn = [&] {
-    const auto told = f.poller->wait(f.room, 0ns);
+    const auto told = f.poller->wait(f.buffer, 0ns);
     CHECK(told->size() == 2);
     CHECK(first.modify(Interest::readable, Mode::oneshot).has_value());
     auto third = f.poller->add(c, Token{}, Interest::none);  // comes and goes
@@ -311,47 +272,6 @@ TEST_CASE("a time-out that the kernel ends early is waited for to its end") {
   CHECK(f.kernel.removes == 2);
 }
 
-TEST_CASE("without inline completions every answer comes as a packet, and all is told the same") {
-  for (const bool wanted : {true, false}) {
-    CAPTURE(wanted);
-    Fixture f(PollerOptions{.inline_completions = wanted});
-    f.kernel.can_skip = false;  // asked for or not, this kernel queues a packet: the probe has to see that
-    auto first = f.add(a);
-    auto second = f.add(b);
-    f.kernel.ready[base(a)] = AFD_POLL_RECEIVE;
-    CHECK(f.readable() == Sockets{a});
-    CHECK(f.readable() == Sockets{a});
-    CHECK(f.poller->stats().inline_completions == 0);
-    f.kernel.complete(base(b), AFD_POLL_RECEIVE);
-    CHECK(f.readable() == Sockets{a, b});
-  }
-}
-
-TEST_CASE("everyone gets a turn: a room of one, sockets that are always ready, a seldom one and a wake") {
-  Fixture f;
-  auto first = f.add(a);
-  auto second = f.add(b);
-  auto seldom = f.add(c);
-  CHECK(f.wait().empty());
-  f.kernel.ready[base(a)] = f.kernel.ready[base(b)] = AFD_POLL_RECEIVE;
-  f.kernel.complete(base(a), AFD_POLL_RECEIVE);
-  f.kernel.complete(base(b), AFD_POLL_RECEIVE);
-  CHECK(f.readable() == Sockets{a, b});
-  f.kernel.complete(base(c), AFD_POLL_RECEIVE);
-  f.poller->waker().wake();
-  Sockets told;
-  bool woken = false;
-  for (int i = 0; i < 6; i++) {
-    const auto events = f.wait(0ns, 1);
-    if (events.empty()) woken = true;
-    for (const Event& event : events) told.insert(static_cast<NativeSocket>(event.token()));
-  }
-  CHECK(woken);
-  CHECK(told.count(a) >= 2);
-  CHECK(told.count(b) >= 2);
-  CHECK(told.count(c) == 1);
-}
-
 TEST_CASE("a layered socket is polled by its base, and a provider that hides it is an error") {
   Fixture f;
   f.kernel.bases[static_cast<std::uintptr_t>(a)] = FakeKernel::handle(0x5000);
@@ -359,4 +279,25 @@ TEST_CASE("a layered socket is polled by its base, and a provider that hides it 
   CHECK(f.wait().empty());
   f.kernel.complete(FakeKernel::handle(0x5000), AFD_POLL_RECEIVE);
   CHECK(f.readable() == Sockets{a});
+}
+
+TEST_CASE("rule 2: what was removed is released when the kernel has given its poll back") {
+  Fixture f;
+  auto registration = f.add(a);
+  CHECK(f.wait().empty());
+  REQUIRE(registration.remove());
+  CHECK(f.kernel.cancels == 1);
+  CHECK(f.poller->stats().arena_slots == 1);
+  CHECK(f.wait().empty());
+  CHECK(f.poller->stats().arena_slots == 0);
+}
+
+TEST_CASE("rule 3: a packet with a slot's context under another key is not that slot's") {
+  Fixture f;
+  const auto registration = f.add(a);
+  CHECK(f.wait().empty());
+  REQUIRE(f.kernel.post(*f.kernel.open.begin(), nullptr, 0x1234, f.kernel.pending_on(base(a))->context) == 0);
+  CHECK(f.wait().empty());
+  CHECK(f.poller->stats().unknown_packets == 1);
+  CHECK(f.poller->stats().pending_polls == 1);
 }

@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <sys/signalfd.h>
 
-#include "epoll_support.hpp"
+#include "epoll_backend/support.hpp"
 
 using namespace epoll_test;
 

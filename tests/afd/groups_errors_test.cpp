@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+//
+// Groups whose poll is refused, fails or is cancelled, whose members are closed, and packets that are not theirs.
+#include <doctest/doctest.h>
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include <reactor/afd/directions.hpp>
+#include <reactor/afd/slot.hpp>
+
+#include "afd/fixture.hpp"
+
+using namespace afd_fixture;
+
+TEST_CASE("group, rule 3: a packet with the key of groups and the address of none is counted and dropped") {
+  HotSockets f;
+  CHECK(f.wait().empty());
+  const HANDLE port = *f.kernel.open.begin();
+  const auto* held = f.kernel.pending[0].context;
+  CHECK(f.kernel.post(port, nullptr, static_cast<ULONG_PTR>(afd::PacketKey::group), &f) == 0);
+  CHECK(f.kernel.post(port, nullptr, static_cast<ULONG_PTR>(afd::PacketKey::poll), const_cast<void*>(held)) == 0);
+  CHECK(f.wait().empty());
+  CHECK(f.poller->stats().unknown_packets == 2);
+  f.kernel.complete(base(hot(0)), AFD_POLL_RECEIVE);
+  CHECK(f.readable() == Sockets{hot(0)});
+}
+
+TEST_CASE("group, rule 8: one that was closed unseen makes the kernel refuse the request, and drops out alone") {
+  for (const bool has_told : {true, false}) {
+    CAPTURE(has_told);
+    HotSockets f;
+    CHECK(f.wait().empty());
+    f.kernel.complete(base(hot(has_told ? 1 : 0)), AFD_POLL_RECEIVE);
+    CHECK(f.wait().size() == 1);
+    f.kernel.closed.insert(base(hot(1)));
+    f.kernel.ready[base(hot(2))] = AFD_POLL_RECEIVE;
+    CHECK(f.readable() == Sockets{hot(2)});
+    CHECK(f.poller->stats().registrations == 3);
+    f.kernel.ready.clear();
+    CHECK(f.wait().empty());
+    CHECK(f.poller->stats().pending_polls == 3);
+  }
+}
+
+TEST_CASE("group, rule 8: a program that keeps closing without removing is served without groups for a while") {
+  HotSockets f(8);
+  const int turns = 200;
+  for (int i = 0; i < 8; i++) f.kernel.ready[base(hot(i))] = AFD_POLL_RECEIVE;
+  for (int i = 0; i < turns; i++) {
+    CHECK(f.readable().size() == 8);
+    f.kernel.closed.insert(base(hot(i)));
+    f.members.emplace_back(f.add(hot(i + 8)));
+    f.kernel.ready[base(hot(i + 8))] = AFD_POLL_RECEIVE;
+  }
+  CHECK(f.poller->stats().registrations <= 9);
+  CHECK(f.poller->stats().group_arms <= 20);
+}
+
+TEST_CASE("group, rule 8: refused, its members are polled alone, where one's error is its own event") {
+  HotSockets f;
+  f.kernel.poll_refusals = {STATUS_INSUFFICIENT_RESOURCES, 0, static_cast<NTSTATUS>(0xC0000022)};
+  const auto events = f.wait();
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].failed());
+  CHECK(f.poller->stats().registrations == 4);
+}
+
+TEST_CASE("group: members that are closed one by one do not have the others fall out") {
+  Fixture f;
+  std::vector<std::optional<Registration>> members;
+  for (int i = 0; i < 48; i++) members.emplace_back(f.add(hot(i)));
+  for (int round = 0; round < 4; round++) {
+    for (int i = 0; i < 48; i++) f.kernel.ready[base(hot(i))] = AFD_POLL_RECEIVE;
+    CHECK(f.readable().size() == 48);
+  }
+  f.kernel.ready.clear();
+  CHECK(f.wait().empty());
+  REQUIRE(f.kernel.pending.size() == 1);
+  for (int i = 0; i < 17; i++) {
+    f.kernel.complete(base(hot(i)), AFD_POLL_LOCAL_CLOSE);
+    f.kernel.closed.insert(base(hot(i)));
+    CHECK(f.wait().empty());
+  }
+  REQUIRE(f.kernel.pending.size() == 1);
+  CHECK(f.kernel.pending[0].asked.size() == 31);
+}
+
+TEST_CASE("group, rule 9: one that is cancelled unasked, fails or comes back empty is armed again") {
+  for (const NTSTATUS status : {STATUS_CANCELLED, STATUS_SUCCESS, STATUS_TIMEOUT, STATUS_INSUFFICIENT_RESOURCES}) {
+    CAPTURE(status);
+    HotSockets f;
+    CHECK(f.wait().empty());
+    f.kernel.complete(base(hot(0)), 0, status);
+    CHECK(f.wait().empty());
+    CHECK(f.poller->stats().pending_polls == 4);
+    f.kernel.complete(base(hot(3)), AFD_POLL_RECEIVE);
+    CHECK(f.readable() == Sockets{hot(3)});
+  }
+}
+
+TEST_CASE("group, rule 3: a packet of an earlier request of the group is not that of the one that is out") {
+  ArmedGroup f(3);
+  void* const earlier = f.kernel.pending[0].context;
+  f.kernel.complete(base(hot(0)), AFD_POLL_RECEIVE);
+  CHECK(f.readable() == Sockets{hot(0)});
+  CHECK(f.wait().empty());
+  REQUIRE(f.kernel.pending.size() == 1);
+  REQUIRE(f.kernel.post(*f.kernel.open.begin(), nullptr, std::to_underlying(afd::PacketKey::group), earlier) == 0);
+  CHECK(f.wait().empty());
+  CHECK(f.poller->stats().unknown_packets == 1);
+  CHECK(f.poller->stats().pending_polls == 3);
+}
+
+TEST_CASE("group, rule 2: a removed member is released when the group has come back") {
+  ArmedGroup f(3);
+  f.members.pop_back();
+  CHECK(f.poller->stats().arena_slots == 3);
+  f.kernel.complete(base(hot(0)), AFD_POLL_RECEIVE);
+  CHECK(f.readable() == Sockets{hot(0)});
+  CHECK(f.poller->stats().arena_slots == 2);
+}
+
+TEST_CASE("group, rule 8: when its poll fails, each is armed alone, with its own trouble") {
+  ArmedGroup f(3);
+  f.kernel.complete(base(hot(0)), 0, STATUS_INSUFFICIENT_RESOURCES);
+  CHECK(f.wait().empty());
+  CHECK(f.kernel.pending.size() == 3);
+}
+
+TEST_CASE("group, rule 3: a packet for a member alone, or for a group that is not out, is nobody's") {
+  ArmedGroup f(3);
+  const auto post = [&](afd::PacketKey key, void* context) {
+    REQUIRE(f.kernel.post(*f.kernel.open.begin(), nullptr, std::to_underlying(key), context) == STATUS_SUCCESS);
+  };
+  void* const group = f.kernel.pending[0].context;
+  // One that is polled alone shows how a context names a slot: by its index, which is the fourth.
+  auto alone = f.add(a);
+  CHECK(f.wait().empty());
+  const auto* request = f.kernel.pending_on(base(a));
+  REQUIRE(request != nullptr);
+  auto* const first = static_cast<char*>(request->context) - 3 - 3 * (std::uintptr_t{1} << 32);
+  post(afd::PacketKey::poll, first);
+  CHECK(f.wait().empty());
+  CHECK(f.poller->stats().unknown_packets == 1);
+  f.members.clear();
+  f.kernel.complete(base(hot(1)), AFD_POLL_RECEIVE);
+  CHECK(f.wait().empty());
+  post(afd::PacketKey::group, group);
+  CHECK(f.wait().empty());
+  CHECK(f.poller->stats().unknown_packets == 2);
+}

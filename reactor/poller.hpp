@@ -30,10 +30,21 @@ using NativeHandle = void*;
 using NativeHandle = int;
 #endif
 
+/// How a Poller on Windows gets readiness. Linux has epoll alone.
+enum class BackendKind : std::uint8_t {
+  automatic,      ///< what has been proven on real Windows: afd, until the gate stage4_notify has
+  afd,            ///< AFD_POLL
+  notifications,  ///< ProcessSocketNotifications, which Windows 11 and Server 2022 have, and AFD_POLL for what that
+                  ///< cannot say; a socket that was closed without remove is noticed only when it is armed again
+};
+
 struct PollerOptions {
   /// Linux: a signal that interrupts a wait lets it return std::errc::interrupted, whatever SA_RESTART says. Off: the
   /// wait goes on, and the handler's effect is seen when it returns for another reason (see Poller::wait).
   bool interruptible = false;
+
+  /// Windows: which backend. Poller::create fails with std::errc::function_not_supported where the system lacks it.
+  BackendKind backend = BackendKind::automatic;
 
   /// Windows: take the result of a poll that completes synchronously from the call, without a packet, where the
   /// kernel can do that (it is probed once). Off only to measure or to test the ordinary path.
@@ -47,8 +58,8 @@ struct PollerOptions {
 /// What a Poller has done since it was created, and what it holds now. On Linux a field that has no meaning there is 0.
 struct Stats {
   // Kernel calls, by kind. Not counted on Linux: the getsockopt after an EPOLLERR, and pauses in a shortage.
-  std::uint64_t wait_calls = 0;    ///< NtRemoveIoCompletionEx; epoll_wait
-  std::uint64_t arm_calls = 0;     ///< AFD_POLL; epoll_ctl
+  std::uint64_t wait_calls = 0;    ///< NtRemoveIoCompletionEx, ProcessSocketNotifications that dequeues; epoll_wait
+  std::uint64_t arm_calls = 0;     ///< AFD_POLL, ProcessSocketNotifications that does not; epoll_ctl
   std::uint64_t cancel_calls = 0;  ///< NtCancelIoFileEx
   std::uint64_t post_calls = 0;    ///< NtSetIoCompletion(Ex); a write to the eventfd
   std::uint64_t other_calls = 0;   ///< opening and closing handles, looking up base sockets

@@ -4,7 +4,7 @@
 usage: gates.py [--deadline SECONDS] [--suite KERNEL_TEST] [--gate "NAME ARGUMENT..."] FOLDER OUT.json [-- EMULATOR...]
 
 A gate prints a line for each fact, `  id asked -> answer`, with "~" in front when it is a figure, which differs from
-run to run, and ends with "PASS stageN: verdict" or "FAIL ...". The conformance suite (--suite) prints the same lines for
+run to run, and ends with "PASS stageN: verdict" or "FAIL ...", or with "SKIP stageN: reason" and exit code 77. The conformance suite (--suite) prints the same lines for
 its own facts, runs after the gates, and is not shown: its facts are many. --gate runs that gate alone, with arguments.
 """
 import argparse
@@ -17,10 +17,11 @@ import sys
 import threading
 import time
 
-GATES = ["stage0_wake", "stage1_accept", "stage2_echo", "stage3_stress"]
+GATES = ["stage0_wake", "stage1_accept", "stage2_echo", "stage3_stress", "stage4_notify"]
+SKIPPED = 77  # the exit code of a gate whose subject this system does not have
 SUITE = "kernel_test"
 FACT = re.compile(r"([ ~]) ([a-z]\w*\.[\w.]+)\s+(.*?)\s+-> (.*)")
-VERDICT = re.compile(r"(PASS|FAIL) \w+: (.*)")
+VERDICT = re.compile(r"(PASS|FAIL|SKIP) \w+: (.*)")
 SUITE_COUNTS = re.compile(r"test cases: +(\d+) \| +(\d+) passed")
 MACHINES = {0x14C: "x86", 0x8664: "x64", 0xAA64: "arm64"}
 
@@ -64,8 +65,9 @@ def run_gate(name, program, arguments, deadline_s, emulator):
         verdict = f"ended with exit code {code} and without a verdict"
     else:
         verdict = verdicts[-1][2]
+    ending = (code, verdicts[-1][1] if verdicts else None)
     return {"gate": name, "facts": facts_in(lines), "seconds": seconds, "verdict": verdict,
-            "passed": code == 0 and bool(verdicts) and verdicts[-1][1] == "PASS"}
+            "passed": ending == (0, "PASS"), "skipped": ending == (SKIPPED, "SKIP")}
 
 
 def run_suite(program, deadline_s, emulator):
@@ -82,7 +84,7 @@ def run_suite(program, deadline_s, emulator):
     passed = code == 0 and counts is not None and bool(facts)
     if not passed:
         print("\n".join(lines))
-    return {"gate": SUITE, "facts": facts, "seconds": seconds, "verdict": verdict, "passed": passed}
+    return {"gate": SUITE, "facts": facts, "seconds": seconds, "verdict": verdict, "passed": passed, "skipped": False}
 
 
 def system_of(program, emulator):
@@ -111,7 +113,7 @@ def print_table(names, found):
         if gate is None:
             print(f"{name:<14} {'not run':<8} {'':>6}  a gate before it failed")
         else:
-            verdict = "PASS" if gate["passed"] else "FAIL"
+            verdict = "PASS" if gate["passed"] else "SKIP" if gate["skipped"] else "FAIL"
             print(f"{name:<14} {verdict:<8} {gate['seconds']:>4.1f} s  {gate['verdict']}")
 
 
@@ -138,12 +140,13 @@ def main():
         print(name, *arguments, flush=True)
         found.append(run_gate(name, programs[name], arguments, options.deadline, emulator))
         print(flush=True)
-        if not found[-1]["passed"]:
+        if not found[-1]["passed"] and not found[-1]["skipped"]:
             break
     gates_passed = sum(g["passed"] for g in found)
+    gates_skipped = sum(g["skipped"] for g in found)
     if options.suite:
         names.append(SUITE)
-        if gates_passed == len(gates):
+        if gates_passed + gates_skipped == len(gates):
             print(f"{SUITE}: the conformance suite, its facts are not shown here", flush=True)
             found.append(run_suite(options.suite, options.deadline, emulator))
     system = system_of(programs[names[0]], emulator)
@@ -152,9 +155,10 @@ def main():
     print_table(names, found)
     windows = f"Windows {system['windows']}"
     where = f"Wine {system['wine']} as {windows}" if system["wine"] else windows
-    passed = all(g["passed"] for g in found) and len(found) == len(names)
-    suite = f", {SUITE} failed," if gates_passed == len(gates) and not passed else ""
-    print(f"\n{'PASS' if passed else 'FAIL'} gates: {gates_passed} of {len(gates)} passed{suite} on {where}, "
+    passed = all(g["passed"] or g["skipped"] for g in found) and len(found) == len(names)
+    skipped = f", {gates_skipped} skipped" if gates_skipped else ""
+    suite = f", {SUITE} failed," if gates_passed + gates_skipped == len(gates) and not passed else ""
+    print(f"\n{'PASS' if passed else 'FAIL'} gates: {gates_passed} of {len(gates)} passed{skipped}{suite} on {where}, "
           f"{system['architecture']}; all facts are in {options.out}", flush=True)
     sys.exit(0 if passed else 1)
 

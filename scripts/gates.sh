@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Proves AFD_POLL step by step: installs what is missing, builds the four gates and the conformance suite kernel_test,
+# Proves AFD_POLL step by step: installs what is missing, builds the gates and the conformance suite kernel_test,
 # runs them in order under Wine, stops at the first red one, prints a table of what was found, and compares all facts with
 # those on record. Writes build/gates.json.
 set -euo pipefail

@@ -51,6 +51,7 @@ Result<RegistrationId> AfdBackend::add(NativeSocket socket, const Watch& watch) 
   if (!made) return failure(made.error());
   Slot& slot = **made;
   core_.queue.erase(slot);
+  if (core_.notifier != nullptr) core_.notifier->begin(slot);
   core_.registry.begin(slot, number);
   slot.watch(watch);
   slot.activity = {};
@@ -97,6 +98,7 @@ void AfdBackend::mark(Slot& slot, bool is_rearmed) {
     if (ends_batch) core_.queue.mark_modified();
     NoSink none;
     core_.dispatcher.arm_marked(none, Dispatcher::Until::all);
+    core_.flush_changes();
   }
   core_.nudge_if_needed();
 }
@@ -132,7 +134,7 @@ Result<> AfdBackend::remove(RegistrationId id) {
 
 void AfdBackend::remove(Slot& slot) {
   core_.dispatcher.cancel_own(slot);
-  core_.dispatcher.retire(slot);
+  core_.dispatcher.retire(slot, false);
 }
 
 Result<WaitResult> AfdBackend::wait(std::span<Event> buffer, std::optional<nanoseconds> timeout) {
@@ -179,8 +181,11 @@ void AfdBackend::close() noexcept {
   const Lock lock(core_.mutex);
   core_.is_closed = true;
   if (std::exchange(core_.is_released, true)) return;
+  if (core_.notifier != nullptr) core_.notifier->remove_all();
   core_.registry.arena().for_each([this](Slot& slot) {
-    if (slot.is_live()) core_.dispatcher.retire(slot);
+    if (slot.is_live()) return core_.dispatcher.retire(slot, false);
+    core_.queue.erase(slot);
+    core_.dispatcher.release_if_free(slot);
   });
   core_.polls.cancel_all();
   drain();

@@ -35,7 +35,7 @@ namespace reactor::afd {
 /// A base socket that is added again while it is registered has a new registration from then on, and the old one is
 /// retired: nothing on Windows says whether a handle still means the socket that it meant ("a number is not an
 /// identity"). So add never says file_exists.
-class AfdBackend final : public Backend {
+class AfdBackend : public Backend {
  public:
   /// The kernel must outlive it.
   [[nodiscard]] static Result<std::shared_ptr<AfdBackend>> create(nt::Kernel& kernel, const PollerOptions& options);
@@ -66,6 +66,9 @@ class AfdBackend final : public Backend {
   /// From now on everything is bad_file_descriptor, also for threads that wait already. close is to be called once they
   /// all have left.
   void retire() noexcept;
+
+ protected:
+  [[nodiscard]] Core& core() noexcept { return core_; }
 
  private:
   using Lock = std::unique_lock<std::mutex>;

@@ -43,7 +43,7 @@ Arena::Block& Arena::add_block() {
 }
 
 void Arena::free(Slot& slot) noexcept {
-  REACTOR_ASSERT(at(slot.index) == &slot && !slot.is_held_by_kernel() && slot.list == ListName::none);
+  REACTOR_ASSERT(at(slot.index) == &slot && slot.is_free() && slot.list == ListName::none);
   Block& block = *blocks_[slot.index / slots_per_block];
   if (block.free_mask == 0) link(block);
   block.free_mask |= std::uint64_t{1} << (slot.index % slots_per_block);

@@ -44,7 +44,7 @@ class SlotList {
   static constexpr std::uint32_t no_slot = ~std::uint32_t{0};
 
   void link(Slot& slot, std::uint32_t previous, std::uint32_t next) noexcept {
-    REACTOR_ASSERT(slot.list == ListName::none && slot.is_live());
+    REACTOR_ASSERT(slot.list == ListName::none && (slot.is_live() || name_ == ListName::changing));
     slot.list = name_;
     size_++;
     slot.previous = previous;
@@ -65,16 +65,20 @@ class SlotList {
 ///               the same readiness while the first still handles it
 ///   modified    by a thread that is between two waits and will arm them together
 ///   suspected   the kernel would not poll their socket, and it is not known yet whether it was closed
+///   changing    the kernel's registration for socket notifications is to be enabled, or of a retired slot removed, by
+///               the next call that can do that
 class ArmQueue {
  public:
   explicit ArmQueue(Arena& arena) noexcept
       : marked_(arena, ListName::marked),
         delivered_(arena, ListName::delivered),
         modified_(arena, ListName::modified),
-        suspected_(arena, ListName::suspected) {}
+        suspected_(arena, ListName::suspected),
+        changes_(arena, ListName::changing) {}
 
   [[nodiscard]] SlotList& marked() noexcept { return marked_; }
   [[nodiscard]] SlotList& suspected() noexcept { return suspected_; }
+  [[nodiscard]] SlotList& changes() noexcept { return changes_; }
   [[nodiscard]] bool has_deferred() const noexcept { return !delivered_.empty() || !modified_.empty(); }
 
   /// To be armed, behind the others. One that is marked already keeps its turn.
@@ -91,6 +95,7 @@ class ArmQueue {
   void defer_delivered(Slot& slot) noexcept { move(slot, delivered_); }
   void defer_modified(Slot& slot) noexcept { move(slot, modified_); }
   void suspect(Slot& slot) noexcept { move(slot, suspected_); }
+  void change(Slot& slot) noexcept { move(slot, changes_); }
 
   void mark_modified() noexcept { mark_all(modified_); }
   void mark_deferred() noexcept {
@@ -106,6 +111,7 @@ class ArmQueue {
       case ListName::delivered: return delivered_.erase(slot);
       case ListName::modified: return modified_.erase(slot);
       case ListName::suspected: return suspected_.erase(slot);
+      case ListName::changing: return changes_.erase(slot);
     }
   }
 
@@ -118,7 +124,7 @@ class ArmQueue {
     while (!from.empty()) mark(from.front());
   }
 
-  SlotList marked_, delivered_, modified_, suspected_;
+  SlotList marked_, delivered_, modified_, suspected_, changes_;
 };
 
 }  // namespace reactor::afd

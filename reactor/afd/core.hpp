@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <memory>
 #include <mutex>
 
 #include <reactor/afd/arm_queue.hpp>
@@ -8,6 +9,7 @@
 #include <reactor/afd/dispatcher.hpp>
 #include <reactor/afd/doorbell.hpp>
 #include <reactor/afd/groups.hpp>
+#include <reactor/afd/notifier.hpp>
 #include <reactor/afd/polls.hpp>
 #include <reactor/afd/registry.hpp>
 #include <reactor/afd/waiting_threads.hpp>
@@ -33,6 +35,11 @@ struct Core {
     if (!queue.marked().empty() || !queue.suspected().empty() || is_unwatched) doorbell.nudge();
   }
 
+  /// For the threads that sleep: what is to be changed is changed now.
+  void flush_changes() {
+    if (notifier != nullptr && !queue.changes().empty()) notifier->flush();
+  }
+
   nt::Kernel& kernel;
   nt::Handle port;  // open for as long as there is a Waker, so that a wake cannot reach a handle of another owner
   Doorbell doorbell;
@@ -44,6 +51,7 @@ struct Core {
   Polls polls;
   Groups groups;
   Dispatcher dispatcher{registry, queue, polls, groups, stats};
+  std::unique_ptr<Notifier> notifier;  // null: there are polls alone
   WaitingThreads threads;
   BatchSize batch_size;
   bool port_is_due = false;    // the last wait filled its buffer without asking the port

@@ -26,7 +26,7 @@ NTSTATUS Dispatcher::arm_marked(EventSink& sink, Until until) {
   SlotList& marked = queue_.marked();
   for (std::size_t count = marked.size(); count > 0 && (until == Until::all || !sink.is_full());) {
     Slot& slot = marked.front();
-    if (may_group && GroupPolicy::is_hot(slot.activity)) {
+    if (may_group && slot.uses_polls && GroupPolicy::is_hot(slot.activity)) {
       const std::size_t before = count;
       may_group = arm_group(count, sink);
       if (count < before) continue;
@@ -39,6 +39,8 @@ NTSTATUS Dispatcher::arm_marked(EventSink& sink, Until until) {
 }
 
 void Dispatcher::arm(Slot& slot, EventSink& sink) {
+  if (!slot.uses_polls) notifier_->enable(slot);
+  if (!slot.uses_polls) return;  // else it cannot serve it any more
   const ULONG mask = poll_mask(slot.armed());
   switch (PollState::Value{slot.state}) {
     case PollState::idle:
@@ -86,6 +88,7 @@ bool Dispatcher::arm_group(std::size_t& count, EventSink& sink) {
 }
 
 void Dispatcher::take(const FILE_IO_COMPLETION_INFORMATION& packet, EventSink& sink) {
+  if (notifier_ != nullptr && notifier_->take(packet, sink)) return;
   const auto [slot, group] = polls_.complete(packet);
   if (slot != nullptr) return on_completion(*slot, packet.IoStatusBlock.Status, sink);
   if (group != nullptr) return on_completion(*group, packet.IoStatusBlock.Status, sink);
@@ -95,7 +98,7 @@ void Dispatcher::take(const FILE_IO_COMPLETION_INFORMATION& packet, EventSink& s
 // The kernel has given the slot back, with this status.
 void Dispatcher::on_completion(Slot& slot, NTSTATUS status, EventSink& sink) {
   REACTOR_ASSERT(slot.state == PollState::idle);
-  if (!slot.is_live()) return release(slot);
+  if (!slot.is_live()) return release_if_free(slot);
   // The answer to what an earlier registration has asked; or cancelled, by us for a wider interest or unasked
   // ("unasked cancellation means arm again").
   if (!slot.was_asked_for() || status == STATUS_CANCELLED) return queue_.mark(slot);
@@ -134,7 +137,7 @@ void Dispatcher::on_completion(Group& group, NTSTATUS status, EventSink& sink) {
 
 void Dispatcher::on_ready(Slot& slot, ULONG events, NTSTATUS status, EventSink& sink) {
   // Closed without being removed: it is over, as on Linux ("a number is not an identity").
-  if ((events & AFD_POLL_LOCAL_CLOSE) != 0) return retire(slot);
+  if ((events & AFD_POLL_LOCAL_CLOSE) != 0) return retire(slot, true);
   if (events != 0 && sink.is_full()) {
     groups_.policy().fired(slot.activity);
     return queue_.mark_first(slot);
@@ -168,7 +171,7 @@ void Dispatcher::on_delivered(Slot& slot, Directions reported, EventSink& sink) 
 void Dispatcher::on_refused(Slot& slot, NTSTATUS status, EventSink& sink) {
   if (is_shortage(status)) return on_shortage(slot, status);
   if (!is_no_socket(status)) return report_failure(slot, status, sink);
-  if (slot.was_asked_for()) return retire(slot);  // closed without being removed, while it was not armed
+  if (slot.was_asked_for()) return retire(slot, true);  // closed without being removed, while it was not armed
   queue_.suspect(slot);
 }
 
@@ -186,7 +189,7 @@ void Dispatcher::resolve_suspect(Slot& slot, bool is_open, EventSink& sink) {
   REACTOR_ASSERT(!sink.is_full());
   const RegistrationId id{slot.index, slot.generation};
   queue_.erase(slot);
-  if (!is_open) return retire(slot);
+  if (!is_open) return retire(slot, true);
   // It may have been closed and its number opened again since: ask once more. What AFD does not know then is no socket
   // of AFD's, and never will be.
   arm(slot, sink);
@@ -196,10 +199,15 @@ void Dispatcher::resolve_suspect(Slot& slot, bool is_open, EventSink& sink) {
   slot.is_foreign = true;
 }
 
-void Dispatcher::retire(Slot& slot) noexcept {
+void Dispatcher::retire(Slot& slot, bool is_closed) {
   queue_.erase(slot);
   registry_.retire(slot);
-  if (!slot.is_held_by_kernel()) release(slot);
+  if (notifier_ != nullptr) notifier_->retire(slot, is_closed);
+  release_if_free(slot);
+}
+
+void Dispatcher::release_if_free(Slot& slot) noexcept {
+  if (!slot.is_live() && slot.is_free()) release(slot);
 }
 
 void Dispatcher::release(Slot& slot) noexcept {

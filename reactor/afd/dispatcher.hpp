@@ -6,6 +6,7 @@
 #include <reactor/afd/arm_queue.hpp>
 #include <reactor/afd/event_sink.hpp>
 #include <reactor/afd/groups.hpp>
+#include <reactor/afd/notifier.hpp>
 #include <reactor/afd/polls.hpp>
 #include <reactor/afd/registry.hpp>
 #include <reactor/nt/kernel.hpp>
@@ -22,6 +23,9 @@ class Dispatcher {
   Dispatcher(Registry& registry, ArmQueue& queue, Polls& polls, Groups& groups, Stats& stats) noexcept
       : registry_(registry), queue_(queue), polls_(polls), groups_(groups), stats_(stats) {}
 
+  /// Registrations that do not use polls are its to arm. Before the first one is added.
+  void set_notifier(Notifier& notifier) noexcept { notifier_ = &notifier; }
+
   /// Arms what is marked, oldest first, once each. With Until::full it stops when the sink is full: what is left stays
   /// marked and comes first the next time, so each registration gets its turn. The status of a call that was refused
   /// because the system is short of something (then the registration is marked again), else STATUS_SUCCESS.
@@ -36,7 +40,15 @@ class Dispatcher {
 
   /// The registration ends. Its slot stays until the kernel gives the poll back, and keeps its place in the table, so
   /// that the same handle added again waits for that ("one poll per socket").
-  void retire(Slot& slot) noexcept;
+  void retire(Slot& slot, bool is_closed);
+  /// The kernel has let go of something of a slot: it is released if it is retired, and that was the last.
+  void release_if_free(Slot& slot) noexcept;
+
+  /// What was asked of the kernel was refused for a shortage: it is marked again.
+  void on_shortage(Slot& slot, nt::NTSTATUS status) noexcept;
+
+  /// The socket is ready for these AFD events: delivers them, or marks it.
+  void on_ready(Slot& slot, nt::ULONG events, nt::NTSTATUS status, EventSink& sink);
 
   /// Takes the slot's poll back, if one is out that is its own alone. A member of a group stays in it and its result is
   /// ignored: to take it back would cost all other members their poll.
@@ -48,11 +60,9 @@ class Dispatcher {
   [[nodiscard]] bool arm_group(std::size_t& count, EventSink& sink);
   void on_completion(Slot& slot, nt::NTSTATUS status, EventSink& sink);
   void on_completion(Group& group, nt::NTSTATUS status, EventSink& sink);
-  void on_ready(Slot& slot, nt::ULONG events, nt::NTSTATUS status, EventSink& sink);
   void on_delivered(Slot& slot, Directions reported, EventSink& sink) noexcept;
   void on_refused(Slot& slot, nt::NTSTATUS status, EventSink& sink);
   void report_failure(Slot& slot, nt::NTSTATUS status, EventSink& sink);
-  void on_shortage(Slot& slot, nt::NTSTATUS status) noexcept;
   void release(Slot& slot) noexcept;
 
   Registry& registry_;
@@ -60,6 +70,7 @@ class Dispatcher {
   Polls& polls_;
   Groups& groups_;
   Stats& stats_;
+  Notifier* notifier_ = nullptr;
   nt::NTSTATUS shortage_ = nt::STATUS_SUCCESS;
 };
 

@@ -12,7 +12,7 @@ Groups::Formed Groups::form(SlotList& marked, std::size_t count, std::size_t eve
   if (group == nullptr) return {nullptr, false};
   for (Slot* slot = &marked.front(); slot != nullptr && count > 0 && group->size < members_max; count--) {
     const nt::ULONG mask = poll_mask(slot->armed());
-    if (slot->state == PollState::idle && mask != 0 && GroupPolicy::is_hot(slot->activity)) {
+    if (slot->uses_polls && slot->state == PollState::idle && mask != 0 && GroupPolicy::is_hot(slot->activity)) {
       group->add(*slot, mask);
     } else if (!has_place_for_all) {
       break;

@@ -50,6 +50,7 @@ Result<WaitResult> WaitLoop::run() {
   const bool has_result = sink_.count() > 0 || woken_;
   if (!NT_SUCCESS(status_) && !has_result) return failure(make_error(status_));
   if (shortages_ >= shortages_max && !has_result) return failure(make_error(shortage_));
+  if (changes_refused_ >= shortages_max && !has_result) return failure(make_error(refused_changes_));
   return WaitResult{sink_.count(), woken_};
 }
 
@@ -67,7 +68,7 @@ void WaitLoop::begin() {
 
 bool WaitLoop::is_done() const noexcept {
   return sink_.count() > 0 || woken_ || core_.is_closed || is_time_up_ || !NT_SUCCESS(status_) ||
-         shortages_ >= shortages_max;
+         shortages_ >= shortages_max || changes_refused_ >= shortages_max;
 }
 
 void WaitLoop::step() {
@@ -119,7 +120,7 @@ WaitLoop::Timeout WaitLoop::time_to_sleep() {
   if (sink_.count() > 0) return at_once;
   Timeout left = timeout_;
   if (deadline_) left = std::max(at_once, *deadline_ - core_.kernel.now());
-  if (shortage_ != STATUS_SUCCESS) return shorter(left, shortage_pause);
+  if (shortage_ != STATUS_SUCCESS || refused_changes_ != STATUS_SUCCESS) return shorter(left, shortage_pause);
   // What is marked again has to be armed before this thread sleeps.
   const bool has_work = !core_.queue.marked().empty() || !core_.queue.suspected().empty();
   if (has_work && fruitless_rounds_ < fruitless_rounds_max) return at_once;
@@ -136,7 +137,7 @@ void WaitLoop::dequeue(Timeout timeout) {
     // No more than there is a place for; but after packets that brought nothing, such as those of cancelled polls, the
     // next may bring nothing either. What finds the buffer full is asked for again, first of all.
     const std::size_t events_max = is_barren_ ? BatchSize::max : sink_.left();
-    const std::size_t count = std::min(events_max, core_.batch_size.next(core_.polls.requests()));
+    const std::size_t count = std::min(events_max, core_.batch_size.next(packets_expected()));
     const std::size_t events_before = sink_.count();
     const std::size_t taken = dequeue_once(timeout, count);
     is_barren_ = taken > 0 && sink_.count() == events_before;
@@ -151,16 +152,12 @@ std::size_t WaitLoop::dequeue_once(Timeout timeout, std::size_t count) {
   std::array<FILE_IO_COMPLETION_INFORMATION, BatchSize::max> packets;  // NOLINT(*-member-init): the kernel fills it
   ULONG removed = 0;
   core_.stats.wait_calls++;
-  const bool sleeps = !timeout || *timeout > at_once;
-  const bool watches = sleeps && core_.threads.due().has_value();
-  if (sleeps) {
-    core_.threads.begin_sleep(watches);
-    lock_.unlock();
-  }
-  status_ = core_.kernel.dequeue(core_.port.get(), std::span(packets).first(count), removed, timeout);
-  if (sleeps) {
-    lock_.lock();
-    core_.threads.end_sleep(watches);
+  const auto into = std::span(packets).first(count);
+  const bool is_pause = std::exchange(refused_changes_, STATUS_SUCCESS) != STATUS_SUCCESS;
+  if (core_.notifier != nullptr && !is_pause && !core_.queue.changes().empty()) {
+    status_ = dequeue_and_change(into, removed, timeout);
+  } else {
+    status_ = without_lock(timeout, [&] { return core_.kernel.dequeue(core_.port.get(), into, removed, timeout); });
   }
   if (status_ != STATUS_SUCCESS) return 0;  // with STATUS_TIMEOUT `removed` says nothing
   const std::size_t taken = std::min<std::size_t>(removed, count);
@@ -177,6 +174,37 @@ std::size_t WaitLoop::dequeue_once(Timeout timeout, std::size_t count) {
   return taken;
 }
 
+// One call that makes what changes it can take, and dequeues.
+NTSTATUS WaitLoop::dequeue_and_change(std::span<FILE_IO_COMPLETION_INFORMATION> packets, ULONG& removed,
+                                      Timeout timeout) {
+  Changes changes;
+  timeout = core_.notifier->collect(changes, timeout);
+  const NTSTATUS status =
+      without_lock(timeout, [&] { return core_.notifier->submit(changes, packets, removed, timeout); });
+  refused_changes_ = core_.notifier->settle(changes);
+  changes_refused_ = refused_changes_ == STATUS_SUCCESS ? 0 : changes_refused_ + 1;
+  return status;
+}
+
+// A call that may sleep, and then does so without the lock.
+NTSTATUS WaitLoop::without_lock(Timeout timeout, auto&& call) {
+  if (timeout && *timeout <= at_once) return call();
+  const bool watches = core_.threads.due().has_value();
+  core_.threads.begin_sleep(watches);
+  lock_.unlock();
+  const NTSTATUS status = call();
+  lock_.lock();
+  core_.threads.end_sleep(watches);
+  return status;
+}
+
+// A group's request is one; and beside notifications there may be a wake.
+std::size_t WaitLoop::packets_expected() const noexcept {
+  const std::size_t notices =
+      core_.notifier == nullptr ? 0 : core_.notifier->enabled() + core_.queue.changes().size() + 1;
+  return core_.polls.requests() + notices;
+}
+
 // By our own clock: the kernel's may be a tick early (kernel fact port.timeout_50).
 void WaitLoop::check_time() {
   if (!timeout_ || (deadline_ && core_.kernel.now() < *deadline_)) return;
@@ -190,6 +218,7 @@ void WaitLoop::check_time() {
 void WaitLoop::leave() {
   WaitingThreads& threads = core_.threads;
   if (threads.any_sleeps() && !sink_.is_full()) core_.dispatcher.arm_marked(sink_);
+  if (threads.any_sleeps()) core_.flush_changes();
   if (sink_.count() > 0) core_.groups.policy().end_round();
   threads.end_wait(thread_, sink_.count(), sink_.disarming());
   if (!threads.any_sleeps()) return;

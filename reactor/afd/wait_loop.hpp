@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <mutex>
 #include <optional>
+#include <span>
 
 #include <reactor/afd/core.hpp>
 #include <reactor/afd/event_sink.hpp>
@@ -35,6 +36,10 @@ class WaitLoop {
   [[nodiscard]] Timeout time_to_sleep();
   void dequeue(Timeout timeout);
   [[nodiscard]] std::size_t dequeue_once(Timeout timeout, std::size_t count);
+  [[nodiscard]] nt::NTSTATUS dequeue_and_change(std::span<nt::FILE_IO_COMPLETION_INFORMATION> packets,
+                                                nt::ULONG& removed, Timeout timeout);
+  [[nodiscard]] nt::NTSTATUS without_lock(Timeout timeout, auto&& call);
+  [[nodiscard]] std::size_t packets_expected() const noexcept;
   void check_time();
   void leave();
 
@@ -44,12 +49,14 @@ class WaitLoop {
   std::unique_lock<std::mutex> lock_;
   std::uint32_t thread_ = 0;
   Timeout deadline_;
-  nt::NTSTATUS status_ = nt::STATUS_SUCCESS;    // of the port
-  nt::NTSTATUS shortage_ = nt::STATUS_SUCCESS;  // of the last time that something was armed
-  int shortages_ = 0;                           // in a row
-  int fruitless_rounds_ = 0;                    // in which what was armed completed at once, without events
-  int late_rounds_ = 0;                         // since the time was up
-  bool is_barren_ = false;                      // the last packets brought no event
+  nt::NTSTATUS status_ = nt::STATUS_SUCCESS;           // of the port
+  nt::NTSTATUS shortage_ = nt::STATUS_SUCCESS;         // of the last time that something was armed
+  int shortages_ = 0;                                  // in a row
+  nt::NTSTATUS refused_changes_ = nt::STATUS_SUCCESS;  // a shortage of the last call that made changes (Notifier)
+  int changes_refused_ = 0;                            // in a row
+  int fruitless_rounds_ = 0;                           // in which what was armed completed at once, without events
+  int late_rounds_ = 0;                                // since the time was up
+  bool is_barren_ = false;                             // the last packets brought no event
   bool woken_ = false;
   bool is_time_up_ = false;
 };

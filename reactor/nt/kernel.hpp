@@ -66,6 +66,21 @@ class Kernel {
   /// SetFileCompletionNotificationModes with FILE_SKIP_COMPLETION_PORT_ON_SUCCESS and FILE_SKIP_SET_EVENT_ON_HANDLE.
   [[nodiscard]] virtual bool skip_packet_on_success(HANDLE helper) = 0;
 
+  /// Whether `notify` is there: in ws2_32 of Windows 11 and Server 2022.
+  [[nodiscard]] virtual bool has_notifications() { return false; }
+
+  /// ProcessSocketNotifications: makes the changes, each of which gets its result, and then dequeues as `dequeue` does,
+  /// with a time-out in milliseconds. Without room for packets it makes the changes alone. The answer is a Win32 error.
+  /// 0, and WAIT_TIMEOUT for no packet in time: each change has its result, a Win32 error too, or an NTSTATUS (not
+  /// known). Any other: nothing was changed.
+  [[nodiscard]] virtual ULONG notify(HANDLE port, std::span<SOCK_NOTIFY_REGISTRATION> changes,
+                                     std::span<FILE_IO_COMPLETION_INFORMATION> packets, ULONG& removed,
+                                     std::uint32_t timeout_ms) {
+    static_cast<void>(port), static_cast<void>(changes), static_cast<void>(packets), static_cast<void>(timeout_ms);
+    removed = 0;
+    return 120;  // ERROR_CALL_NOT_IMPLEMENTED
+  }
+
   /// The calling thread's number, which no other thread that runs has. Not a kernel call.
   [[nodiscard]] virtual std::uint32_t thread_id() = 0;
 

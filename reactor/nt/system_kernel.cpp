@@ -70,6 +70,10 @@ using NtDeviceIoControlFileFn = NTSTATUS NTAPI(::HANDLE file, ::HANDLE event, vo
                                                void* out, ::ULONG out_length);
 using NtCancelIoFileExFn = NTSTATUS NTAPI(::HANDLE file, IO_STATUS_BLOCK* request, IO_STATUS_BLOCK* iosb);
 
+using ProcessSocketNotificationsFn = DWORD WSAAPI(::HANDLE port, UINT32 count, SOCK_NOTIFY_REGISTRATION* changes,
+                                                  UINT32 timeout_ms, ::ULONG room,
+                                                  FILE_IO_COMPLETION_INFORMATION* packets, UINT32* removed);
+
 constexpr ::ULONG ioctl_afd_poll = 0x00012024;  // METHOD_BUFFERED: the same buffer serves as in and out
 
 std::error_code system_error() noexcept { return make_win32_error(GetLastError()); }
@@ -151,6 +155,9 @@ class SystemKernel final : public Kernel {
     in_order(cancel_io_file_);
     set_io_completion_ex_ = reinterpret_cast<NtSetIoCompletionExFn*>(find("NtSetIoCompletionEx"));
     allocate_reserve_ = reinterpret_cast<NtAllocateReserveObjectFn*>(find("NtAllocateReserveObject"));
+    // Not in every import library of ws2_32 that has the others.
+    const auto notify = GetProcAddress(GetModuleHandleW(L"ws2_32.dll"), "ProcessSocketNotifications");
+    process_notifications_ = reinterpret_cast<ProcessSocketNotificationsFn*>(reinterpret_cast<void*>(notify));
     return {};
   }
 
@@ -249,6 +256,21 @@ class SystemKernel final : public Kernel {
                helper, FILE_SKIP_COMPLETION_PORT_ON_SUCCESS | FILE_SKIP_SET_EVENT_ON_HANDLE) != FALSE;
   }
 
+  [[nodiscard]] bool has_notifications() override { return process_notifications_ != nullptr; }
+
+  [[nodiscard]] ULONG notify(HANDLE port, std::span<SOCK_NOTIFY_REGISTRATION> changes,
+                             std::span<FILE_IO_COMPLETION_INFORMATION> packets, ULONG& removed,
+                             std::uint32_t timeout_ms) override {
+    UINT32 received = 0;
+    // Where there is nothing the pointers must be null (documented).
+    const bool has_room = !packets.empty();
+    const DWORD error = process_notifications_(
+        port, static_cast<UINT32>(changes.size()), changes.empty() ? nullptr : changes.data(), timeout_ms,
+        static_cast<::ULONG>(packets.size()), has_room ? packets.data() : nullptr, has_room ? &received : nullptr);
+    removed = received;
+    return error;
+  }
+
   [[nodiscard]] std::uint32_t thread_id() override { return GetCurrentThreadId(); }
 
   [[nodiscard]] std::chrono::nanoseconds now() override {
@@ -270,6 +292,7 @@ class SystemKernel final : public Kernel {
   NtSetIoCompletionFn* set_io_completion_ = nullptr;
   NtSetIoCompletionExFn* set_io_completion_ex_ = nullptr;  // null where ntdll lacks it, like the next
   NtAllocateReserveObjectFn* allocate_reserve_ = nullptr;
+  ProcessSocketNotificationsFn* process_notifications_ = nullptr;  // null where ws2_32 lacks it
   NtCreateFileFn* create_file_ = nullptr;
   NtDeviceIoControlFileFn* device_io_control_ = nullptr;
   NtCancelIoFileExFn* cancel_io_file_ = nullptr;

@@ -88,6 +88,25 @@ struct AFD_POLL_INFO {
   ULONG Exclusive;
 };
 
+/// What ProcessSocketNotifications takes: documented, from Windows 11 and Server 2022 on.
+struct SOCK_NOTIFY_REGISTRATION {
+  ULONG_PTR socket;
+  void* completionKey;
+  std::uint16_t eventFilter;
+  std::uint8_t operation;
+  std::uint8_t triggerFlags;
+  ULONG registrationResult;  // written by the call: 0, or why it was refused
+};
+
+/// Its numbers. Newer SDKs have macros of the documented names (SOCK_NOTIFY_REGISTER_EVENT_IN, SOCK_NOTIFY_EVENT_ERR,
+/// SOCK_NOTIFY_OP_ENABLE, SOCK_NOTIFY_TRIGGER_LEVEL ...), so these have names of their own.
+struct SocketNotify {
+  static constexpr std::uint16_t in = 0x01, out = 0x02, hangup = 0x04;  // filters, and events
+  static constexpr ULONG err = 0x40, removed = 0x80;                    // events, whatever the filter
+  static constexpr std::uint8_t enable = 1, disable = 2, remove = 4;
+  static constexpr std::uint8_t oneshot = 1, persistent = 2, level = 4, edge = 8;
+};
+
 inline constexpr std::int64_t poll_never_times_out = INT64_MAX;
 
 /// The size of a poll of so many sockets. Exact: AfdPollOne has padding behind it where pointers have 32 bits.
@@ -113,5 +132,8 @@ static_assert(sizeof(AFD_POLL_HANDLE_INFO) == 8 + sizeof(void*));
 static_assert(offsetof(AFD_POLL_HANDLE_INFO, Events) == sizeof(void*));
 static_assert(offsetof(AFD_POLL_HANDLE_INFO, Status) == sizeof(void*) + 4);
 static_assert(offsetof(AfdPollOne, handle) == 16);
+static_assert(sizeof(SOCK_NOTIFY_REGISTRATION) == 8 + 2 * sizeof(void*));
+static_assert(offsetof(SOCK_NOTIFY_REGISTRATION, eventFilter) == 2 * sizeof(void*));
+static_assert(offsetof(SOCK_NOTIFY_REGISTRATION, registrationResult) == 2 * sizeof(void*) + 4);
 
 }  // namespace reactor::nt

@@ -34,6 +34,7 @@ run_lint() {
   python3 -m compileall -q scripts bench
   scripts/check_house.py
   scripts/check_readme.py
+  bench/readme_chart.py --check
   cmake --preset linux
   cmake --preset wine
   # The tests and the benchmark are left out of clang-tidy: its analyzer spends minutes on doctest's macros and on Asio.

@@ -35,6 +35,7 @@ run_lint() {
   scripts/check_house.py
   scripts/check_readme.py
   bench/readme_chart.py --check
+  scripts/cookbook.py --check
   cmake --preset linux
   cmake --preset wine
   # The tests and the benchmark are left out of clang-tidy: its analyzer spends minutes on doctest's macros and on Asio.

@@ -6,6 +6,7 @@ usage: check_docs.py          links to files and headings, and the marks of comm
 
 Above each block of commands (sh, powershell) stands one of these comments:
   <!-- run -->               run here, from the root of the repository, with the programs of build/linux on the PATH
+  <!-- run: these lines -->  the same, and the page has each line of the output
   <!-- run by FILE -->       this file runs them; it has to name each command's program
   <!-- not run: REASON -->   the reader knows why
 """
@@ -19,7 +20,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```")
 COMMANDS = ("sh", "powershell")
-MARK = re.compile(r"<!-- (?:(run)|run by (\S+)|not run: (.+)) -->$")
+MARK = re.compile(r"<!-- (?:(run(?:: these lines)?)|run by (\S+)|not run: (.+)) -->$")
 PATHS = ("tests", "examples", "bench")
 DEADLINE_S = 600
 
@@ -100,7 +101,11 @@ def run(name):
         except subprocess.TimeoutExpired:
             yield f"{name}:{number}: did not end within {DEADLINE_S} s"
             continue
-        if done.returncode != 0:
+        page = (ROOT / name).read_text(encoding="utf-8").split("\n")
+        absent = [line for line in done.stdout.split("\n") if line not in page] if mark[1] != "run" else []
+        if absent or (mark[1] != "run" and not done.stdout):
+            yield f"{name}:{number}: the page has not all of what this prints: {absent[:3]}"
+        elif done.returncode != 0:
             yield f"{name}:{number}: exit code {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
         else:
             print(f"ran {name}:{number}: {'; '.join(commands)}", flush=True)

@@ -34,6 +34,7 @@ run_lint() {
   python3 -m compileall -q scripts bench
   scripts/check_house.py
   scripts/check_readme.py
+  scripts/check_docs.py
   bench/readme_chart.py --check
   scripts/cookbook.py --check
   cmake --preset linux

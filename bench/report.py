@@ -187,9 +187,9 @@ def present(results):
     return [(s, system) for system in ("wine", "linux") for s in SCENARIOS if (s.name, system) in keys]
 
 
-def markdown(rows):
+def markdown(rows, alignment=" ---: |"):
     header, *body = rows
-    lines = ["| " + " | ".join(header) + " |", "| --- |" + " ---: |" * (len(header) - 1)]
+    lines = ["| " + " | ".join(header) + " |", "| --- |" + alignment * (len(header) - 1)]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in body])
 
 
@@ -237,7 +237,7 @@ def verdicts_part(rows, made_by):
     """`made_by`: the text of the part `machine`; its command, commit and date are what the reader has to know here."""
     command, time = re.search(r"^Made by (`[^`]*`)", made_by)[1], re.search(r"commit .*? UTC", made_by)[0]
     return (f"{command}, {time}. Each scenario with its median; [results.md](performance/results.md#targets) has the "
-            "intervals.\n\n" + markdown(list(verdict_rows(rows))))
+            "intervals.\n\n" + markdown(list(verdict_rows(rows)), " --- |"))
 
 
 CHART_TITLES = {"busy-wine": "Kernel calls and CPU per message under Wine, by busy connections",

@@ -41,14 +41,11 @@ def text_lines(text):
             yield number, re.sub(r"`[^`]*`", "`code`", line), line
 
 
-def anchors_of(path):
+def headings(text):
     """The headings of a page, as GitHub names them."""
-    found = {}
-    for _, _, line in text_lines(path.read_text(encoding="utf-8")):
+    for _, _, line in text_lines(text):
         if match := re.match(r"#+ (.*)", line):
-            name = re.sub(r"[^\w\- ]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", match[1]).lower()).replace(" ", "-")
-            found[name] = None
-    return found
+            yield re.sub(r"[^\w\- ]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", match[1]).lower()).replace(" ", "-")
 
 
 def breaches_of_links(name):
@@ -60,7 +57,7 @@ def breaches_of_links(name):
             path = (ROOT / name).parent / target if target else ROOT / name
             if not path.exists():
                 yield f"{name}:{number}: a link to nowhere: {link}"
-            elif anchor and path.suffix == ".md" and anchor not in anchors_of(path):
+            elif anchor and path.suffix == ".md" and anchor not in headings(path.read_text(encoding="utf-8")):
                 yield f"{name}:{number}: no such heading: {link}"
 
 
@@ -121,4 +118,5 @@ def main():
         sys.exit("\n".join(found))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -22,9 +22,7 @@ ORDER = ("docs/cookbook.md", "docs/architecture.md", "docs/semantics.md", "docs/
          "docs/performance.md", "docs/performance/results.md", "docs/performance/tuning.md", "docs/epoll.md",
          "docs/loop.md", "docs/simulation.md", "docs/verification.md", "docs/glossary.md", "poc/README.md", "CHANGELOG.md",
          "CONTRIBUTING.md")
-# Headers that are installed and are no part of the interface.
-INTERNAL = ("assert.hpp", "backend.hpp", "export.hpp", "make_poller.hpp")
-HEADERS = ("reactor/*.hpp", "reactor/*.h", "reactor/loop/*.hpp", "reactor/sim/*.hpp")
+INTERNAL = ("export.hpp",)  # installed, and no part of the interface
 DOXYFILE = """
 PROJECT_NAME = reactor
 PROJECT_BRIEF = "When sockets are ready, on Windows and on Linux"
@@ -136,6 +134,16 @@ def write_layout(pages):
     (OUT / "layout.xml").write_text(layout, encoding="utf-8")
 
 
+def public_headers():
+    """Those that CMake installs: `set(..._headers ...)` in reactor/, by the library; and the C API's."""
+    folder = ROOT / "reactor"
+    found = [folder / "epoll.h"]
+    for listing in (folder / "CMakeLists.txt", *sorted(folder.rglob("*.cmake"))):
+        for headers in re.findall(r"^set\(\w+_headers ([^)]*)\)", listing.read_text(encoding="utf-8"), re.MULTILINE):
+            found += [folder / name for name in headers.split()]
+    return [str(path) for path in found if path.name not in INTERNAL]
+
+
 def build():
     shutil.rmtree(OUT, ignore_errors=True)
     (OUT / "pages").mkdir(parents=True)
@@ -148,7 +156,7 @@ def build():
         (OUT / f"pages/{name}.md").write_text(text, encoding="utf-8")
     (OUT / "site.css").write_text(CSS, encoding="utf-8")
     write_layout([page for page in pages if page != "README.md"])
-    headers = [str(path) for pattern in HEADERS for path in sorted(ROOT.glob(pattern)) if path.name not in INTERNAL]
+    headers = public_headers()
     pictures = [str(path) for path in sorted((ROOT / "docs").rglob("*.svg"))]
     (OUT / "Doxyfile").write_text(DOXYFILE.format(
         out=OUT, root=ROOT, style=STYLE, inputs=" ".join([str(OUT / "pages"), *headers]), pictures=" ".join(pictures)), encoding="utf-8")

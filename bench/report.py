@@ -3,8 +3,9 @@
 
 usage: report.py RESULTS.json          print all tables
        report.py RESULTS.json --doc [EQUAL.json]
-                                       write tables and charts into docs/performance.md, between its markers; from results
-                                       that were made with REACTOR_WINESERVER_NICE=0 also what that changes
+                                       write the tables into docs/performance/results.md, verdicts and charts into
+                                       docs/performance.md, and the picture of README.md; from results that were made
+                                       with REACTOR_WINESERVER_NICE=0 also what that changes
 """
 import json
 import pathlib
@@ -12,13 +13,15 @@ import re
 import sys
 
 import charts
+import readme_chart
 import summary
 from processes import Problem
 from scenarios import SCENARIOS, label_of
 from scenarios import WAITERS as WAITERS_SCENARIOS
 
 DOCS = pathlib.Path(__file__).resolve().parent.parent / "docs"
-PAGE = DOCS / "performance.md"
+PAGE, TABLES = DOCS / "performance.md", DOCS / "performance/results.md"
+CALLS_IN_TABLES = ("1-of-1", "64-of-64", "register")  # kernel calls by kind are long: these in the page, all when printed
 
 
 def machine_text(machine):
@@ -154,6 +157,26 @@ def target_rows(results):
         yield (row["what"], f"<= {row['bound']:.2f}", number(row["measured"], ".3f"), between, row["met"] or "not measured")
 
 
+def verdict_rows(rows):
+    """Targets of one kind in a row, by verdict, each with its scenario and its median. `rows`: what target_rows gives."""
+    verdicts = ("yes", "in noise", "NO", "not measured")
+    yield "target", "bound", "met", "in noise", "missed", "not measured"
+    kinds = {}
+    for what, bound, median, _, met in rows:
+        # A bound that differs by scenario stands beside the scenario.
+        kind, _, scenario = what.partition(", ")
+        kinds.setdefault(kind, []).append((scenario, bound.removeprefix("<= "), median, met))
+    for kind, cells in kinds.items():
+        bounds = list(dict.fromkeys(bound for _, bound, _, _ in cells))
+        one_bound = bounds[0] if len(bounds) == 1 else ""
+        columns = []
+        for verdict in verdicts:
+            texts = [scenario if median == "-" else f"{scenario} {float(median):.2f}{'' if one_bound else f' of {bound}'}".strip()
+                     for scenario, bound, median, met in cells if met == verdict]
+            columns.append("; ".join(texts) or "-")
+        yield (kind, f"<= {one_bound}" if one_bound else "by scenario", *columns)
+
+
 def targets_text(results):
     return "Targets\n" + aligned([TARGET_COLUMNS, *target_rows(results)])
 
@@ -164,9 +187,9 @@ def present(results):
     return [(s, system) for system in ("wine", "linux") for s in SCENARIOS if (s.name, system) in keys]
 
 
-def markdown(rows):
+def markdown(rows, alignment=" ---: |"):
     header, *body = rows
-    lines = ["| " + " | ".join(header) + " |", "| --- |" + " ---: |" * (len(header) - 1)]
+    lines = ["| " + " | ".join(header) + " |", "| --- |" + alignment * (len(header) - 1)]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in body])
 
 
@@ -187,48 +210,70 @@ def weight_part(results, equal):
             markdown(list(weight_rows(results, equal))))
 
 
-def doc_parts(results, drawn):
-    """What stands between the markers of the page, by their names."""
+def table_parts(results):
+    """What stands between the markers of results.md, by their names."""
     tables, calls = [], []
     for scenario, system in present(results):
         table = summary.summarise(results["runs"], scenario.name, system)
         tables.append(f"**{scenario.name}, {place(system)}**: {scenario.title}\n\n" +
                       markdown(list(scenario_rows(scenario, table))))
-        calls.append(f"**{scenario.name}, {place(system)}**\n\n" + markdown(list(calls_rows(table))))
+        if scenario.name in CALLS_IN_TABLES:
+            calls.append(f"**{scenario.name}, {place(system)}**\n\n" + markdown(list(calls_rows(table))))
     parts = {
         "machine": f"Made by `{results['command'].strip()}` (medians of {results['repeat']} runs of {results['window_ms']} ms) "
                    f"on: {machine_text(results['machine'])}.",
         "targets": markdown([TARGET_COLUMNS, *target_rows(results)]),
-        "charts": "\n\n".join(f"![{name}](performance/{name}.svg)" for name in drawn),
         "tables": "\n\n".join(tables),
         "calls": "\n\n".join(calls),
-        "micro": markdown(list(micro_rows(results["micro"]))),
     }
+    if results["micro"]:
+        parts["micro"] = markdown(list(micro_rows(results["micro"])))
     if results.get("scale"):
         parts["scale"] = scale_part(results["scale"])
     return parts
 
 
+def verdicts_part(rows, made_by):
+    """`made_by`: the text of the part `machine`; its command, commit and date are what the reader has to know here."""
+    command, time = re.search(r"^Made by (`[^`]*`)", made_by)[1], re.search(r"commit .*? UTC", made_by)[0]
+    return (f"{command}, {time}. Each scenario with its median; [results.md](performance/results.md#targets) has the "
+            "intervals.\n\n" + markdown(list(verdict_rows(rows)), " --- |"))
+
+
+CHART_TITLES = {"busy-wine": "Kernel calls and CPU per message under Wine, by busy connections",
+                "busy-linux": "Kernel calls and CPU per message on Linux, by busy connections"}
+
+
 def scale_part(scale):
-    return markdown(list(scale_rows(scale))) + "\n\n" + markdown(list(poller_rows(scale)))
+    return (markdown(list(scale_rows(scale))) + "\n\n" + markdown(list(poller_rows(scale))) +
+            "\n\n![Cost of an operation, by the number of registrations](scale.svg)")
 
 
-def write_doc(results, equal):
-    folder = DOCS / "performance"
-    folder.mkdir(exist_ok=True)
-    drawn = charts.draw(results, folder)
-    for picture in folder.glob("*.png"):
-        picture.unlink()  # the page shows the SVG
-    text = PAGE.read_text(encoding="utf-8")
-    parts = doc_parts(results, drawn)
-    if equal:
-        parts["weight"] = weight_part(results, equal)
+def replace_parts(page, parts):
+    text = page.read_text(encoding="utf-8")
     for name, part in parts.items():
         text, count = re.subn(rf"(<!-- bench {name} -->\n).*?(<!-- end -->)", lambda m, p=part: f"{m[1]}{p}\n{m[2]}", text,
                               flags=re.DOTALL)
         if count != 1:
-            sys.exit(f"FAIL report: {PAGE.name} has {count} places for '{name}', expected 1")
-    PAGE.write_text(text, encoding="utf-8")
+            raise Problem(f"{page.name} has {count} places for '{name}', expected 1")
+    page.write_text(text, encoding="utf-8")
+
+
+def write_doc(results, equal):
+    folder = TABLES.parent
+    folder.mkdir(exist_ok=True)
+    drawn = charts.draw(results, folder)
+    for picture in folder.glob("*.png"):
+        picture.unlink()  # the pages show the SVG
+    tables = table_parts(results)
+    if equal:
+        tables["weight"] = weight_part(results, equal)
+    replace_parts(TABLES, tables)
+    parts = {"verdicts": verdicts_part(list(target_rows(results)), tables["machine"])}
+    if all(name in drawn for name in CHART_TITLES):
+        parts["charts"] = "\n\n".join(f"![{title}](performance/{name}.svg)" for name, title in CHART_TITLES.items())
+    replace_parts(PAGE, parts)
+    readme_chart.write()
 
 
 def read(path):

@@ -8,7 +8,7 @@ First what one AFD_POLL costs by how many sockets it lists (bench/tune/poll_cost
 earlier run. Then, for each value of a constant, what the policy costs by how often sockets fire
 (bench/tune/policy_cost.cpp, over a kernel that only counts), where an entry costs what the first measurement says.
 Writes build/bench/tune.json and, with matplotlib, build/bench/tune-*.svg and .png; with --doc, also what
-docs/performance.md has between its `tune` markers, and its charts.
+docs/performance/tuning.md has between its `tune` markers, and its charts.
 """
 import argparse
 import json
@@ -131,9 +131,8 @@ def sweep_rows(values, per_call):
 
 
 def write_doc(costs, per_call, sweeps):
-    page = ROOT / "docs/performance.md"
-    folder = page.parent / "performance"
-    folder.mkdir(exist_ok=True)
+    page = ROOT / "docs/performance/tuning.md"
+    folder = page.parent
     drawn = sorted(OUT.glob("tune-*.svg"))
     for picture in drawn:
         shutil.copy(picture, folder)
@@ -141,7 +140,7 @@ def write_doc(costs, per_call, sweeps):
              f"Made by `bench/tune.py --doc` on: {report.machine_text(processes.machine())}.", "", "| constant | value | mean cost of an event | worst |", "| --- | ---: | ---: | ---: |"]
     lines += [f"| {constant} | {value} | {mean:.3f} | {worst:.3f} |"
               for constant, values in sweeps.items() for value, mean, worst in sweep_rows(values, per_call)]
-    lines += ["", *(f"![{picture.stem}](performance/{picture.name})" for picture in drawn)]
+    lines += ["", *(f"![{picture.stem}]({picture.name})" for picture in drawn)]
     idle = ["Made by `bench/tune.py --doc` too.", "", "| sockets that wait | in a request | a poll of another, us |", "| ---: | ---: | ---: |"]
     idle += [f"| {c['waiting']:,} | {c['in_a_request'] or '-'} | {c['us']:.1f} |" for c in costs if "waiting" in c]
     text = page.read_text(encoding="utf-8")
@@ -156,7 +155,7 @@ def write_doc(costs, per_call, sweeps):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--costs", help="the lines that bench/tune/poll_cost.cpp printed in an earlier run")
-    parser.add_argument("--doc", action="store_true", help="write it into docs/performance.md")
+    parser.add_argument("--doc", action="store_true", help="write it into docs/performance/tuning.md")
     arguments = parser.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
     costs = lines(pathlib.Path(arguments.costs).read_text(encoding="utf-8")) if arguments.costs else poll_costs()

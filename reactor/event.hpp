@@ -16,22 +16,27 @@ enum class Token : std::uint64_t {};
 /// What to report. Reset, hang-up and failure are reported whatever the interest; with Interest::none once, and then
 /// nothing until Registration::modify, so that a paused connection costs nothing.
 enum class Interest : std::uint8_t {
-  none = 0,
+  none = 0,      ///< nothing but a hang-up or failure, once
   readable = 1,  ///< data, a connection to accept, or the peer's FIN
   writable = 2,  ///< space in the send buffer, or a connect that ended, well or not
   priority = 4,  ///< urgent (out-of-band) data
 };
 
+/// In any of both.
 [[nodiscard]] constexpr Interest operator|(Interest a, Interest b) noexcept {
   return static_cast<Interest>(std::to_underlying(a) | std::to_underlying(b));
 }
+/// In both.
 [[nodiscard]] constexpr Interest operator&(Interest a, Interest b) noexcept {
   return static_cast<Interest>(std::to_underlying(a) & std::to_underlying(b));
 }
+/// All but these.
 [[nodiscard]] constexpr Interest operator~(Interest a) noexcept {
   return static_cast<Interest>(~std::to_underlying(a) & 0x07);
 }
+/// Adds these.
 constexpr Interest& operator|=(Interest& a, Interest b) noexcept { return a = a | b; }
+/// Keeps these alone.
 constexpr Interest& operator&=(Interest& a, Interest b) noexcept { return a = a & b; }
 
 /// How often to report.
@@ -44,42 +49,57 @@ enum class Mode : std::uint8_t {
 
 /// What a socket is ready for. docs/semantics.md says for each situation which of these are set on which system.
 enum class Readiness : std::uint8_t {
-  none = 0,
-  readable = 1,
-  writable = 2,
-  priority = 4,
+  none = 0,         ///< nothing
+  readable = 1,     ///< receive or accept would not block, or says that the peer has ended
+  writable = 2,     ///< send would not block, or says why the connection failed
+  priority = 4,     ///< urgent (out-of-band) data
   read_closed = 8,  ///< the peer sent FIN: it will send no more, but may still receive
   hung_up = 16,     ///< both directions have ended
   failed = 32,      ///< the connection was reset, or could not be made; then readable and writable are set too
 };
 
+/// In any of both.
 [[nodiscard]] constexpr Readiness operator|(Readiness a, Readiness b) noexcept {
   return static_cast<Readiness>(std::to_underlying(a) | std::to_underlying(b));
 }
+/// In both.
 [[nodiscard]] constexpr Readiness operator&(Readiness a, Readiness b) noexcept {
   return static_cast<Readiness>(std::to_underlying(a) & std::to_underlying(b));
 }
+/// All but these.
 [[nodiscard]] constexpr Readiness operator~(Readiness a) noexcept {
   return static_cast<Readiness>(~std::to_underlying(a) & 0x3F);
 }
+/// Adds these.
 constexpr Readiness& operator|=(Readiness& a, Readiness b) noexcept { return a = a | b; }
+/// Keeps these alone.
 constexpr Readiness& operator&=(Readiness& a, Readiness b) noexcept { return a = a & b; }
 
 /// One thing that wait() reports: a registration, by its token, and what its socket is ready for. A plain value.
 class Event {
  public:
+  /// No event: token 0 and no readiness. For buffers.
   constexpr Event() noexcept = default;
+  /// For tests of a program. `error_value`: an NTSTATUS, 0 when there is none.
   constexpr Event(Token token, Readiness readiness, std::int32_t error_value = 0) noexcept
       : token_(token), error_value_(error_value), readiness_(readiness) {}
 
+  /// What the program gave to Poller::add.
   [[nodiscard]] constexpr Token token() const noexcept { return token_; }
+  /// All flags; the functions below ask for one each.
   [[nodiscard]] constexpr Readiness readiness() const noexcept { return readiness_; }
 
+  /// Has Readiness::readable.
   [[nodiscard]] constexpr bool readable() const noexcept { return has(Readiness::readable); }
+  /// Has Readiness::writable.
   [[nodiscard]] constexpr bool writable() const noexcept { return has(Readiness::writable); }
+  /// Has Readiness::priority.
   [[nodiscard]] constexpr bool priority() const noexcept { return has(Readiness::priority); }
+  /// Has Readiness::read_closed.
   [[nodiscard]] constexpr bool read_closed() const noexcept { return has(Readiness::read_closed); }
+  /// Has Readiness::hung_up.
   [[nodiscard]] constexpr bool hung_up() const noexcept { return has(Readiness::hung_up); }
+  /// Has Readiness::failed.
   [[nodiscard]] constexpr bool failed() const noexcept { return has(Readiness::failed); }
 
   /// Why it failed, when the system says so with the event: Windows does for a connect that failed. Otherwise empty;

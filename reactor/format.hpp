@@ -17,6 +17,7 @@ namespace reactor {
 
 /// "readable|writable"; "none" where nothing is set.
 [[nodiscard]] REACTOR_API std::string to_string(Interest interest);
+/// "readable|failed"; "none" where nothing is set.
 [[nodiscard]] REACTOR_API std::string to_string(Readiness readiness);
 /// "7: readable|failed": the token, and what its socket is ready for.
 [[nodiscard]] REACTOR_API std::string to_string(const Event& event);

@@ -21,6 +21,7 @@ using NativeSocket = std::uintptr_t;
 #else
 using NativeSocket = int;
 #endif
+/// No socket: INVALID_SOCKET on Windows, -1 on Linux.
 inline constexpr NativeSocket invalid_socket = static_cast<NativeSocket>(-1);
 
 /// What another event loop watches: a HANDLE on Windows, a file descriptor on Linux.
@@ -38,6 +39,7 @@ enum class BackendKind : std::uint8_t {
                   ///< cannot say; a socket that was closed without remove is noticed only when it is armed again
 };
 
+/// What may be chosen when a Poller is created; the defaults are right for programs.
 struct PollerOptions {
   /// Linux: a signal that interrupts a wait lets it return std::errc::interrupted, whatever SA_RESTART says. Off: the
   /// wait goes on, and the handler's effect is seen when it returns for another reason (see Poller::wait).
@@ -80,6 +82,7 @@ struct Stats {
   std::uint64_t arena_blocks = 0;    ///< of memory, in which those are
   std::uint64_t memory_bytes = 0;    ///< of all that, and of the look-up table
 
+  /// All kernel calls together.
   [[nodiscard]] constexpr std::uint64_t kernel_calls() const noexcept {
     return wait_calls + arm_calls + cancel_calls + post_calls + other_calls;
   }
@@ -101,16 +104,21 @@ struct Stats {
 /// lets go of a socket that another process or a duplicate keeps open.
 class REACTOR_API Registration {
  public:
+  /// Registers nothing.
   Registration() noexcept = default;
+  /// Leaves `other` without a registration.
   Registration(Registration&& other) noexcept;
+  /// Removes what it had before.
   Registration& operator=(Registration&& other) noexcept;
   Registration(const Registration&) = delete;
   Registration& operator=(const Registration&) = delete;
+  /// Removes it. Does not close the socket.
   ~Registration();
 
   /// Replaces the interest and keeps the mode. Also arms what oneshot, edge or Interest::none disarmed: what is ready
   /// is reported again.
   [[nodiscard]] Result<> modify(Interest interest);
+  /// The same, and sets the mode.
   [[nodiscard]] Result<> modify(Interest interest, Mode mode);
 
   /// Mode::edge: I/O in this direction said would-block, so report it again. Has no effect in other modes.
@@ -135,15 +143,24 @@ class REACTOR_API Registration {
 /// What a wait reports: a range of events in the caller's buffer, and whether a Waker ended it.
 class Events {
  public:
+  /// No events, not woken.
   Events() noexcept = default;
+  /// For tests of a program.
   Events(std::span<const Event> events, bool woken) noexcept : events_(events), woken_(woken ? 1 : 0) {}
 
+  /// The first event.
   [[nodiscard]] auto begin() const noexcept { return events_.begin(); }
+  /// Behind the last event.
   [[nodiscard]] auto end() const noexcept { return events_.end(); }
+  /// How many there are.
   [[nodiscard]] std::size_t size() const noexcept { return events_.size(); }
+  /// There is none: the time is over, or it was woken.
   [[nodiscard]] bool empty() const noexcept { return events_.empty(); }
+  /// The event with this index, below size().
   [[nodiscard]] const Event& operator[](std::size_t i) const noexcept { return events_[i]; }
+  /// The first event; there must be one.
   [[nodiscard]] const Event& front() const noexcept { return events_.front(); }
+  /// The part of the caller's buffer that has been filled.
   [[nodiscard]] std::span<const Event> span() const noexcept { return events_; }
 
   /// A wake was consumed by this wait, alone or together with events: look now at what its sender has prepared (a
@@ -208,10 +225,13 @@ class REACTOR_API Poller {
   /// whose name the error's message gives.
   [[nodiscard]] static Result<Poller> create(const PollerOptions& options = {});
 
+  /// Leaves the other without anything: its calls fail with bad_file_descriptor.
   Poller(Poller&&) noexcept = default;
+  /// Ends what it was before.
   Poller& operator=(Poller&& other) noexcept;
   Poller(const Poller&) = delete;
   Poller& operator=(const Poller&) = delete;
+  /// May be called with everything pending; registrations and wakers may outlive it.
   ~Poller();
 
   /// Registers a socket. Errors: bad_file_descriptor when it is not open, not_a_socket when it is something that cannot
@@ -244,6 +264,7 @@ class REACTOR_API Poller {
   [[nodiscard]] Result<Events> wait(std::span<Event> buffer,
                                     std::optional<std::chrono::nanoseconds> timeout = std::nullopt);
 
+  /// What ends a wait of this Poller from any thread.
   [[nodiscard]] Waker waker() const noexcept;
 
   /// For another event loop to watch. Stays the same for the Poller's life, which owns it.
@@ -256,6 +277,7 @@ class REACTOR_API Poller {
   /// a wake. Packets that others queue there are dropped.
   [[nodiscard]] Result<NativeHandle> native_handle() const;
 
+  /// What it has done so far. Any thread may ask.
   [[nodiscard]] Stats stats() const noexcept;
 
  private:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+/// @file
 /// All public headers.
 #include <reactor/address.hpp>  // IWYU pragma: export
 #include <reactor/clock.hpp>    // IWYU pragma: export
@@ -10,3 +11,6 @@
 #include <reactor/result.hpp>   // IWYU pragma: export
 #include <reactor/socket.hpp>   // IWYU pragma: export
 #include <reactor/version.hpp>  // IWYU pragma: export
+
+/// The library: Poller, Registration, Waker, Event, sockets and Result.
+namespace reactor {}

@@ -43,13 +43,6 @@ def breaches_in_source(name, text):
             yield number, "a test that sleeps: wait for the event with a deadline"
 
 
-def breaches_in_page(name, text):
-    for number, line in enumerate(text.split("\n"), 1):
-        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", line):
-            if not re.match(r"[a-z]+:", target) and not ((ROOT / name).parent / target).exists():
-                yield number, f"a link to nowhere: {target}"
-
-
 def breaches_in_kernel_suite():
     """Each test of tests/kernel is named after rows of kernel-facts, and each row that only the suite asks has a test."""
     page = (ROOT / FACTS).read_text(encoding="utf-8")
@@ -69,9 +62,8 @@ def breaches_in_kernel_suite():
 
 def main():
     found = list(breaches_in_kernel_suite())
-    for patterns, check in ((("*.cpp", "*.hpp", "*.c", "*.h"), breaches_in_source), (("*.md",), breaches_in_page)):
-        for name in tracked(*patterns):
-            found += ((name, *breach) for breach in check(name, (ROOT / name).read_text(encoding="utf-8")))
+    for name in tracked("*.cpp", "*.hpp", "*.c", "*.h"):
+        found += ((name, *breach) for breach in breaches_in_source(name, (ROOT / name).read_text(encoding="utf-8")))
     for name, number, what in found:
         print(f"{name}:{number}: {what}")
     sys.exit(1 if found else 0)

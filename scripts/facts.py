@@ -3,6 +3,7 @@
 
 usage: facts.py --check GATES.json    compare a run with the facts on record for its system, and the page with the record
        facts.py --record GATES.json   put a run on record (docs/facts/) and write the page anew
+       facts.py --page                write the page anew, after a change of its template
 
 GATES.json is what scripts/gates.py and scripts/gates.ps1 write. The page is made of docs/kernel-facts.in.md, where a line
 `@fact ID | what public sources say` stands for a row of a table with its id and a column for each system on record. A fact
@@ -133,11 +134,19 @@ def record(run):
         run["gates"] += [gate for gate in load(record_path(run))["gates"] if gate["gate"] == SUITE]
     RECORDS.mkdir(exist_ok=True)
     record_path(run).write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
-    PAGE.write_text(make_page(runs_on_record()), encoding="utf-8")
+    write_page()
     return f"{system_name(run)} is on record; {PAGE.name} is written{notes}"
 
 
+def write_page():
+    PAGE.write_text(make_page(runs_on_record()), encoding="utf-8")
+    return f"{PAGE.name} is written"
+
+
 def main():
+    if sys.argv[1:] == ["--page"]:
+        print(f"PASS facts: {write_page()}")
+        return
     actions = {"--check": check, "--record": record}
     if len(sys.argv) != 3 or sys.argv[1] not in actions:
         sys.exit(__doc__)

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Passes all tests: installs what is missing, checks format and lint, builds and tests each preset, ends with a table.
 #   scripts/test.sh [PART]...              (all of them when none is named; `all` below is the list)
-# The parts `mutations` and `coverage` judge the tests and not a change: they run when they are named.
+# The parts `mutations` and `coverage` judge the tests and not a change, and `docs` builds the site and runs the commands
+# of the documents: they run when they are named.
 #   scripts/test.sh --without PART...      all but these
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -34,6 +35,9 @@ run_lint() {
   python3 -m compileall -q scripts bench
   scripts/check_house.py
   scripts/check_readme.py
+  scripts/check_docs.py
+  bench/readme_chart.py --check
+  scripts/cookbook.py --check
   cmake --preset linux
   cmake --preset wine
   # The tests and the benchmark are left out of clang-tidy: its analyzer spends minutes on doctest's macros and on Asio.
@@ -66,12 +70,23 @@ run_coverage() {
   counted=$(sed -n 's/^all  *//p' "$log" | tail -n 1 | tr -s ' ')
 }
 
+run_docs() {
+  scripts/docs.sh --shots
+  cmake --preset linux
+  cmake --build --preset linux --target parity_test sim_check sim_replay
+  cmake --preset wine
+  cmake --build --preset wine --target stage0_wake stage2_echo
+  scripts/check_docs.py --run
+  counted="$(grep -c '^ran ' "$log") blocks of commands, $(sed -n 's/^PASS docs: \([0-9]* pages and [0-9]* headers\).*/\1/p' "$log")"
+}
+
 needs() {  # PART: what scripts/setup.sh installs for it
   case $1 in
     format) echo lint ;;
     lint) echo lint linux wine ;;
     mutations) echo clang ;;
     coverage) echo coverage ;;
+    docs) echo docs linux wine ;;
     linux) echo linux ;;
     linux-clang-*) echo clang ;;
     wine) echo wine ;;
@@ -111,6 +126,7 @@ for part in "${parts[@]}"; do
       lint) run_lint ;;
       mutations) run_mutations ;;
       coverage) run_coverage ;;
+      docs) run_docs ;;
       *) run_preset "$part" ;;
     esac >"$log" 2>&1
     printf '%s\n%s\n' "$counted" "$passed_tests" >"$counts"

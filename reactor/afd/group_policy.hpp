@@ -18,7 +18,7 @@ struct Activity {
 ///
 /// A request for n sockets of which k are ready costs about as much as 1 + n/16 calls, and saves k - 1 of them. So a
 /// member is worth its place while it fires in more than one of 16 requests, and a group while it brings more than one
-/// event. Time is counted in rounds: waits that delivered something. docs/performance.md has the measurements behind
+/// event. Time is counted in rounds: waits that delivered something. docs/performance/tuning.md has what is behind
 /// each constant.
 class GroupPolicy {
  public:

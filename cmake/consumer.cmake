@@ -5,6 +5,7 @@
 #   pkg_config        from that tree, by reactor.pc
 #   epoll             the C API from that tree, by reactorConfig.cmake, in a project that has C alone
 #   epoll_pkg_config  the same by reactor-epoll.pc
+#   epoll_commands    the compiler lines of docs/epoll.md for the amalgamated form, as they stand there
 #   add_subdirectory  from the sources, as a debug build
 #   fetch_content     from the sources, as a debug build
 #   shared            a shared library of its own: what it exports, then as find_package
@@ -107,9 +108,9 @@ if(HOW STREQUAL "install")
   file(RENAME "${work}" "${prefix}")
   file(GLOB_RECURSE installed RELATIVE "${prefix}" "${prefix}/include/*")
   list(SORT installed)
-  set(public address event export format poller reactor result socket version)
+  set(public address clock event export format poller reactor result socket version)
   list(TRANSFORM public REPLACE "(.+)" "include/reactor/\\1.hpp")
-  list(APPEND public include/reactor/epoll.h include/wepoll.h)
+  list(APPEND public include/reactor/epoll.h include/reactor/epoll_post.h include/wepoll.h)
   list(SORT public)
   if(NOT installed STREQUAL public)
     message(FATAL_ERROR "installed headers: expected ${public}, came ${installed}")
@@ -141,6 +142,31 @@ elseif(HOW STREQUAL "epoll_pkg_config")
     run("${C_COMPILER}" -std=c99 -D_DEFAULT_SOURCE -D${definition} "${SOURCE_DIR}/tests/consumer/epoll/app.c"
         -o "${work}/app.exe" ${flags} ${also})
     run(${EMULATOR} "${work}/app.exe")
+  endforeach()
+elseif(HOW STREQUAL "epoll_commands")
+  file(REMOVE_RECURSE "${work}")
+  file(MAKE_DIRECTORY "${work}")
+  file(COPY "${SOURCE_DIR}/tests/consumer/epoll/app.c" DESTINATION "${work}")
+  run("${PYTHON}" "${SOURCE_DIR}/scripts/amalgamate.py" "${work}")
+  file(WRITE "${work}/reactor/epoll.h" "#include \"../reactor_epoll.h\"\n")  # app.c is written for an installed library
+  set(ENV{CPATH} "${work}")
+  file(READ "${SOURCE_DIR}/docs/epoll.md" text)
+  string(REGEX MATCH "\n```sh\n(x86_64-w64-mingw32-[^`]*reactor_epoll[^`]*)```" block "${text}")
+  string(REGEX REPLACE " *#[^\n]*" "" commands "${CMAKE_MATCH_1}")
+  string(REGEX REPLACE "\n$" "" commands "${commands}")
+  string(REPLACE "\n" ";" commands "${commands}")
+  list(LENGTH commands count)
+  if(NOT count EQUAL 4)
+    message(FATAL_ERROR "docs/epoll.md: expected two lines that compile and two that link, came ${commands}")
+  endif()
+  foreach(command ${commands})
+    message(STATUS "${command}")
+    separate_arguments(command UNIX_COMMAND "${command}")
+    run(${command} WORKING_DIRECTORY "${work}")
+    if(EXISTS "${work}/a.exe")
+      run(${EMULATOR} "${work}/a.exe")
+      file(REMOVE "${work}/a.exe")
+    endif()
   endforeach()
 elseif(HOW STREQUAL "add_subdirectory")
   configure("${SOURCE_DIR}/tests/consumer/add_subdirectory" "${work}" -DCMAKE_BUILD_TYPE=Debug "-DREACTOR_SOURCE=${SOURCE_DIR}"

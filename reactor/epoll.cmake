@@ -1,11 +1,11 @@
 # reactor::epoll, the C API. On Windows a library: a static one stands on reactor::reactor; a DLL has in it what it needs
-# and exports five functions. On Linux there is nothing to build: its header includes the system's.
+# and exports wepoll's five functions and epoll_post. On Linux there is nothing to build: its header includes the system's.
 if(NOT WIN32)
   add_library(reactor_epoll INTERFACE)
   set(scope INTERFACE)
 else()
   set(scope PUBLIC)
-  set(epoll_sources capi/epoll.cpp capi/port.cpp)
+  set(epoll_sources capi/epoll.cpp capi/epoll_post.cpp capi/last_error.cpp capi/port.cpp)
   if(BUILD_SHARED_LIBS)
     add_library(reactor_epoll SHARED ${epoll_sources} ${sources})
     target_compile_definitions(reactor_epoll PRIVATE "WEPOLL_EXPORT=__declspec(dllexport)")
@@ -35,6 +35,6 @@ else()
 endif()
 add_library(reactor::epoll ALIAS reactor_epoll)
 set_target_properties(reactor_epoll PROPERTIES EXPORT_NAME epoll)
-target_sources(reactor_epoll ${scope} FILE_SET HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}" FILES epoll.h)
+target_sources(reactor_epoll ${scope} FILE_SET HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}" FILES epoll.h epoll_post.h)
 # The folder that has wepoll.h and nothing else.
 target_include_directories(reactor_epoll ${scope} "$<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/compat>")

@@ -45,7 +45,7 @@ enum EPOLL_EVENTS {
   EPOLLRDBAND  = 1 << 7,          /**< comes with EPOLLPRI */
   EPOLLWRNORM  = 1 << 8,          /**< comes with EPOLLOUT */
   EPOLLWRBAND  = 1 << 9,          /**< comes with EPOLLOUT, but for a connect that failed */
-  EPOLLMSG     = 1 << 10,         /**< never reported */
+  EPOLLMSG     = 1 << 10,         /**< never of a socket: a post (reactor/epoll_post.h) */
   EPOLLRDHUP   = 1 << 13,         /**< the peer sent FIN; may be asked for without EPOLLIN */
   EPOLLONESHOT = -2147483647 - 1  /**< bit 31: one event, then silence until EPOLL_CTL_MOD */
 };

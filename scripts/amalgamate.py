@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes the C API as two files that need nothing else: reactor_epoll.h and reactor_epoll.cpp, and a wepoll.h.
+"""Writes the C API as two files that need nothing else: reactor_epoll.h and reactor_epoll.cpp, and two headers that
+   include the former: wepoll.h and reactor_epoll_post.h.
    scripts/amalgamate.py [FOLDER]      (build/dist when none is named)
 They compile alone:
    g++ -std=c++23 -c reactor_epoll.cpp                 MinGW; link with -lws2_32
@@ -16,7 +17,8 @@ HEADER = "epoll.h"
 
 # First what includes no header of the system: some of its constants are macros there.
 PORTABLE = ["result.cpp", "event.cpp", "nt/functions.cpp", "nt/status.cpp"]
-WINDOWS = ["net/winsock_start.cpp", "nt/system_kernel.cpp", "capi/port.cpp", "capi/epoll.cpp"]
+WINDOWS = ["net/winsock_start.cpp", "nt/system_kernel.cpp", "capi/last_error.cpp", "capi/port.cpp", "capi/epoll.cpp",
+           "capi/epoll_post.cpp"]
 
 HEAD = """// SPDX-License-Identifier: MIT
 //
@@ -66,8 +68,10 @@ def main():
     for name in sources():
         inline(name, seen, lines)
     lines += ["", "#undef reactor", "", "#endif  // _WIN32"]
-    wepoll = (LIBRARY / "compat" / "wepoll.h").read_text(encoding="utf-8").replace("<reactor/epoll.h>", '"reactor_epoll.h"')
+    wepoll, post = ((LIBRARY / name).read_text(encoding="utf-8").replace("<reactor/epoll.h>", '"reactor_epoll.h"')
+                    for name in ("compat/wepoll.h", "epoll_post.h"))
     for name, text in (("reactor_epoll.h", (LIBRARY / HEADER).read_text(encoding="utf-8")), ("wepoll.h", wepoll),
+                       ("reactor_epoll_post.h", post),
                        ("reactor_epoll.cpp", "\n".join(lines) + "\n")):
         (folder / name).write_text(text, encoding="utf-8")
         print(f"{folder / name}: {len(text.splitlines())} lines")

@@ -61,6 +61,8 @@ class AfdBackend : public Backend {
   /// readiness of the one that it means is lost. The result names the registration from now on.
   [[nodiscard]] Result<RegistrationId> modify(NativeSocket socket, const Watch& watch);
   [[nodiscard]] Result<> remove(NativeSocket socket);
+  /// One wait delivers it to its sink, once. Errors: bad_file_descriptor when it is retired, not_enough_memory.
+  [[nodiscard]] Result<> post(Token token);
   [[nodiscard]] Result<WaitResult> wait(EventSink& sink, std::optional<std::chrono::nanoseconds> timeout);
   [[nodiscard]] nt::HANDLE port() const noexcept { return core_.port.get(); }
   /// From now on everything is bad_file_descriptor, also for threads that wait already. close is to be called once they

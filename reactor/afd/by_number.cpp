@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// What reactor/epoll.h needs beyond Backend: registrations named by their socket's number.
+// What reactor/epoll.h and reactor/epoll_post.h need beyond Backend: registrations named by their socket's number, and
+// posts.
 #include <reactor/afd/afd_backend.hpp>
 
 namespace reactor::afd {
@@ -38,6 +39,15 @@ Result<RegistrationId> AfdBackend::modify(NativeSocket socket, const Watch& watc
 
 Result<> AfdBackend::remove(NativeSocket socket) {
   return with_number(socket, [&](Slot& slot) { remove(slot); });
+}
+
+Result<> AfdBackend::post(Token token) {
+  const Lock lock(core_.mutex);
+  core_.doorbell.pay();
+  if (core_.is_closed) return failure(std::errc::bad_file_descriptor);
+  if (!core_.posts.push(token)) return failure(std::errc::not_enough_memory);
+  core_.nudge_if_needed();
+  return {};
 }
 
 }  // namespace reactor::afd

@@ -11,6 +11,7 @@
 #include <reactor/afd/groups.hpp>
 #include <reactor/afd/notifier.hpp>
 #include <reactor/afd/polls.hpp>
+#include <reactor/afd/post_queue.hpp>
 #include <reactor/afd/registry.hpp>
 #include <reactor/afd/waiting_threads.hpp>
 #include <reactor/nt/handle.hpp>
@@ -32,7 +33,7 @@ struct Core {
   void nudge_if_needed() noexcept {
     if (!threads.any_sleeps()) return;
     const bool is_unwatched = queue.has_deferred() && !threads.any_watches();
-    if (!queue.marked().empty() || !queue.suspected().empty() || is_unwatched) doorbell.nudge();
+    if (!queue.marked().empty() || !queue.suspected().empty() || !posts.empty() || is_unwatched) doorbell.nudge();
   }
 
   /// For the threads that sleep: what is to be changed is changed now.
@@ -54,8 +55,10 @@ struct Core {
   std::unique_ptr<Notifier> notifier;  // null: there are polls alone
   WaitingThreads threads;
   BatchSize batch_size;
+  PostQueue posts;
   bool port_is_due = false;    // the last wait filled its buffer without asking the port
   bool port_has_more = false;  // the last dequeue brought as many packets as it asked for
+  bool posts_are_due = false;  // the last wait left some, and sockets came first in it
   bool is_closed = false;      // every call is refused
   bool is_released = false;    // nothing is held any more
 };

@@ -15,7 +15,7 @@ namespace reactor::afd {
 struct Epoll {
   static constexpr std::uint32_t in = 1U << 0, pri = 1U << 1, out = 1U << 2, err = 1U << 3, hup = 1U << 4;
   static constexpr std::uint32_t rdnorm = 1U << 6, rdband = 1U << 7, wrnorm = 1U << 8, wrband = 1U << 9;
-  static constexpr std::uint32_t rdhup = 1U << 13, et = 1U << 30, oneshot = 1U << 31;
+  static constexpr std::uint32_t msg = 1U << 10, rdhup = 1U << 13, et = 1U << 30, oneshot = 1U << 31;
   static constexpr std::uint32_t always = err | hup;
   static constexpr std::uint32_t reported = in | pri | out | always | rdnorm | rdband | wrnorm | wrband | rdhup;
 };

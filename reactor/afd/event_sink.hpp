@@ -44,6 +44,12 @@ class EventSink {
     return reported;
   }
 
+  /// What the program posted. Must not be full.
+  void deliver(Token posted) noexcept {
+    REACTOR_ASSERT(!is_full());
+    write_post(count_++, posted);
+  }
+
  protected:
   explicit EventSink(std::size_t capacity) noexcept : capacity_(capacity) {}
   ~EventSink() = default;
@@ -51,6 +57,8 @@ class EventSink {
  private:
   /// Writes the event with that index, or nothing.
   virtual Directions write(std::size_t index, const Answer& answer) noexcept = 0;
+  /// Only the C API has posts.
+  virtual void write_post(std::size_t /*index*/, Token /*posted*/) noexcept { REACTOR_ASSERT(false); }
 
   std::size_t capacity_;
   std::size_t count_ = 0;

@@ -64,6 +64,7 @@ void WaitLoop::begin() {
   // A wait that was filled by what was ready at once did not ask the port: the next one does so first, so that neither
   // sockets that seldom fire nor wakes are kept waiting by those that always do.
   if (std::exchange(core_.port_is_due, false)) dequeue(at_once);
+  posts_came_first_ = core_.posts_are_due && take_posts();
 }
 
 bool WaitLoop::is_done() const noexcept {
@@ -73,12 +74,14 @@ bool WaitLoop::is_done() const noexcept {
 
 void WaitLoop::step() {
   arm();
+  take_posts();
   if (sink_.is_full()) {
     core_.port_is_due = true;
     return;
   }
   const bool is_shared = sink_.count() > 0;
   dequeue(time_to_sleep());
+  take_posts();
   // What was ready at once may have left too little of the buffer for what the port had.
   core_.port_is_due = is_shared && core_.port_has_more;
   check_time();
@@ -130,6 +133,13 @@ WaitLoop::Timeout WaitLoop::time_to_sleep() {
   }
   if (const auto due = core_.threads.due(); due) return shorter(left, std::max(at_once, *due - core_.kernel.now()));
   return left;
+}
+
+// As many as fit into the buffer. True: some.
+bool WaitLoop::take_posts() {
+  const std::size_t before = posts_;
+  for (; !core_.posts.empty() && !sink_.is_full(); posts_++) sink_.deliver(core_.posts.pop());
+  return posts_ > before;
 }
 
 void WaitLoop::dequeue(Timeout timeout) {
@@ -219,7 +229,9 @@ void WaitLoop::leave() {
   WaitingThreads& threads = core_.threads;
   if (threads.any_sleeps() && !sink_.is_full()) core_.dispatcher.arm_marked(sink_);
   if (threads.any_sleeps()) core_.flush_changes();
-  if (sink_.count() > 0) core_.groups.policy().end_round();
+  if (sink_.count() > posts_) core_.groups.policy().end_round();
+  // In turns, so that neither posts nor sockets that fill every buffer keep the other out.
+  core_.posts_are_due = !core_.posts.empty() && !posts_came_first_;
   threads.end_wait(thread_, sink_.count(), sink_.disarming());
   if (!threads.any_sleeps()) return;
   if (core_.queue.has_deferred()) threads.defer(core_.kernel.now());

@@ -34,6 +34,7 @@ class WaitLoop {
   void arm();
   void resolve_suspects();
   [[nodiscard]] Timeout time_to_sleep();
+  bool take_posts();
   void dequeue(Timeout timeout);
   [[nodiscard]] std::size_t dequeue_once(Timeout timeout, std::size_t count);
   [[nodiscard]] nt::NTSTATUS dequeue_and_change(std::span<nt::FILE_IO_COMPLETION_INFORMATION> packets,
@@ -56,6 +57,8 @@ class WaitLoop {
   int changes_refused_ = 0;                            // in a row
   int fruitless_rounds_ = 0;                           // in which what was armed completed at once, without events
   int late_rounds_ = 0;                                // since the time was up
+  std::size_t posts_ = 0;                              // delivered
+  bool posts_came_first_ = false;
   bool is_barren_ = false;                             // the last packets brought no event
   bool woken_ = false;
   bool is_time_up_ = false;

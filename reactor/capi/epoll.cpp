@@ -13,7 +13,6 @@
 // winsock2.h before windows.h
 #include <windows.h>
 
-#include <cerrno>
 #include <chrono>
 #include <climits>
 #include <cstddef>
@@ -22,6 +21,7 @@
 
 #include <reactor/epoll.h>
 #include <reactor/afd/epoll_bits.hpp>
+#include <reactor/capi/last_error.hpp>
 #include <reactor/capi/port.hpp>
 #include <reactor/event.hpp>
 #include <reactor/nt/kernel.hpp>
@@ -35,46 +35,10 @@ using afd::Epoll;
 static_assert(Epoll::in == EPOLLIN && Epoll::pri == EPOLLPRI && Epoll::out == EPOLLOUT && Epoll::err == EPOLLERR);
 static_assert(Epoll::hup == EPOLLHUP && Epoll::rdnorm == EPOLLRDNORM && Epoll::rdband == EPOLLRDBAND);
 static_assert(Epoll::wrnorm == EPOLLWRNORM && Epoll::wrband == EPOLLWRBAND && Epoll::rdhup == EPOLLRDHUP);
-static_assert(Epoll::oneshot == EPOLLONESHOT && Epoll::et == REACTOR_EPOLLET);
+static_assert(Epoll::oneshot == EPOLLONESHOT && Epoll::msg == EPOLLMSG && Epoll::et == REACTOR_EPOLLET);
 
 // As wepoll 1.5.8 lays them out.
 static_assert(sizeof(epoll_data_t) == 8 && sizeof(epoll_event) == 16 && offsetof(epoll_event, data) == 8);
-
-struct Meaning {
-  std::errc condition;
-  int error;
-  DWORD system;
-};
-
-constexpr Meaning meanings[] = {
-    {std::errc::bad_file_descriptor, EBADF, ERROR_INVALID_HANDLE},
-    {std::errc::invalid_argument, EINVAL, ERROR_INVALID_PARAMETER},
-    {std::errc::file_exists, EEXIST, ERROR_ALREADY_EXISTS},
-    {std::errc::no_such_file_or_directory, ENOENT, ERROR_NOT_FOUND},
-    {std::errc::not_a_socket, ENOTSOCK, WSAENOTSOCK},
-    {std::errc::bad_address, EFAULT, ERROR_NOACCESS},
-    {std::errc::not_enough_memory, ENOMEM, ERROR_NOT_ENOUGH_MEMORY},
-    {std::errc::too_many_files_open, EMFILE, ERROR_TOO_MANY_OPEN_FILES},
-    {std::errc::permission_denied, EACCES, ERROR_ACCESS_DENIED},
-    {std::errc::not_supported, ENOTSUP, ERROR_NOT_SUPPORTED},
-    {std::errc::function_not_supported, ENOSYS, ERROR_CALL_NOT_IMPLEMENTED},
-};
-
-void set_error(std::error_code why) noexcept {
-  constexpr Meaning unknown{std::errc::io_error, EIO, ERROR_GEN_FAILURE};
-  const Meaning* found = &unknown;
-  for (const Meaning& meaning : meanings) {
-    if (why == meaning.condition) found = &meaning;
-  }
-  SetLastError(found->system);
-  errno = found->error;
-}
-
-int fail(std::error_code why) noexcept {
-  set_error(why);
-  return -1;
-}
-int fail(std::errc why) noexcept { return fail(std::make_error_code(why)); }
 
 HANDLE create() noexcept try {
   const auto port = open_port();
@@ -120,6 +84,13 @@ class EpollSink final : public afd::EventSink {
     event.data.u64 = static_cast<std::uint64_t>(answer.token);
     events_[index] = event;
     return answer.directions;
+  }
+
+  void write_post(std::size_t index, Token posted) noexcept override {
+    epoll_event event{};
+    event.events = Epoll::msg;
+    event.data.u64 = static_cast<std::uint64_t>(posted);
+    events_[index] = event;
   }
 
   epoll_event* events_;

@@ -55,18 +55,14 @@ function(build_and_run build)
   endforeach()
 endfunction()
 
-# A toolchain that looks for packages in its own root only has to be told where this one is.
 function(consume prefix)
-  set(found_in "-Dreactor_DIR=${prefix}/${LIBDIR}/cmake/reactor")
-  if(NOT TOOLCHAIN)
-    set(found_in "-DCMAKE_PREFIX_PATH=${prefix}")
-  endif()
-  configure("${SOURCE_DIR}/tests/consumer/find_package" "${work}" "${found_in}" "-DCMAKE_CXX_FLAGS=${strict}" ${ARGN})
+  configure("${SOURCE_DIR}/tests/consumer/find_package" "${work}" "-DCMAKE_PREFIX_PATH=${prefix}" "-DCMAKE_CXX_FLAGS=${strict}"
+            ${ARGN})
   build_and_run("${work}")
 endfunction()
 
 function(consume_epoll prefix)
-  set(found_in "-Dreactor_DIR=${prefix}/${LIBDIR}/cmake/reactor" "-DCMAKE_C_COMPILER=${C_COMPILER}")
+  set(found_in "-DCMAKE_PREFIX_PATH=${prefix}" "-DCMAKE_C_COMPILER=${C_COMPILER}")
   set(strict_c -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror)
   if(MSVC)
     set(strict_c /W4 /WX)

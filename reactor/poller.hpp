@@ -271,10 +271,14 @@ class REACTOR_API Poller {
   ///
   /// Linux: a descriptor that is readable while a wait would find something, so epoll, poll, GLib, Qt, libuv and Asio
   /// can watch it: wait with a time-out of zero when it is readable. A loop that watches for edges only waits until a
-  /// wait reports neither events nor a wake. The first call opens it (error: too_many_files_open and the like).
-  /// Windows: the completion port, which is signalled while a packet is queued. Registrations are armed by waits, so
-  /// wait with a time-out of zero after every change, and when it is signalled, until a wait reports neither events nor
-  /// a wake. Packets that others queue there are dropped.
+  /// wait reports neither events nor a wake. The first call opens it (error: too_many_files_open and the like). It may
+  /// be readable and a wait find nothing; and while descriptors or memory have run out it may stay so, for a socket
+  /// that was closed and removed while a duplicate keeps it open. Then a wait with a time-out of zero takes up to 10
+  /// ms, so that the outer loop does not spin. Windows: the completion port, which is signalled while a packet is
+  /// queued. Registrations are armed by waits, so wait with a time-out of zero after every change, and when it is
+  /// signalled, until a wait reports neither events nor a wake. Where one fails with not_enough_memory, sockets are
+  /// left unarmed and no packet comes of them: wait again after a pause, by a timer of the outer loop. Packets that
+  /// others queue there are dropped.
   [[nodiscard]] Result<NativeHandle> native_handle() const;
 
   /// What it has done so far. Any thread may ask.

@@ -1,12 +1,10 @@
 #!/usr/bin/env python3
 """README.md says what works:  check_readme.py [--run]
 
-The first C++ program in it is examples/first_program.cpp, which is built and run as a test. Each block of commands says
-who runs it, in a comment above:
-    <!-- run by FILE -->        that file does; this one does if FILE is scripts/check_readme.py
-    <!-- not run: REASON -->
-With --run: those commands and the CMake lines, as written, in a clone that has nothing but what is in git, one after the
-other, with a home folder of their own.
+The first C++ program in it is examples/first_program.cpp, which is built and run as a test. The wake for both systems in docs/epoll.md is the one of tests/epoll/post_test.c.
+
+With --run, also README's commands (cmake, export, g++) that are marked "run by scripts/check_readme.py", and its CMake
+lines: as written, one after the other, in a clone that has nothing but what is in git, with a home folder of their own.
 """
 import difflib
 import os
@@ -19,7 +17,6 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SELF = "scripts/check_readme.py"
-COMMANDS = ("sh", "powershell")
 BLOCK = re.compile(r"^(?:<!-- (?P<who>[^\n]*) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 PROJECT = """cmake_minimum_required(VERSION 3.25)
 project(app LANGUAGES CXX)
@@ -39,15 +36,12 @@ def check_program(text):
         sys.exit("\n".join(difference))
 
 
-def check_runners(text):
-    """Of each block of commands it is said who runs it."""
-    for block in BLOCK.finditer(text):
-        if block["language"] not in COMMANDS:
-            continue
-        first, who = block["text"].split("\n")[0], block["who"] or ""
-        runner = who.removeprefix("run by ")
-        if not who.startswith("not run: ") and (runner == who or not (ROOT / runner).exists()):
-            sys.exit(f"README.md: who runs '{first}'? A comment above the block says it (see {SELF})")
+def check_wake():
+    document, test = ((ROOT / name).read_text(encoding="utf-8") for name in ("docs/epoll.md", "tests/epoll/post_test.c"))
+    wake = re.search(r"^/\* docs/epoll.md: a wake for both systems \*/\n(.*?)^/\* docs/epoll.md \*/$", test,
+                     re.DOTALL | re.MULTILINE)
+    if wake is None or wake[1] not in document:
+        sys.exit("docs/epoll.md: the wake for both systems is not the one of tests/epoll/post_test.c")
 
 
 def run(command, folder, home):
@@ -120,7 +114,7 @@ def check_commands(text):
 def main():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     check_program(text)
-    check_runners(text)
+    check_wake()
     if "--run" in sys.argv[1:]:
         check_commands(text)
 

@@ -215,6 +215,7 @@ Result<WaitResult> EpollBackend::wait(std::span<Event> buffer, std::optional<nan
     deadline = now + std::min<Clock::duration>(*timeout, deadline - now);
   }
   Stale stale;
+  bool has_paused = false;
   for (std::optional<nanoseconds> left = timeout;;) {
     const int count = epoll::kernel_wait(epoll_.load(std::memory_order_relaxed), reports, left, has_nanoseconds_);
     int error = count < 0 ? errno : 0;
@@ -225,10 +226,13 @@ Result<WaitResult> EpollBackend::wait(std::span<Event> buffer, std::optional<nan
     if (timeout) left = std::max<nanoseconds>(deadline - Clock::now(), nanoseconds::zero());
     // A full batch of stale reports may stand before what is ready: then look once more, though without waiting.
     if (std::cmp_equal(count, batch) && !stale.seen_all) continue;
-    if (left == nanoseconds::zero()) return WaitResult{};
+    // An outer loop is told of the stale reports too, and would come back at once: it has to be held up here.
+    const bool holds_up = taken.is_short && taken.is_embedded && timeout == nanoseconds::zero();
+    if (left == nanoseconds::zero() && (!holds_up || has_paused)) return WaitResult{};
     if (!taken.is_short) continue;
-    error = epoll::pause_for(std::min(left.value_or(shortage_pause), shortage_pause));
+    error = epoll::pause_for(holds_up ? shortage_pause : std::min(left.value_or(shortage_pause), shortage_pause));
     if (error != 0 && is_interruptible_) return system_failure(error);
+    has_paused = true;
     stale = {};
   }
 }
@@ -266,6 +270,7 @@ EpollBackend::Taken EpollBackend::take(std::span<Event> buffer, std::span<const 
   counted_.spurious += stale_ - stale_before;
   if (stale_ > live_ + stale_free) is_short_ = !rebuild();
   taken.is_short = is_short_;
+  taken.is_embedded = outer_ >= 0;
   return taken;
 }
 

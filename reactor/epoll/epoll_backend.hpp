@@ -63,7 +63,8 @@ class EpollBackend final : public Backend {
   struct Taken {
     std::size_t events = 0;
     bool woken = false;
-    bool is_short = false;  // what is stale stays, since no new instance can be made
+    bool is_short = false;     // what is stale stays, since no new instance can be made
+    bool is_embedded = false;  // another loop watches native_handle()
   };
 
   [[nodiscard]] Result<> open() noexcept;

@@ -188,3 +188,34 @@ TEST_CASE("native_handle: of a Poller that was moved from, or where no descripto
   // NOLINTNEXTLINE(bugprone-use-after-move,clang-analyzer-cplusplus.Move): what this is about
   CHECK(poller.native_handle().error() == std::errc::bad_file_descriptor);
 }
+
+TEST_CASE("native_handle: where no descriptor is left for a new instance, an outer loop does not spin") {
+  auto poller = make_poller();
+  const int handle = poller.native_handle().value();
+  Pair pair;
+  auto registration = add(poller, pair.ours, 1);
+  const Zombie zombie(poller);
+  rlimit limit{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
+  const rlimit none{.rlim_cur = 1, .rlim_max = limit.rlim_max};  // poll() takes no more descriptors than that
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  int rounds = 0;
+  for (const auto end = Clock::now() + 300ms; Clock::now() < end && is_ready(handle); ++rounds) {
+    if (told_by(poller, 0ns) != nothing) break;
+  }
+  const bool was_readable = is_ready(handle);
+  pair.peers.write();
+  const auto ready = told_by(poller, 0ns);
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+  CHECK(was_readable);
+  CHECK(rounds <= 10 + 30 + 1);  // 10 to notice, and a pause of 10 ms in each of the others
+  CHECK(ready == Told{{1, Readiness::readable}});
+
+  // The next stale report brings the new instance, and the handle is quiet again.
+  pair.ours.read();
+  for (int i = 0; i != 20 && is_ready(handle); ++i) CHECK(told_by(poller, 0ns) == nothing);
+  CHECK_FALSE(is_ready(handle));
+  const auto start = Clock::now();
+  CHECK(told_by(poller, 0ns) == nothing);
+  CHECK(Clock::now() - start < 10ms);
+}

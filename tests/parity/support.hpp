@@ -193,6 +193,8 @@ class Waiting {
 [[nodiscard]] TcpStream duplicate(const TcpStream& stream);
 /// How many bytes have arrived and were not received.
 [[nodiscard]] std::size_t available(const TcpStream& stream);
+/// Whether another loop that watches a Poller's native_handle() is told of it within that time.
+[[nodiscard]] bool is_signalled(reactor::NativeHandle handle, milliseconds timeout);
 /// Something that has a handle or descriptor and is no socket.
 class RegularFile {
  public:

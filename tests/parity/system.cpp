@@ -13,6 +13,7 @@
 #else
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -63,6 +64,10 @@ std::size_t available(const TcpStream& stream) {
   return bytes;
 }
 
+bool is_signalled(reactor::NativeHandle handle, milliseconds timeout) {
+  return WaitForSingleObject(handle, static_cast<DWORD>(timeout.count())) == WAIT_OBJECT_0;
+}
+
 RegularFile::RegularFile() : native_(reactor::invalid_socket) {
   std::vector<wchar_t> path(1024);
   REQUIRE(GetModuleFileNameW(nullptr, path.data(), static_cast<DWORD>(path.size())) != 0);
@@ -95,6 +100,11 @@ std::size_t available(const TcpStream& stream) {
   int bytes = 0;
   if (ioctl(stream.native(), FIONREAD, &bytes) != 0) FAIL("FIONREAD");
   return static_cast<std::size_t>(bytes);
+}
+
+bool is_signalled(reactor::NativeHandle handle, milliseconds timeout) {
+  pollfd watched{.fd = handle, .events = POLLIN, .revents = 0};
+  return poll(&watched, 1, static_cast<int>(timeout.count())) == 1;
 }
 
 RegularFile::RegularFile() : native_(open("/proc/self/exe", O_RDONLY | O_CLOEXEC)) { REQUIRE(native_ >= 0); }

@@ -17,11 +17,11 @@
 #include <chrono>
 #include <climits>
 #include <cstddef>
-#include <new>
 #include <optional>
 
 #include <reactor/epoll.h>
 #include <reactor/afd/epoll_bits.hpp>
+#include <reactor/allocation.hpp>
 #include <reactor/capi/port.hpp>
 #include <reactor/event.hpp>
 #include <reactor/nt/kernel.hpp>
@@ -76,13 +76,10 @@ int fail(std::error_code why) noexcept {
 }
 int fail(std::errc why) noexcept { return fail(std::make_error_code(why)); }
 
-HANDLE create() noexcept try {
-  const auto port = open_port();
+HANDLE create() noexcept {
+  const auto port = catch_bad_alloc(open_port, out_of_memory());
   if (port) return *port;
   set_error(port.error());
-  return nullptr;
-} catch (const std::bad_alloc&) {
-  set_error(std::make_error_code(std::errc::not_enough_memory));
   return nullptr;
 }
 

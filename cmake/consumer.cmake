@@ -8,6 +8,7 @@
 #   epoll_commands    the compiler lines of docs/epoll.md for the amalgamated form, as they stand there
 #   add_subdirectory  from the sources, as a debug build
 #   fetch_content     from the sources, as a debug build
+#   no_exceptions     from the sources, both with -fno-exceptions and -fno-rtti
 #   shared            a shared library of its own: what it exports, then as find_package
 # SETTINGS is what tests/CMakeLists.txt knows of the outer build.
 cmake_minimum_required(VERSION 3.25)
@@ -167,6 +168,10 @@ elseif(HOW STREQUAL "epoll_commands")
 elseif(HOW STREQUAL "add_subdirectory")
   configure("${SOURCE_DIR}/tests/consumer/add_subdirectory" "${work}" -DCMAKE_BUILD_TYPE=Debug "-DREACTOR_SOURCE=${SOURCE_DIR}"
             "-DCMAKE_CXX_FLAGS=${strict}" ${link_statically})
+  build_and_run("${work}")
+elseif(HOW STREQUAL "no_exceptions")
+  configure("${SOURCE_DIR}/tests/consumer/add_subdirectory" "${work}" "-DREACTOR_SOURCE=${SOURCE_DIR}"
+            "-DCMAKE_CXX_FLAGS=${strict} -fno-exceptions -fno-rtti" ${link_statically})
   build_and_run("${work}")
 elseif(HOW STREQUAL "fetch_content")
   configure("${SOURCE_DIR}/tests/consumer/fetch_content" "${work}" -DCMAKE_BUILD_TYPE=Debug

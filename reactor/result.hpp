@@ -6,11 +6,18 @@
 
 #include <reactor/export.hpp>
 
+// Clang 16 to 18 have what libstdc++'s <expected> needs and do not say so: with them -D__cpp_concepts=202002L helps.
+#ifndef __cpp_lib_expected
+#error "no std::expected: compile as C++23 by GCC 12, clang 16 with libc++, clang 19 with libstdc++, or MSVC 19.33"
+#endif
+
 namespace reactor {
 
 /// What every call that can fail returns: its value, or the std::error_code that says why there is none.
 ///
 /// Nothing in this library reports an error in any other way, and only construction may throw (std::bad_alloc).
+/// Without exceptions (-fno-exceptions, also with -fno-rtti) it works the same, but where memory runs out the process
+/// ends, while otherwise the call returns not_enough_memory.
 template <class T = void>
 using Result = std::expected<T, std::error_code>;
 

@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <array>
-#include <new>
 #include <utility>
 
 #include <reactor/afd/wait_loop.hpp>
+#include <reactor/allocation.hpp>
 #include <reactor/nt/status.hpp>
 
 namespace reactor::afd {
@@ -14,16 +14,17 @@ namespace reactor::afd {
 using namespace nt;
 using std::chrono::nanoseconds;
 
-Result<std::shared_ptr<AfdBackend>> AfdBackend::create(Kernel& kernel, const PollerOptions& options) try {
+Result<std::shared_ptr<AfdBackend>> AfdBackend::create(Kernel& kernel, const PollerOptions& options) {
   const auto opened = kernel.create_port();
   if (!opened) return failure(opened.error());
   Handle port(kernel, *opened);
-  auto backend = std::make_unique<AfdBackend>(kernel, *opened, options);
-  static_cast<void>(port.release());  // the backend's now
-  // Not make_shared, which compares type_infos: of a debug build MinGW's GCC 12 cannot link that statically.
-  return std::shared_ptr<AfdBackend>(backend.release());
-} catch (const std::bad_alloc&) {
-  return failure(std::errc::not_enough_memory);
+  const auto make = [&]() -> Result<std::shared_ptr<AfdBackend>> {
+    auto backend = std::make_unique<AfdBackend>(kernel, *opened, options);
+    static_cast<void>(port.release());  // the backend's now
+    // Not make_shared, which compares type_infos: of a debug build MinGW's GCC 12 cannot link that statically.
+    return std::shared_ptr<AfdBackend>(backend.release());
+  };
+  return catch_bad_alloc(make, out_of_memory());
 }
 
 AfdBackend::AfdBackend(Kernel& kernel, HANDLE port, const PollerOptions& options) noexcept
@@ -38,7 +39,11 @@ Result<RegistrationId> AfdBackend::add(NativeSocket socket, Token token, Interes
   return add(socket, Watch{token, directions_of(interest), mode});
 }
 
-Result<RegistrationId> AfdBackend::add(NativeSocket socket, const Watch& watch) try {
+Result<RegistrationId> AfdBackend::add(NativeSocket socket, const Watch& watch) {
+  return catch_bad_alloc([&] { return add_or_throw(socket, watch); }, out_of_memory());
+}
+
+Result<RegistrationId> AfdBackend::add_or_throw(NativeSocket socket, const Watch& watch) {
   if (socket == invalid_socket) return failure(std::errc::bad_file_descriptor);
   const auto number = static_cast<SocketNumber>(socket);
   const auto base = core_.kernel.base_socket(number);  // outside the lock: a layered provider may take its time
@@ -58,8 +63,6 @@ Result<RegistrationId> AfdBackend::add(NativeSocket socket, const Watch& watch) 
   const RegistrationId id{slot.index, slot.generation};
   mark(slot, false);
   return id;
-} catch (const std::bad_alloc&) {
-  return failure(std::errc::not_enough_memory);
 }
 
 // The slot of this base socket: a new one, or the one that a registration of the same handle has, or has left to the

@@ -12,6 +12,7 @@
 #include <reactor/afd/event_sink.hpp>
 #include <reactor/afd/slot.hpp>
 #include <reactor/backend.hpp>
+#include <reactor/mutex.hpp>
 #include <reactor/nt/kernel.hpp>
 
 namespace reactor::afd {
@@ -73,8 +74,9 @@ class AfdBackend : public Backend {
   [[nodiscard]] Core& core() noexcept { return core_; }
 
  private:
-  using Lock = std::unique_lock<std::mutex>;
+  using Lock = std::unique_lock<Mutex>;
 
+  [[nodiscard]] Result<RegistrationId> add_or_throw(NativeSocket socket, const Watch& watch);
   [[nodiscard]] Result<Slot*> slot_for(nt::HANDLE base);
   [[nodiscard]] Slot* find(RegistrationId id) noexcept;
   template <class Function>

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 
 #include <reactor/afd/arm_queue.hpp>
 #include <reactor/afd/batch_size.hpp>
@@ -14,6 +13,7 @@
 #include <reactor/afd/post_queue.hpp>
 #include <reactor/afd/registry.hpp>
 #include <reactor/afd/waiting_threads.hpp>
+#include <reactor/mutex.hpp>
 #include <reactor/nt/handle.hpp>
 #include <reactor/nt/kernel.hpp>
 #include <reactor/poller.hpp>
@@ -44,7 +44,7 @@ struct Core {
   nt::Kernel& kernel;
   nt::Handle port;  // open for as long as there is a Waker, so that a wake cannot reach a handle of another owner
   Doorbell doorbell;
-  std::mutex mutex;
+  Mutex mutex;
 
   Stats stats;
   Registry registry;

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <limits>
-#include <new>
 #include <utility>
 
+#include <reactor/allocation.hpp>
 #include <reactor/assert.hpp>
 
 namespace reactor::afd {
@@ -84,18 +84,21 @@ Polls::Submitted Polls::submit(Slot& slot, ULONG mask) {
   return submitted;
 }
 
-Group* Polls::empty_group() noexcept try {
+Group* Polls::empty_group() noexcept {
   if (helpers_.for_groups() == nullptr) return nullptr;
-  auto found = std::ranges::find_if(groups_, [](const auto& group) { return group->state == PollState::idle; });
-  if (found == groups_.end()) {
-    if (groups_.size() == groups_max) return nullptr;
-    found = groups_.insert(found, std::make_unique<Group>());
-    (*found)->index = static_cast<std::uint32_t>(groups_.size() - 1);
-  }
+  const auto found = std::ranges::find_if(groups_, [](const auto& group) { return group->state == PollState::idle; });
+  if (found == groups_.end()) return groups_.size() < groups_max ? new_group() : nullptr;
   (*found)->size = 0;
   return found->get();
-} catch (const std::bad_alloc&) {
-  return nullptr;
+}
+
+Group* Polls::new_group() noexcept {
+  const auto make = [this] {
+    Group* group = groups_.emplace_back(std::make_unique<Group>()).get();
+    group->index = static_cast<std::uint32_t>(groups_.size() - 1);
+    return group;
+  };
+  return catch_bad_alloc(make, nullptr);
 }
 
 Polls::Submitted Polls::submit(Group& group) {

@@ -76,6 +76,7 @@ class Polls {
   [[nodiscard]] std::size_t bytes() const noexcept { return groups_.size() * sizeof(Group) + helpers_.bytes(); }
 
  private:
+  [[nodiscard]] Group* new_group() noexcept;
   [[nodiscard]] Submitted submit(nt::HANDLE helper, bool skips_packets, nt::IO_STATUS_BLOCK& iosb,
                                  nt::AFD_POLL_INFO& poll, std::size_t sockets, void* context);
   [[nodiscard]] static void* context_of(const Slot& slot) noexcept;

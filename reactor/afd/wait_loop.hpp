@@ -11,6 +11,7 @@
 #include <reactor/afd/core.hpp>
 #include <reactor/afd/event_sink.hpp>
 #include <reactor/backend.hpp>
+#include <reactor/mutex.hpp>
 #include <reactor/result.hpp>
 
 namespace reactor::afd {
@@ -47,7 +48,7 @@ class WaitLoop {
   Core& core_;
   EventSink& sink_;
   const Timeout timeout_;
-  std::unique_lock<std::mutex> lock_;
+  std::unique_lock<Mutex> lock_;
   std::uint32_t thread_ = 0;
   Timeout deadline_;
   nt::NTSTATUS status_ = nt::STATUS_SUCCESS;           // of the port

@@ -16,11 +16,11 @@
 #include <chrono>
 #include <climits>
 #include <cstddef>
-#include <new>
 #include <optional>
 
 #include <reactor/epoll.h>
 #include <reactor/afd/epoll_bits.hpp>
+#include <reactor/allocation.hpp>
 #include <reactor/capi/last_error.hpp>
 #include <reactor/capi/port.hpp>
 #include <reactor/event.hpp>
@@ -40,13 +40,10 @@ static_assert(Epoll::oneshot == EPOLLONESHOT && Epoll::msg == EPOLLMSG && Epoll:
 // As wepoll 1.5.8 lays them out.
 static_assert(sizeof(epoll_data_t) == 8 && sizeof(epoll_event) == 16 && offsetof(epoll_event, data) == 8);
 
-HANDLE create() noexcept try {
-  const auto port = open_port();
+HANDLE create() noexcept {
+  const auto port = catch_bad_alloc(open_port, out_of_memory());
   if (port) return *port;
   set_error(port.error());
-  return nullptr;
-} catch (const std::bad_alloc&) {
-  set_error(std::make_error_code(std::errc::not_enough_memory));
   return nullptr;
 }
 

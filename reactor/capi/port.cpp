@@ -11,7 +11,6 @@
 #include <array>
 #include <cerrno>
 #include <cstddef>
-#include <mutex>
 
 #include <reactor/capi/port.hpp>
 

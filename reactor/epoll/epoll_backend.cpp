@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <reactor/allocation.hpp>
 #include <reactor/epoll/kernel_wait.hpp>
 #include <reactor/epoll/process.hpp>
 
@@ -52,13 +53,14 @@ void close_number(int descriptor) noexcept { static_cast<void>(syscall(SYS_close
 
 Result<std::shared_ptr<Backend>> create_backend(const PollerOptions& options) { return EpollBackend::create(options); }
 
-Result<std::shared_ptr<Backend>> EpollBackend::create(const PollerOptions& options) try {
+Result<std::shared_ptr<Backend>> EpollBackend::create(const PollerOptions& options) {
   if (const int error = epoll::process_mark_error(); error != 0) return system_failure(error);
-  auto backend = std::make_shared<EpollBackend>(options);
-  if (const auto opened = backend->open(); !opened) return failure(opened.error());
-  return backend;
-} catch (const std::bad_alloc&) {
-  return failure(std::errc::not_enough_memory);
+  const auto make = [&]() -> Result<std::shared_ptr<Backend>> {
+    auto backend = std::make_shared<EpollBackend>(options);
+    if (const auto opened = backend->open(); !opened) return failure(opened.error());
+    return backend;
+  };
+  return catch_bad_alloc(make, out_of_memory());
 }
 
 EpollBackend::EpollBackend(const PollerOptions& options) noexcept
@@ -129,11 +131,12 @@ void EpollBackend::erase(Entry& entry) noexcept {
   --live_;
 }
 
-bool EpollBackend::reserve(std::uint32_t slot) noexcept try {
-  if (slot >= table_.size()) table_.resize(std::size_t{slot} + 1);
-  return true;
-} catch (const std::bad_alloc&) {
-  return false;
+bool EpollBackend::reserve(std::uint32_t slot) noexcept {
+  const auto grow = [&] {
+    if (slot >= table_.size()) table_.resize(std::size_t{slot} + 1);
+    return true;
+  };
+  return catch_bad_alloc(grow, false);
 }
 
 Result<RegistrationId> EpollBackend::add(NativeSocket socket, Token token, Interest interest, Mode mode) {

@@ -14,7 +14,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
-#include <new>
 #include <span>
 #include <string>
 #include <utility>
@@ -32,6 +31,8 @@
 #undef NT_SUCCESS
 #undef NT_ERROR
 
+#include <reactor/allocation.hpp>
+#include <reactor/mutex.hpp>
 #include <reactor/nt/functions.hpp>
 #include <reactor/nt/handle.hpp>
 #include <reactor/nt/kernel.hpp>
@@ -52,6 +53,7 @@ static_assert(offsetof(IO_STATUS_BLOCK, Status) == offsetof(::IO_STATUS_BLOCK, S
 static_assert(offsetof(IO_STATUS_BLOCK, Information) == offsetof(::IO_STATUS_BLOCK, Information));
 static_assert(sizeof(FILE_IO_COMPLETION_INFORMATION) == sizeof(::OVERLAPPED_ENTRY));
 static_assert(alignof(AFD_POLL_INFO) == alignof(::LARGE_INTEGER));
+static_assert(sizeof(Mutex) == sizeof(SRWLOCK) && alignof(Mutex) == alignof(SRWLOCK));
 
 using NtCreateIoCompletionFn = NTSTATUS NTAPI(::HANDLE* port, ACCESS_MASK access, OBJECT_ATTRIBUTES* attributes,
                                               ::ULONG threads);
@@ -94,14 +96,13 @@ class HelperHandles {
   Result<HANDLE> open(Open&& open) {
     if (!is_wine()) return open();
     AcquireSRWLockExclusive(&lock_);
-    Result<HANDLE> opened = nullptr;
-    try {
+    const auto open_and_keep = [&]() -> Result<HANDLE> {
       handles_.reserve(handles_.size() + 1);
-      opened = open();
+      const Result<HANDLE> opened = open();
       if (opened) handles_.insert(std::ranges::upper_bound(handles_, *opened), *opened);
-    } catch (const std::bad_alloc&) {
-      opened = failure(std::errc::not_enough_memory);
-    }
+      return opened;
+    };
+    const auto opened = catch_bad_alloc(open_and_keep, out_of_memory());
     ReleaseSRWLockExclusive(&lock_);
     return opened;
   }
@@ -298,6 +299,8 @@ class SystemKernel final : public Kernel {
   NtCancelIoFileExFn* cancel_io_file_ = nullptr;
 };
 
+SRWLOCK* srwlock(void*& state) noexcept { return reinterpret_cast<SRWLOCK*>(&state); }
+
 }  // namespace
 
 Result<> check_socket(SocketNumber socket) noexcept {
@@ -321,3 +324,10 @@ Result<Kernel*> system_kernel() {
 }
 
 }  // namespace reactor::nt
+
+namespace reactor {
+
+void Mutex::lock() noexcept { AcquireSRWLockExclusive(nt::srwlock(state_)); }
+void Mutex::unlock() noexcept { ReleaseSRWLockExclusive(nt::srwlock(state_)); }
+
+}  // namespace reactor

@@ -35,7 +35,7 @@ std::error_code error_of(const Result<T>& result) {
 
 }  // namespace
 
-TEST_CASE("address: what was parsed reads as it was written") {
+TEST_CASE("address: text of a parsed address is the text that was parsed") {
   for (const auto* const text : {"127.0.0.1:80", "0.0.0.0:0", "255.255.255.255:65535", "[::1]:80", "[::]:0",
                                  "[2001:db8::ff:1]:443", "[fe80::1%2]:80", "[fe80::1%4294967295]:1",
                                  "[::ffff:192.0.2.1]:9", "*:80", "unix:/run/x.sock", "unix:x", "unix:unix:1:2"}) {
@@ -46,13 +46,13 @@ TEST_CASE("address: what was parsed reads as it was written") {
     if (address.family() == Address::Family::any) continue;  // its sockaddr is that of [::]
     CHECK(must(Address::from_native(address.native())) == address);
   }
-  // and in one way only
+  // An address has one text, whatever spelling was parsed.
   CHECK(must(Address::parse("[0:0:0:0:0:0:0:1]:80")).text() == "[::1]:80");
   CHECK(must(Address::parse("[2001:DB8::00AB%0]:80")).text() == "[2001:db8::ab]:80");
   CHECK(must(Address::parse("127.0.0.1:0080")).text() == "127.0.0.1:80");
 }
 
-TEST_CASE("address: what is no address is invalid_argument") {
+TEST_CASE("address: text that is not an address is invalid_argument") {
   const auto is_bad = [](std::string_view text) {
     CAPTURE(text);
     CHECK(error_of(Address::parse(text)) == std::errc::invalid_argument);
@@ -100,7 +100,7 @@ TEST_CASE("address: an IPv4 address that an IPv6 socket writes as its own") {
   CHECK(Address{}.unmapped() == Address{});
 }
 
-TEST_CASE("address: the well-known ones, and none") {
+TEST_CASE("address: loopback, any, and the empty address") {
   CHECK(Address::loopback_ipv4(7).text() == "127.0.0.1:7");
   CHECK(Address::loopback_ipv6(258).text() == "[::1]:258");
   CHECK(Address::any_ipv4(65535).text() == "0.0.0.0:65535");
@@ -118,7 +118,7 @@ TEST_CASE("address: the well-known ones, and none") {
   CHECK(Address{}.native().empty());
 }
 
-TEST_CASE("address: a Unix path") {
+TEST_CASE("address: the path of a Unix socket") {
   const Address address = must(Address::unix_path("/run/x"));
   CHECK(address.family() == Address::Family::unix_path);
   CHECK(address.port() == 0);
@@ -130,7 +130,7 @@ TEST_CASE("address: a Unix path") {
   CHECK(error_of(Address::unix_path(std::string(108, 'x'))) == std::errc::filename_too_long);
 }
 
-TEST_CASE("address: equal means the same place, whatever the padding") {
+TEST_CASE("address: equality does not depend on padding") {
   CHECK(Address{} == Address{});
   CHECK(Address{} != Address::loopback_ipv4());
   CHECK(Address::loopback_ipv4(1) == Address::loopback_ipv4(1));
@@ -148,7 +148,7 @@ TEST_CASE("address: equal means the same place, whatever the padding") {
   padded.back() = std::byte{1};
   CHECK(must(Address::from_native(padded)) == Address::loopback_ipv4(1));
 
-  std::array<std::byte, 110> long_form{};  // as a system that always tells the whole sockaddr_un
+  std::array<std::byte, 110> long_form{};  // as a system that always returns the whole sockaddr_un
   std::ranges::copy(must(Address::unix_path("/x")).native(), long_form.begin());
   long_form.back() = std::byte{1};
   CHECK(must(Address::from_native(long_form)) == must(Address::unix_path("/x")));

@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <new>
 
-// ThreadSanitizer has an operator new of its own and lets nobody replace it: there, nothing is counted.
+// ThreadSanitizer has its own operator new, which cannot be replaced: with it, nothing is counted.
 #if defined(__SANITIZE_THREAD__)
 #define HAS_OWN_OPERATOR_NEW
 #elif defined(__has_feature)

@@ -3,5 +3,5 @@
 
 #include <cstddef>
 
-/// How often operator new was called in this program so far.
+/// The number of calls of operator new in this program so far.
 std::size_t allocations() noexcept;

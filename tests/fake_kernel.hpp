@@ -20,9 +20,9 @@
 
 #include <reactor/nt/kernel.hpp>
 
-// A kernel that a test plays by hand: it says what is ready and when a poll completes. One thread, a clock that jumps.
-// It writes into a request's memory at the last moment, when its packet is taken, so memory that was freed too early is
-// a sanitizer report; and it notes what a kernel must never see.
+// A kernel that a test controls by hand: the test sets what is ready, and completes polls. One thread, and a clock that
+// jumps. It writes into a request's memory at the last moment, when its packet is dequeued, so memory that was freed
+// too early is a sanitizer report. It records violations: calls that a caller must never make.
 class FakeKernel final : public reactor::nt::Kernel {
  public:
   using HANDLE = reactor::nt::HANDLE;
@@ -65,7 +65,7 @@ class FakeKernel final : public reactor::nt::Kernel {
   struct Packet {
     HANDLE port;
     reactor::nt::FILE_IO_COMPLETION_INFORMATION info;
-    std::optional<Request> request;  // whose memory is written when the packet is taken
+    std::optional<Request> request;  // whose memory is written when the packet is dequeued
     Entries answer;
   };
 
@@ -76,21 +76,20 @@ class FakeKernel final : public reactor::nt::Kernel {
   bool can_skip = true;                    // FILE_SKIP_COMPLETION_PORT_ON_SUCCESS has its effect
   std::set<HANDLE> closed;                 // sockets: a poll that lists one is refused
   std::set<HANDLE> not_of_afd;             // open sockets of other providers: a poll that lists one is refused
-  std::deque<NTSTATUS> poll_refusals;      // the next polls are refused with these (0: taken)
+  std::deque<NTSTATUS> poll_refusals;      // the next polls return these (0: accepted)
   bool has_reserves;                       // NtAllocateReserveObject is there
-  int post_refusals = 0;                   // so many posts without a reserve are refused
-  int cancel_refusals = 0;                 // so many cancels are refused
-  int dequeue_refusals = 0;                // so many dequeues are refused
+  int post_refusals = 0;                   // the number of posts without a reserve that are refused
+  int cancel_refusals = 0;                 // the number of cancels that are refused
+  int dequeue_refusals = 0;                // the number of dequeues that are refused
   std::set<HANDLE> completes_empty;        // a poll that lists one completes in the call, with no entry
-  bool keeps_what_is_cancelled = false;    // breaks the kernel's word: no packet after a cancel
-  nanoseconds early{0};                    // how much too early a time-out ends, once
+  bool keeps_what_is_cancelled = false;    // a cancel succeeds, but the poll never completes
+  nanoseconds early{0};                    // by how much one time-out is too early
   std::map<std::uintptr_t, HANDLE> bases;  // of sockets that are layered; others are their own
   nanoseconds clock{std::chrono::hours(1)};
-  // Called where a thread would sleep: what the other threads do meanwhile, on the same stack. True: look for packets
-  // again.
+  // Called where a thread would sleep: what the other threads do meanwhile, on the same stack. True: dequeue again.
   std::function<bool()> when_asleep;
 
-  // What the test looks at.
+  // What the test checks.
   std::vector<Request> pending;
   std::deque<Packet> packets;
   std::set<HANDLE> open;
@@ -135,7 +134,7 @@ class FakeKernel final : public reactor::nt::Kernel {
         return reactor::nt::STATUS_SUCCESS;
       }
     } while ((!timeout || *timeout > nanoseconds(0)) && when_asleep && when_asleep());
-    if (!timeout) throw std::logic_error("asleep for ever");
+    if (!timeout) throw std::logic_error("a wait without a time-out would never end");
     clock = std::max(clock, deadline - std::min(*timeout, std::exchange(early, nanoseconds(0))));
     return reactor::nt::STATUS_TIMEOUT;
   }
@@ -231,7 +230,7 @@ class FakeKernel final : public reactor::nt::Kernel {
     return true;
   }
 
-  std::uint32_t thread = 1;  // the one that the test plays
+  std::uint32_t thread = 1;  // the thread that the test plays
   std::uint32_t thread_id() override { return thread; }
 
   nanoseconds now() override { return clock; }

@@ -36,7 +36,7 @@ TEST_CASE("texts") {
 #endif
 }
 
-TEST_CASE("a Waker of no Poller wakes nothing") {
+TEST_CASE("a default Waker may be called and has no effect") {
   const Waker waker;
   waker.wake();
   auto poller = Poller::create();
@@ -45,6 +45,6 @@ TEST_CASE("a Waker of no Poller wakes nothing") {
   CHECK_FALSE(poller->wait(buffer, std::chrono::nanoseconds::zero())->woken());
 }
 
-TEST_CASE("the version that the preprocessor sees") {
+TEST_CASE("the version macros agree with the project's version") {
   static_assert(REACTOR_VERSION == REACTOR_VERSION_MAJOR * 10000 + REACTOR_VERSION_MINOR * 100 + REACTOR_VERSION_PATCH);
 }

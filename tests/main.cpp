@@ -25,12 +25,12 @@ bool warm_up() {
   const auto registration = poller->add(listener->native(), Token{}, Interest::readable);
   const auto address = listener->local_address();
   const auto stream = address ? TcpStream::connect(*address) : failure(address.error());
-  std::array<Event, 1> room;
+  std::array<Event, 1> buffer;
   std::thread([] {}).join();
-  return registration && stream && poller->wait(room, std::chrono::seconds(10)).has_value();
+  return registration && stream && poller->wait(buffer, std::chrono::seconds(10)).has_value();
 }
 
-// A name that the test runner has mangled selects no test, and to run none is no success.
+// A test name that the test runner has changed selects no test. To run no test is a failure.
 class CountsTests final : public doctest::IReporter {
  public:
   static inline unsigned ran = 0;
@@ -53,20 +53,20 @@ REGISTER_LISTENER("counts", 1, CountsTests);
 
 }  // namespace
 
-// Every test program checks at its end that it has no handle more than at its start.
+// Every test program checks at its end that it has as many open handles as at its start.
 int main(int argc, char** argv) {
   doctest::Context context(argc, argv);
   for (int i = 1; i < argc; i++) {
-    if (std::strncmp(argv[i], "--list", 6) == 0) return context.run();  // only asked what there is
+    if (std::strncmp(argv[i], "--list", 6) == 0) return context.run();  // only lists the tests
   }
   if (!warm_up()) {
-    std::puts("FAIL: no socket and no Poller could be had before the first test");
+    std::puts("FAIL: no socket or no Poller could be created before the first test");
     return 1;
   }
   const int before = open_handles();
   const int failed = context.run();
   const int leaked = open_handles() - before;
   if (leaked != 0) std::printf("FAIL: %d handles more at the end than at the start (%d)\n", leaked, before);
-  if (CountsTests::ran == 0) std::puts("FAIL: no test has the name that was asked for");
+  if (CountsTests::ran == 0) std::puts("FAIL: no test has the requested name");
   return failed != 0 ? failed : static_cast<int>(leaked != 0 || CountsTests::ran == 0);
 }

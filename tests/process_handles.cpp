@@ -14,7 +14,7 @@
 
 namespace {
 
-// What NtQuerySystemInformation(64) tells of each open handle of the system.
+// What NtQuerySystemInformation(64) returns for each open handle of the system.
 struct SystemHandle {
   void* object;
   ULONG_PTR process_id, value;
@@ -24,8 +24,8 @@ struct SystemHandle {
 };
 static_assert(sizeof(SystemHandle) == 16 + 3 * sizeof(void*));
 
-// Of this process. The list of all handles is the only one that tells their types apart, and GetProcessHandleCount is 0
-// on Wine 8.
+// The handles of this process. Only the list of all handles has their types, and GetProcessHandleCount returns 0 on
+// Wine 8.
 std::vector<SystemHandle> our_handles() {
   using Query = LONG(NTAPI*)(int what, void* buffer, ULONG length, ULONG* needed);
   auto* address = GetProcAddress(GetModuleHandleW(L"ntdll.dll"), "NtQuerySystemInformation");
@@ -78,7 +78,8 @@ int open_handles() {
 #include <iterator>
 
 int open_handles() {
-  return static_cast<int>(std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {})) - 1;  // its own
+  return static_cast<int>(std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {})) -
+         1;  // without the iterator's own
 }
 
 #endif

@@ -2,6 +2,6 @@
 #pragma once
 
 /// How many files and ports (Windows: sockets and helper handles are files there) or descriptors (Linux) this process
-/// has open. On Windows events and the like are left out: the C++ runtime keeps some, which it makes when threads first
-/// get in each other's way.
+/// has open. On Windows, events and similar objects are not counted: the C++ runtime creates some when threads first
+/// wait for each other, and keeps them.
 int open_handles();

@@ -41,13 +41,13 @@ NTSTATUS status(std::uint32_t value) { return static_cast<NTSTATUS>(value); }
 
 }  // namespace
 
-TEST_CASE("a Result holds a value or says why there is none") {
+TEST_CASE("a Result has a value or an error") {
   CHECK(parse_port("80") == 80);
   CHECK_FALSE(parse_port("").has_value());
   CHECK(parse_port("").error() == std::errc::invalid_argument);
 }
 
-TEST_CASE("an error passes through callers as it was") {
+TEST_CASE("an error passes through callers unchanged") {
   CHECK(check_port("80").has_value());
   CHECK(check_port("").error() == std::errc::invalid_argument);
   CHECK(check_port("70000").error() == std::errc::result_out_of_range);
@@ -60,7 +60,7 @@ TEST_CASE("a code of another category keeps its value and its category") {
   CHECK(&result.error().category() == &std::system_category());
 }
 
-TEST_CASE("a Result carries what can only be moved") {
+TEST_CASE("a Result can hold a move-only type") {
   Result<std::unique_ptr<int>> made = std::make_unique<int>(7);
   const std::unique_ptr<int> taken = std::move(made).value();
   CHECK(*taken == 7);
@@ -72,7 +72,7 @@ TEST_CASE("an error is equal to its std::errc, and its text is the same on every
     std::errc meaning;
     std::string_view text;
   };
-  // Of each of these MinGW's own categories say "Unknown error".
+  // For each of these MinGW's categories say "Unknown error".
   for (const auto& [meaning, text] : {Expectation{std::errc::not_a_socket, "not a socket"},
                                       Expectation{std::errc::operation_would_block, "not possible now without waiting"},
                                       Expectation{std::errc::timed_out, "timed out"},
@@ -90,12 +90,12 @@ TEST_CASE("an error is equal to its std::errc, and its text is the same on every
   CHECK_FALSE(std::error_code(0, error_category()));
   CHECK(std::error_code(0, error_category()).message() == "no error");
   CHECK(std::error_code(0, error_category()).default_error_condition() == std::error_condition());
-  // What has no text here has the system's.
+  // An error without a text of ours has the system's text.
   CHECK(failure(std::errc::executable_format_error).error().message() ==
         std::generic_category().message(ENOEXEC) + " (errno " + std::to_string(ENOEXEC) + ")");
 }
 
-TEST_CASE("every error of Winsock has a meaning, a text and its number") {
+TEST_CASE("every Winsock error has a std::errc, a text and its number") {
   for (const auto& [number, meaning] : reactor::net::winsock_errors) {
     const std::error_code error = make_win32_error(static_cast<std::uint32_t>(number));
     CAPTURE(number);
@@ -110,7 +110,7 @@ TEST_CASE("every error of Winsock has a meaning, a text and its number") {
   CHECK(unknown.default_error_condition() == std::error_condition(11001, error_category()));
 }
 
-TEST_CASE("a Win32 error is not taken for an errno of that number") {
+TEST_CASE("a Win32 error is not equal to the errno of the same number") {
   CHECK(make_win32_error(6) == std::errc::bad_file_descriptor);
   CHECK(make_win32_error(6).message() == "not open, or no longer (Windows 6)");
   CHECK(make_win32_error(87) == std::errc::invalid_argument);
@@ -121,7 +121,7 @@ TEST_CASE("a Win32 error is not taken for an errno of that number") {
   CHECK_FALSE(make_win32_error(0));
 }
 
-TEST_CASE("an NTSTATUS is the error that Winsock has a number for, or itself") {
+TEST_CASE("an NTSTATUS is mapped to a Winsock error, or keeps its own code") {
   CHECK(make_error(status(0xC0000236)) == make_win32_error(10061));
   CHECK(make_error(status(0xC000020D)) == make_win32_error(10054));
   CHECK(make_error(status(0x00000102)) == make_win32_error(10060));
@@ -136,7 +136,7 @@ TEST_CASE("an NTSTATUS is the error that Winsock has a number for, or itself") {
   CHECK_FALSE(make_error(reactor::nt::STATUS_SUCCESS));
 }
 
-TEST_CASE("an event says why it failed in the words of the socket") {
+TEST_CASE("the error of an event has the text of the socket error") {
   using reactor::Event, reactor::Readiness, reactor::Token;
   const std::error_code error = Event(Token{1}, Readiness::failed, status(0xC0000236)).error();
   CHECK(error == std::errc::connection_refused);
@@ -152,15 +152,15 @@ struct WithByteBehind {
   [[no_unique_address]] T value;
   [[no_unique_address]] char byte;
 };
-// Of a class that is copied by its bytes; one that is moved member by member leaves the padding alone.
+// Of a class that is copied by its bytes. One that is moved member by member leaves the padding unchanged.
 template <class T>
 constexpr bool has_tail_padding = std::is_trivially_copyable_v<T> && sizeof(WithByteBehind<T>) == sizeof(T);
 
 }  // namespace
 
-TEST_CASE("what a Result carries has no padding behind its last member, where libc++ 16 and 17 keep has_value") {
+TEST_CASE("value types of a Result have no padding behind their last member, where libc++ 16 and 17 keep has_value") {
   struct Padded {
-    Padded() noexcept {}  // NOLINT(modernize-use-equals-default): a class with a constructor lends its padding
+    Padded() noexcept {}  // NOLINT(modernize-use-equals-default): the padding of a class with a constructor is reused
     int number = 0;
     char letter = 0;
   };

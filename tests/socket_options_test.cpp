@@ -3,7 +3,7 @@
 
 using namespace sockets;
 
-TEST_CASE("every socket is non-blocking and not inheritable from birth") {
+TEST_CASE("every socket is non-blocking and not inheritable when it is created") {
   const auto [listener, client, server] = connection();
   const UdpSocket udp = udp_socket();
   for (const Socket* socket : std::initializer_list<const Socket*>{&listener, &client, &server, &udp}) {
@@ -17,7 +17,7 @@ TEST_CASE("every socket is non-blocking and not inheritable from birth") {
   CHECK(error_of(udp.receive_from(buffer)) == std::errc::operation_would_block);
 }
 
-TEST_CASE("tcp: what was sent arrives, also after a close that lingers") {
+TEST_CASE("tcp: sent data arrives, also after a close with linger") {
   for (const auto linger : {std::optional<std::chrono::seconds>(), std::optional(std::chrono::seconds(1))}) {
     auto [listener, client, server] = connection();
     must(client.set_linger(linger));
@@ -25,11 +25,11 @@ TEST_CASE("tcp: what was sent arrives, also after a close that lingers") {
     const NativeSocket number = client.native();
     client.close();
     CHECK(receive_all(server) == "last");
-    CHECK(error_of(Socket(number).local_address()) != std::error_code());  // closed it is, on Windows too
+    CHECK(error_of(Socket(number).local_address()) != std::error_code());  // closed, on Windows too
   }
 }
 
-TEST_CASE("options are set as asked") {
+TEST_CASE("socket options have the values that were set") {
   const auto [listener, client, server] = connection();
   must(client.set_keepalive(true));
   CHECK(option(client, SOL_SOCKET, SO_KEEPALIVE) != 0);
@@ -56,16 +56,16 @@ TEST_CASE("options are set as asked") {
   must(client.set_send_buffer(40000));
   must(client.set_receive_buffer(50000));
   const int factor = option(client, SOL_SOCKET, SO_SNDBUF) / 40000;
-  CHECK((factor == 1 || factor == 2));  // Linux doubles, to have buffer for its own bookkeeping
+  CHECK((factor == 1 || factor == 2));  // Linux doubles the size, for its own bookkeeping
   CHECK(option(client, SOL_SOCKET, SO_SNDBUF) == 40000 * factor);
   CHECK(option(client, SOL_SOCKET, SO_RCVBUF) == 50000 * factor);
 }
 
-TEST_CASE("tcp: a port that is listened on is taken, and free again as soon as its listener is gone") {
+TEST_CASE("tcp: the port of a listener is in use until the listener is closed") {
   auto [listener, client, server] = connection();
   const Address at = must(listener.local_address());
   CHECK(error_of(TcpListener::bind(at)) == std::errc::address_in_use);
-  // The server closes first, so that TIME_WAIT is on its side, on the listener's port.
+  // The server closes first, so that its side is in TIME_WAIT, on the listener's port.
   server.close();
   CHECK(receive_all(client).empty());
   client.close();
@@ -73,7 +73,7 @@ TEST_CASE("tcp: a port that is listened on is taken, and free again as soon as i
   CHECK(must(must(TcpListener::bind(at)).local_address()) == at);
 }
 
-TEST_CASE("an IPv6 socket is for IPv6 only") {
+TEST_CASE("an IPv6 socket does not accept IPv4") {
   const auto tcp = TcpListener::bind(Address::any_ipv6(0));
   const auto udp = UdpSocket::bind(Address::any_ipv6(0));
   if (!tcp || !udp) {
@@ -84,18 +84,18 @@ TEST_CASE("an IPv6 socket is for IPv6 only") {
   CHECK(option(*udp, IPPROTO_IPV6, IPV6_V6ONLY) != 0);
 }
 
-TEST_CASE("Address::any takes IPv6 and IPv4 alike") {
+TEST_CASE("a listener on Address::any accepts IPv6 and IPv4") {
   const TcpListener listener = must(TcpListener::bind(Address::any(0)));
   const std::uint16_t port = must(listener.local_address()).port();
   const TcpStream by_ipv4 = must(TcpStream::connect(Address::loopback_ipv4(port)));
   const auto [stream, peer] = must(until_possible([&] { return listener.accept_from(); }));
   CHECK(peer.unmapped() == must(by_ipv4.local_address()));
   if (must(listener.local_address()).family() == Address::Family::ipv4) {
-    MESSAGE("the rest is skipped: this system has no IPv6");
+    MESSAGE("skipped: this system has no IPv6");
     return;
   }
   CHECK(must(listener.local_address()) == Address::any_ipv6(port));
-  CHECK(peer != must(by_ipv4.local_address()));  // as an IPv6 socket writes it
+  CHECK(peer != must(by_ipv4.local_address()));  // in the form of an IPv6 socket
   const auto taken = error_of(TcpListener::bind(Address::any(port)));
   CHECK((taken == std::errc::address_in_use || (is_wine() && taken == std::errc::permission_denied)));
   if (const auto tried = UdpSocket::bind(Address::loopback_ipv6()); !tried) return;
@@ -110,7 +110,7 @@ TEST_CASE("Address::any takes IPv6 and IPv4 alike") {
   CHECK(option(same, IPPROTO_IPV6, IPV6_V6ONLY) == 0);
 }
 
-TEST_CASE("an address is shared by those that all want to, on Linux") {
+TEST_CASE("on Linux, sockets that all ask for it share an address") {
   const auto first = TcpListener::bind(Address::loopback_ipv4(), {.reuse_port = true});
 #ifdef _WIN32
   CHECK(error_of(first) == std::errc::not_supported);
@@ -125,7 +125,7 @@ TEST_CASE("an address is shared by those that all want to, on Linux") {
 #endif
 }
 
-TEST_CASE("udp: a port that is bound is taken") {
+TEST_CASE("udp: a bound port is in use") {
   const UdpSocket first = udp_socket();
   CHECK(error_of(UdpSocket::bind(must(first.local_address()))) == std::errc::address_in_use);
 }

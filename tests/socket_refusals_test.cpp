@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a socket does when the kernel refuses it something. Linux only, by seccomp.
+// Sockets whose system calls are refused. Linux only, by seccomp.
 #include "epoll_backend/support.hpp"
 
 #include <reactor/socket.hpp>
@@ -15,7 +15,7 @@ constexpr std::size_t call = offsetof(seccomp_data, nr);
 constexpr std::size_t first = offsetof(seccomp_data, args[0]);
 constexpr std::size_t option = offsetof(seccomp_data, args[2]);  // of setsockopt
 
-// What is refused is refused to this thread, and for ever.
+// A seccomp filter is for ever, so the thread in which it applies ends with the function.
 template <class Function>
 void while_refused(int error, std::initializer_list<std::pair<std::size_t, int>> where, Function function) {
   std::thread([&] {
@@ -30,7 +30,7 @@ std::error_code error_of(const Result<T>& result) {
 
 }  // namespace
 
-TEST_CASE("refused: where there is no IPv6, Address::any is all of IPv4") {
+TEST_CASE("refused: without IPv6, Address::any means all IPv4 addresses") {
   while_refused(EAFNOSUPPORT, {{call, SYS_socket}, {first, AF_INET6}}, [] {
     const auto listener = TcpListener::bind(Address::any(0));
     REQUIRE(listener.has_value());
@@ -63,7 +63,7 @@ TEST_CASE("refused: an option that cannot be set is an error, and no socket is l
   });
 }
 
-TEST_CASE("refused: a connect from an address of one's own that fails at once") {
+TEST_CASE("refused: a connect from a given local address that fails at once") {
   while_refused(ENETUNREACH, {{call, SYS_connect}}, [] {
     const auto stream = TcpStream::connect(Address::loopback_ipv4(1), Address::loopback_ipv4());
     CHECK(error_of(stream) == std::errc::network_unreachable);

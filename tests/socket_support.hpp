@@ -34,7 +34,7 @@
 #include <sys/socket.h>
 #endif
 
-/// What the tests of sockets have in common.
+/// What the tests of sockets share.
 namespace sockets {
 
 using namespace reactor;
@@ -50,7 +50,7 @@ std::error_code error_of(const Result<T>& result) {
   return result ? std::error_code{} : result.error();
 }
 
-/// What `attempt` says as soon as that is something else than would-block.
+/// Repeats `attempt` until it returns something else than would-block, and returns that.
 template <class Attempt>
 auto until_possible(Attempt attempt) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
@@ -69,7 +69,7 @@ inline std::string text(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-/// Everything up to the peer's FIN.
+/// All data up to the peer's FIN.
 inline std::string receive_all(const TcpStream& stream) {
   std::string all;
   std::array<std::byte, 4096> buffer{};
@@ -102,7 +102,7 @@ inline Connection connection_at(const Address& at) {
 
 inline Connection connection() { return connection_at(Address::loopback_ipv4()); }
 
-/// 0 to begin with: Windows writes one byte only of some.
+/// Initialized with 0, since Windows writes only one byte of some options.
 inline int option(const Socket& socket, int level, int name) {
   int value = 0;
   socklen_t size = sizeof(value);
@@ -118,7 +118,7 @@ inline bool is_inheritable(const Socket& socket) {
 }
 inline bool is_blocking(const Socket& /*socket*/) {
   return false;
-}  // cannot be asked on Windows; a call that waits would show
+}  // cannot be queried on Windows, where a call that blocks would fail the test
 inline bool is_wine() { return ::GetProcAddress(::GetModuleHandleW(L"ntdll.dll"), "wine_get_version") != nullptr; }
 #else
 inline bool is_inheritable(const Socket& socket) { return (::fcntl(socket.native(), F_GETFD) & FD_CLOEXEC) == 0; }

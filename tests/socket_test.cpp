@@ -27,7 +27,7 @@ TEST_CASE("tcp: connect, accept, send, receive, half-close, on IPv4 and IPv6") {
   }
 }
 
-TEST_CASE("tcp: a full send buffer is would-block, and what was taken arrives") {
+TEST_CASE("tcp: a full send buffer is would-block, and all accepted data arrives") {
   const auto [listener, client, server] = connection();
   const std::vector<std::byte> chunk(65536, std::byte{'x'});
   std::size_t sent = 0;
@@ -39,14 +39,14 @@ TEST_CASE("tcp: a full send buffer is would-block, and what was taken arrives") 
 }
 
 TEST_CASE("tcp: a refused connect is reported by take_error") {
-  const TcpStream stream = must(TcpStream::connect(Address::loopback_ipv4(1)));  // tcpmux, which nobody serves
+  const TcpStream stream = must(TcpStream::connect(Address::loopback_ipv4(1)));  // tcpmux, which has no server
   const auto error = must(until_possible([&]() -> Result<std::error_code> {
     const auto taken = stream.take_error();
     if (taken && !*taken) return failure(std::errc::operation_would_block);
     return taken;
   }));
   CHECK(error == std::errc::connection_refused);
-  if (!is_wine()) CHECK(must(stream.take_error()) == std::error_code{});  // Wine keeps it
+  if (!is_wine()) CHECK(must(stream.take_error()) == std::error_code{});  // Wine keeps the error
 }
 
 TEST_CASE("tcp: an abortive close is a reset at the peer") {
@@ -55,12 +55,12 @@ TEST_CASE("tcp: an abortive close is a reset at the peer") {
   client.close();
   std::array<std::byte, 8> buffer{};
   const auto received = until_possible([&] { return server.receive(buffer); });
-  // Wine's server may have read the error off the socket already: see "recv after that" in docs/kernel-facts.md.
+  // Wine's server may have taken the error from the socket already: see "recv after that" in docs/kernel-facts.md.
   const bool lost_by_wine = is_wine() && received == 0U;
   CHECK((lost_by_wine || error_of(received) == std::errc::connection_reset));
 }
 
-TEST_CASE("tcp: an urgent byte does not stand in the stream") {
+TEST_CASE("tcp: an urgent byte is not part of the stream") {
   const auto [listener, client, server] = connection();
   CHECK(must(client.send(bytes("a"))) == 1);
   must(client.send_urgent(std::byte{'!'}));
@@ -69,7 +69,7 @@ TEST_CASE("tcp: an urgent byte does not stand in the stream") {
   CHECK(receive_all(server) == "ab");
 }
 
-TEST_CASE("tcp: an urgent byte stands in the stream where that was asked for") {
+TEST_CASE("tcp: an urgent byte is part of the stream with SO_OOBINLINE") {
   const auto [listener, client, server] = connection();
   must(server.set_urgent_inline(true));
   CHECK(must(client.send(bytes("a"))) == 1);
@@ -79,7 +79,7 @@ TEST_CASE("tcp: an urgent byte stands in the stream where that was asked for") {
   CHECK(receive_all(server) == "a!b");
 }
 
-TEST_CASE("tcp: accept says who connected") {
+TEST_CASE("tcp: accept returns the address of the client") {
   const TcpListener listener = must(TcpListener::bind(Address::loopback_ipv4()));
   const TcpStream client = must(TcpStream::connect(must(listener.local_address())));
   const auto [stream, peer] = must(until_possible([&] { return listener.accept_from(); }));
@@ -88,11 +88,12 @@ TEST_CASE("tcp: accept says who connected") {
   CHECK(error_of(listener.accept_from()) == std::errc::operation_would_block);
 }
 
-TEST_CASE("tcp: a connect from an address of one's own") {
+TEST_CASE("tcp: connect from a given local address") {
   const TcpListener listener = must(TcpListener::bind(Address::loopback_ipv4()));
   const Address to = must(listener.local_address());
   const Address some_port = must(Address::parse("127.0.0.2:0"));
-  const Address from = must(must(TcpListener::bind(some_port)).local_address());  // a port that is free again
+  const Address from =
+      must(must(TcpListener::bind(some_port)).local_address());  // the listener is closed: the port is free again
   for (const Address& local : {some_port, from}) {
     const TcpStream client = must(TcpStream::connect(to, local));
     const auto [stream, peer] = must(until_possible([&] { return listener.accept_from(); }));
@@ -104,7 +105,7 @@ TEST_CASE("tcp: a connect from an address of one's own") {
   CHECK(error_of(TcpStream::connect(to, {})) == std::errc::address_family_not_supported);
 }
 
-TEST_CASE("tcp: parts are sent and received one after the other") {
+TEST_CASE("tcp: the parts of a message are sent and received in order") {
   const auto [listener, client, server] = connection();
   const std::array parts{bytes("ab"), bytes(""), bytes("cde"), bytes("f")};
   CHECK(must(client.send_parts(parts)) == 6);
@@ -117,7 +118,7 @@ TEST_CASE("tcp: parts are sent and received one after the other") {
   CHECK(text(std::span(second).first(2)) == "ef");
   CHECK(error_of(server.receive_parts(into)) == std::errc::operation_would_block);
 
-  // More than a call takes: the first of them.
+  // More parts than a call takes: the first of them are sent.
   const std::vector many(100, bytes("x"));
   CHECK(must(client.send_parts(many)) == TcpStream::parts_max);
   must(client.shutdown(Shutdown::write));
@@ -157,7 +158,7 @@ TEST_CASE("udp: batches") {
   is(in[3], "c", c);
   CHECK(error_of(b.receive_batch(in)) == std::errc::operation_would_block);
 
-  // No more than a call takes; a later one that cannot be sent ends the batch before it, and is an error of the next.
+  // No more datagrams than a call takes. One that cannot be sent ends the batch, and is the error of the next call.
   const std::vector<UdpSocket::DatagramToSend> many(100, {.data = bytes("x"), .to = must(b.local_address())});
   CHECK(must(c.send_batch(many)) == UdpSocket::batch_max);
   const std::vector<std::byte> huge(70000);
@@ -168,7 +169,7 @@ TEST_CASE("udp: batches") {
   CHECK(must(c.send_batch({})) == 0);
 }
 
-TEST_CASE("udp: datagrams keep their borders, the empty one too") {
+TEST_CASE("udp: datagrams keep their size, also the empty one") {
   const UdpSocket a = udp_socket();
   const UdpSocket b = udp_socket();
   const Address to_b = must(b.local_address());
@@ -182,7 +183,7 @@ TEST_CASE("udp: datagrams keep their borders, the empty one too") {
   }
 }
 
-TEST_CASE("udp: a datagram that does not fit is message_size, and gone") {
+TEST_CASE("udp: a datagram that does not fit is message_size, and is lost") {
   const UdpSocket a = udp_socket();
   const UdpSocket b = udp_socket();
   for (const auto text : {"12345", "1234", "end"}) must(a.send_to(bytes(text), must(b.local_address())));
@@ -207,12 +208,12 @@ TEST_CASE("udp: a connected socket receives from its peer only") {
   CHECK(receive_datagram(a).first == "back");
 }
 
-TEST_CASE("a socket that is none says bad_file_descriptor to everything") {
+TEST_CASE("each call on a closed or moved-from socket is bad_file_descriptor") {
   const auto all_fail = [](const TcpStream& stream, const TcpListener& listener, const UdpSocket& udp) {
     std::array<std::byte, 8> buffer{};
     const Address to = Address::loopback_ipv4(1);
     CHECK_FALSE(stream.is_open());
-    // NOLINTBEGIN(clang-analyzer-cplusplus.Move): what a move leaves is what is tested
+    // NOLINTBEGIN(clang-analyzer-cplusplus.Move): this tests what a move leaves
     const std::array errors{error_of(stream.local_address()),
                             error_of(stream.peer_address()),
                             error_of(stream.take_error()),
@@ -254,13 +255,13 @@ TEST_CASE("a socket that is none says bad_file_descriptor to everything") {
   UdpSocket moved_udp = std::move(udp);
   all_fail(client, listener, udp);  // NOLINT(bugprone-use-after-move)
   moved_stream.close();
-  moved_stream.close();  // a second time does nothing
+  moved_stream.close();  // has no effect the second time
   moved_listener.close();
   moved_udp.close();
   all_fail(moved_stream, moved_listener, moved_udp);
 }
 
-TEST_CASE("no address is address_family_not_supported") {
+TEST_CASE("the empty address is address_family_not_supported") {
   constexpr auto error = std::errc::address_family_not_supported;
   const UdpSocket udp = udp_socket();
   CHECK(error_of(TcpStream::connect({})) == error);
@@ -270,7 +271,7 @@ TEST_CASE("no address is address_family_not_supported") {
   CHECK(error_of(udp.send_to({}, {})) == error);
 }
 
-TEST_CASE("a socket is closed by its last owner, and by nobody who gave it away") {
+TEST_CASE("a socket is closed by its last owner, not by one that released it") {
   auto [listener, client, server] = connection();
   TcpStream owner = std::move(client);
   TcpStream* const alias = &owner;
@@ -285,14 +286,14 @@ TEST_CASE("a socket is closed by its last owner, and by nobody who gave it away"
     CHECK(adopted.native() == native);
     CHECK(must(adopted.send(bytes("x"))) == 1);
   }
-  CHECK(receive_all(server) == "x");  // and the end of the stream: the adopter closed it
+  CHECK(receive_all(server) == "x");  // and the end of the stream: its new owner closed it
 
   auto [other_listener, other_client, other_server] = connection();
   other_client = TcpStream{};
   CHECK(receive_all(other_server).empty());
 }
 
-TEST_CASE("unix: a stream, where the system has it") {
+TEST_CASE("unix: stream sockets connect, send and receive") {
   const auto stamp = std::chrono::steady_clock::now().time_since_epoch().count();
   const auto path = std::filesystem::temp_directory_path() / ("reactor_socket_test." + std::to_string(stamp));
   const Address at = must(Address::unix_path(path.string()));
@@ -322,7 +323,7 @@ TEST_CASE("unix: a stream, where the system has it") {
 }
 
 #ifndef _WIN32
-TEST_CASE("udp: a datagram of a socket without a name is from nowhere") {
+TEST_CASE("udp: a datagram of a Unix socket without a name has an empty address") {
   std::array<int, 2> pair{};
   REQUIRE(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair.data()) == 0);
   const UdpSocket ours(pair[0]);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// What the C API needs of the AFD backend, over FakeKernel: epoll's bits, registrations by number, and its end.
+// What the C API needs of the AFD backend, over FakeKernel: epoll's bits, registrations by number, retire and close.
 #include <doctest/doctest.h>
 
 #include <array>
@@ -33,22 +33,22 @@ static_assert(afd::epoll_bits(AFD_POLL_DISCONNECT) == (read_bits | Epoll::rdhup)
 static_assert(afd::epoll_bits(AFD_POLL_ABORT) == (failed_bits | Epoll::hup));
 static_assert(afd::epoll_bits(AFD_POLL_CONNECT_FAIL) == failed_bits);
 
-struct Told {
+struct Report {
   std::uint64_t data;
   std::uint32_t bits;
-  friend bool operator==(const Told&, const Told&) = default;
+  friend bool operator==(const Report&, const Report&) = default;
 };
 
-class ToldSink final : public afd::EventSink {
+class ReportSink final : public afd::EventSink {
  public:
-  ToldSink() noexcept : EventSink(8) {}
-  std::vector<Told> told;
+  ReportSink() noexcept : EventSink(8) {}
+  std::vector<Report> reports;
 
  private:
   afd::Directions write(std::size_t, const afd::Answer& answer) noexcept override {
     const std::uint32_t bits = afd::epoll_events(answer);
     if (bits == 0) return afd::Directions::none;
-    told.push_back({static_cast<std::uint64_t>(answer.token), bits});
+    reports.push_back({static_cast<std::uint64_t>(answer.token), bits});
     return answer.directions;
   }
 };
@@ -75,10 +75,10 @@ struct Port {
     const auto done = backend->remove(socket);
     return done ? std::error_code() : done.error();
   }
-  std::vector<Told> wait() {
-    ToldSink sink;
+  std::vector<Report> wait() {
+    ReportSink sink;
     REQUIRE(backend->wait(sink, 0ns).has_value());
-    return sink.told;
+    return sink.reports;
   }
   [[nodiscard]] ULONG mask(NativeSocket socket) const {
     const auto* request = kernel.pending_on(base(socket));
@@ -86,86 +86,86 @@ struct Port {
   }
 };
 
-using Tellings = std::vector<Told>;
+using Reports = std::vector<Report>;
 constexpr ULONG ends = AFD_POLL_ABORT | AFD_POLL_CONNECT_FAIL | AFD_POLL_LOCAL_CLOSE;
 
 }  // namespace
 
-TEST_CASE("epoll: what was asked for is told in epoll's bits, ERR and HUP always") {
+TEST_CASE("epoll: events have the bits that were asked for, and EPOLLERR and EPOLLHUP in any case") {
   Port port;
   REQUIRE_FALSE(port.add(a, Epoll::in, 7));
   port.kernel.ready[base(a)] = AFD_POLL_RECEIVE | AFD_POLL_DISCONNECT;
-  CHECK(port.wait() == Tellings{{7, Epoll::in}});
+  CHECK(port.wait() == Reports{{7, Epoll::in}});
   REQUIRE_FALSE(port.modify(a, Epoll::in | Epoll::rdnorm | Epoll::rdhup, 8));
-  CHECK(port.wait() == Tellings{{8, read_bits | Epoll::rdhup}});
+  CHECK(port.wait() == Reports{{8, read_bits | Epoll::rdhup}});
   REQUIRE_FALSE(port.modify(a, Epoll::pri, 9));
   port.kernel.ready[base(a)] = AFD_POLL_RECEIVE | AFD_POLL_RECEIVE_EXPEDITED;
-  CHECK(port.wait() == Tellings{{9, Epoll::pri}});
+  CHECK(port.wait() == Reports{{9, Epoll::pri}});
   REQUIRE_FALSE(port.modify(a, 0));
   CHECK(port.wait().empty());
   CHECK(port.mask(a) == ends);
   port.kernel.ready[base(a)] = 0;
   port.kernel.complete(base(a), AFD_POLL_ABORT);
-  CHECK(port.wait() == Tellings{{1, Epoll::err | Epoll::hup}});
+  CHECK(port.wait() == Reports{{1, Epoll::err | Epoll::hup}});
 }
 
-TEST_CASE("epoll: a connect that failed, and a poll that failed, have no HUP") {
+TEST_CASE("epoll: a failed connect and a failed poll are reported without EPOLLHUP") {
   Port port;
   REQUIRE_FALSE(port.add(a, ~0U & ~Epoll::et & ~Epoll::oneshot));
   port.kernel.ready[base(a)] = AFD_POLL_CONNECT_FAIL;
-  CHECK(port.wait() == Tellings{{1, failed_bits}});
+  CHECK(port.wait() == Reports{{1, failed_bits}});
   port.kernel.ready[base(a)] = 0;
   CHECK(port.wait().empty());
   port.kernel.complete(base(a), 0, static_cast<NTSTATUS>(0xC0000001));
-  CHECK(port.wait() == Tellings{{1, failed_bits}});
+  CHECK(port.wait() == Reports{{1, failed_bits}});
 }
 
-TEST_CASE("epoll: EPOLLRDHUP without EPOLLIN asks for the FIN alone") {
+TEST_CASE("epoll: EPOLLRDHUP without EPOLLIN reports a FIN and no data") {
   Port port;
   REQUIRE_FALSE(port.add(a, Epoll::rdhup));
   port.kernel.ready[base(a)] = AFD_POLL_RECEIVE;
   CHECK(port.wait().empty());
   CHECK(port.mask(a) == (AFD_POLL_DISCONNECT | ends));
   port.kernel.complete(base(a), AFD_POLL_DISCONNECT);
-  CHECK(port.wait() == Tellings{{1, Epoll::rdhup}});
+  CHECK(port.wait() == Reports{{1, Epoll::rdhup}});
 }
 
-TEST_CASE("epoll: a oneshot registration that has fired is not polled until MOD or ADD") {
+TEST_CASE("epoll: a oneshot registration that has fired is disarmed until MOD or ADD") {
   Port port;
   REQUIRE_FALSE(port.add(a, Epoll::in | Epoll::oneshot));
   port.kernel.ready[base(a)] = AFD_POLL_RECEIVE;
-  CHECK(port.wait() == Tellings{{1, Epoll::in}});
+  CHECK(port.wait() == Reports{{1, Epoll::in}});
   CHECK(port.wait().empty());
   CHECK(port.mask(a) == 0);
   SUBCASE("MOD arms it again") {
     REQUIRE_FALSE(port.modify(a, Epoll::in | Epoll::oneshot, 2));
-    CHECK(port.wait() == Tellings{{2, Epoll::in}});
+    CHECK(port.wait() == Reports{{2, Epoll::in}});
   }
-  SUBCASE("ADD replaces it: the number may be another socket's by now") {
+  SUBCASE("ADD replaces it, as the number may be another socket's by now") {
     REQUIRE_FALSE(port.add(a, Epoll::in, 3));
-    CHECK(port.wait() == Tellings{{3, Epoll::in}});
+    CHECK(port.wait() == Reports{{3, Epoll::in}});
     CHECK(port.backend->stats().registrations == 1);
   }
-  SUBCASE("closed: MOD is refused as the provider refuses the number") {
+  SUBCASE("MOD of a closed socket is EBADF") {
     port.kernel.closed.insert(base(a));
     CHECK(port.modify(a, Epoll::in, 2) == std::errc::bad_file_descriptor);
     CHECK(port.wait().empty());
   }
 }
 
-TEST_CASE("epoll: MOD polls a number again whose socket AFD did not know") {
+TEST_CASE("epoll: MOD polls a number again whose earlier socket was not AFD's") {
   Port port;
   port.kernel.not_of_afd.insert(base(a));
   REQUIRE_FALSE(port.add(a, Epoll::in, 1));
-  CHECK(port.wait() == Tellings{{1, Epoll::in | Epoll::err}});
+  CHECK(port.wait() == Reports{{1, Epoll::in | Epoll::err}});
   CHECK(port.wait().empty());
   port.kernel.not_of_afd.clear();  // another socket has the number now
   port.kernel.ready[base(a)] = AFD_POLL_RECEIVE;
   REQUIRE_FALSE(port.modify(a, Epoll::in, 2));
-  CHECK(port.wait() == Tellings{{2, Epoll::in}});
+  CHECK(port.wait() == Reports{{2, Epoll::in}});
 }
 
-TEST_CASE("epoll: a number that was its own base and means a layered socket now is not registered") {
+TEST_CASE("epoll: a number that now means a layered socket is not registered any more") {
   Port port;
   REQUIRE_FALSE(port.add(a, Epoll::in, 1));
   port.kernel.bases[static_cast<std::uintptr_t>(a)] = base(b);
@@ -173,63 +173,63 @@ TEST_CASE("epoll: a number that was its own base and means a layered socket now 
   CHECK(port.remove(a) == std::errc::no_such_file_or_directory);
   REQUIRE_FALSE(port.add(a, Epoll::in, 3));
   port.kernel.ready[base(b)] = AFD_POLL_RECEIVE;
-  CHECK(port.wait() == Tellings{{3, Epoll::in}});
+  CHECK(port.wait() == Reports{{3, Epoll::in}});
 }
 
-TEST_CASE("epoll: a number that MOD was told to watch is polled, whatever the poll before it says") {
+TEST_CASE("epoll: after MOD the socket of the number is polled anew, whatever the earlier poll reports") {
   Port port;
   REQUIRE_FALSE(port.add(a, Epoll::in, 1));
   CHECK(port.wait().empty());
-  SUBCASE("the old socket's LOCAL_CLOSE is in the port") {
+  SUBCASE("the LOCAL_CLOSE of the old socket is queued") {
     port.kernel.complete(base(a), AFD_POLL_LOCAL_CLOSE);
     REQUIRE_FALSE(port.modify(a, Epoll::in, 2));
   }
-  SUBCASE("the old socket is open in another handle, and its poll waits on") {
+  SUBCASE("the old socket is open in another handle, and its poll is pending") {
     REQUIRE_FALSE(port.modify(a, Epoll::in, 2));
     CHECK(port.wait().empty());
     CHECK(port.kernel.cancels == 1);
   }
-  SUBCASE("an event of the old socket is in the port") {
+  SUBCASE("an event of the old socket is queued") {
     port.kernel.complete(base(a), AFD_POLL_RECEIVE);
     REQUIRE_FALSE(port.modify(a, Epoll::in, 2));
     CHECK(port.wait().empty());
   }
   port.kernel.ready[base(a)] = AFD_POLL_RECEIVE;
   if (port.kernel.pending_on(base(a)) != nullptr) port.kernel.complete(base(a), AFD_POLL_RECEIVE);
-  CHECK(port.wait() == Tellings{{2, Epoll::in}});
+  CHECK(port.wait() == Reports{{2, Epoll::in}});
 }
 
-TEST_CASE("epoll: MOD before the next wait costs no watch") {
+TEST_CASE("epoll: MOD before the next wait costs no additional poll and no cancel") {
   Port port;
   port.kernel.ready[base(a)] = AFD_POLL_SEND;
   REQUIRE_FALSE(port.add(a, Epoll::out | Epoll::oneshot));
-  CHECK(port.wait() == Tellings{{1, Epoll::out}});
+  CHECK(port.wait() == Reports{{1, Epoll::out}});
   const int polls = port.kernel.polls, cancels = port.kernel.cancels;
   REQUIRE_FALSE(port.modify(a, Epoll::out | Epoll::oneshot));
-  CHECK(port.wait() == Tellings{{1, Epoll::out}});
+  CHECK(port.wait() == Reports{{1, Epoll::out}});
   CHECK(port.kernel.polls == polls + 1);
   CHECK(port.kernel.cancels == cancels);
 }
 
-TEST_CASE("epoll: by number, what is not registered is ENOENT") {
+TEST_CASE("epoll: MOD and DEL of a number that is not registered return ENOENT") {
   Port port;
   CHECK(port.modify(a, Epoll::in) == std::errc::no_such_file_or_directory);
   CHECK(port.remove(a) == std::errc::no_such_file_or_directory);
   REQUIRE_FALSE(port.add(a, Epoll::in));
   CHECK(port.wait().empty());
-  REQUIRE_FALSE(port.remove(a));  // the kernel has it still
+  REQUIRE_FALSE(port.remove(a));  // the kernel still holds its poll
   CHECK(port.remove(a) == std::errc::no_such_file_or_directory);
   CHECK(port.modify(a, Epoll::in) == std::errc::no_such_file_or_directory);
 }
 
-TEST_CASE("epoll: after retire everything is EBADF, and close gives everything back") {
+TEST_CASE("epoll: after retire each call returns EBADF, and after close the kernel holds nothing") {
   Port port;
   REQUIRE_FALSE(port.add(a, Epoll::in));
   CHECK(port.wait().empty());
   port.backend->retire();
-  CHECK(port.kernel.posts == 0);  // nobody waits
-  std::array<Event, 1> room;
-  const auto waited = port.backend->wait(room, 0ns);
+  CHECK(port.kernel.posts == 0);  // no thread waits, so none is woken
+  std::array<Event, 1> buffer;
+  const auto waited = port.backend->wait(buffer, 0ns);
   REQUIRE_FALSE(waited.has_value());
   CHECK(waited.error() == std::errc::bad_file_descriptor);
   CHECK(port.add(b, Epoll::in) == std::errc::bad_file_descriptor);
@@ -240,24 +240,24 @@ TEST_CASE("epoll: after retire everything is EBADF, and close gives everything b
   CHECK(port.kernel.pending.empty());
 }
 
-TEST_CASE("epoll: a layered socket is found by its number, and what lies below it is not it") {
+TEST_CASE("epoll: a layered socket is found by its own number, and not by the number of its base socket") {
   Port port;
   port.kernel.bases[static_cast<std::uintptr_t>(a)] = base(b);
   CHECK(!port.add(a, Epoll::in));
   CHECK(port.modify(b, Epoll::in) == std::errc::no_such_file_or_directory);
   CHECK(!port.modify(a, Epoll::out, 7));
   port.kernel.ready[base(b)] = AFD_POLL_SEND;
-  CHECK(port.wait() == std::vector<Told>{{7, Epoll::out}});
-  CHECK(!port.add(b, Epoll::out, 8));  // the same handle for AFD: it replaces the other
-  CHECK(port.wait() == std::vector<Told>{{8, Epoll::out}});
+  CHECK(port.wait() == std::vector<Report>{{7, Epoll::out}});
+  CHECK(!port.add(b, Epoll::out, 8));  // the same base socket: it replaces the other registration
+  CHECK(port.wait() == std::vector<Report>{{8, Epoll::out}});
   CHECK(port.remove(a) == std::errc::no_such_file_or_directory);
   CHECK(!port.remove(b));
 }
 
-TEST_CASE("epoll, group: after MOD by number the answer of a member counts") {
+TEST_CASE("epoll: members of a group that are modified by number are still reported") {
   FakeKernel kernel;
   const auto backend = *afd::AfdBackend::create(kernel, {});
-  std::array<Event, 8> room;
+  std::array<Event, 8> buffer;
   const afd::Watch watch{Token{1}, afd::directions_of(Interest::readable), Mode::level};
   for (int i = 0; i < 3; i++) {
     REQUIRE(backend->add(hot(i), watch).has_value());
@@ -266,7 +266,7 @@ TEST_CASE("epoll, group: after MOD by number the answer of a member counts") {
   for (int round = 0; round < 6; round++) {
     const std::uint64_t groups = backend->stats().group_arms;
     for (int i = 0; i < 3; i++) REQUIRE(backend->modify(hot(i), watch).has_value());
-    const auto waited = backend->wait(room, 0ns);
+    const auto waited = backend->wait(buffer, 0ns);
     REQUIRE(waited.has_value());
     CHECK(waited->events == 3);
     if (round >= 4) CHECK(backend->stats().group_arms == groups + 1);
@@ -275,7 +275,7 @@ TEST_CASE("epoll, group: after MOD by number the answer of a member counts") {
   CHECK(kernel.violations == std::vector<std::string>{});
 }
 
-TEST_CASE("rule 6: a wake that the kernel refuses is paid by a call by number, too") {
+TEST_CASE("no lost wake: a call by number posts a wake that the kernel had refused") {
   FakeKernel kernel;
   kernel.has_reserves = false;
   const auto backend = *afd::AfdBackend::create(kernel, {});

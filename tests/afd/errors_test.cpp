@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// What the AFD backend makes of a kernel that refuses, over FakeKernel: one socket's errors, shortages, other
-// providers, polls that complete without events, ends.
+// Calls that the kernel refuses: errors of one socket, shortages of memory, sockets of other providers, polls that
+// complete without events.
 #include <doctest/doctest.h>
 
 #include <array>
@@ -21,7 +21,7 @@ constexpr std::array shortages{STATUS_INSUFFICIENT_RESOURCES, static_cast<NTSTAT
 
 }  // namespace
 
-TEST_CASE("rule 8: a poll that the kernel refuses is that socket's event, and fails no wait") {
+TEST_CASE("one bad socket never fails wait: a refused poll is a failed event of its socket") {
   Fixture f;
   auto bad = f.add(a);
   auto good = f.add(b);
@@ -34,11 +34,11 @@ TEST_CASE("rule 8: a poll that the kernel refuses is that socket's event, and fa
   CHECK(events[0].error() == std::errc::permission_denied);
   CHECK(events[1].token() == Token{104});
   CHECK(f.readable() == Sockets{b});
-  f.kernel.complete(base(a), AFD_POLL_RECEIVE);  // it was asked again
+  f.kernel.complete(base(a), AFD_POLL_RECEIVE);  // it was submitted again
   CHECK(f.readable() == Sockets{a, b});
 }
 
-TEST_CASE("rule 8: a socket that was closed while it was not armed drops out alone") {
+TEST_CASE("one bad socket never fails wait: a socket that was closed while disarmed is retired, and the others go on") {
   Fixture f;
   auto gone = f.add(a);
   auto good = f.add(b);
@@ -48,7 +48,7 @@ TEST_CASE("rule 8: a socket that was closed while it was not armed drops out alo
   CHECK(f.poller->stats().registrations == 1);
 }
 
-TEST_CASE("rule 8: a failed poll disarms with Mode::edge what its event says, and no more") {
+TEST_CASE("one bad socket never fails wait: with Mode::edge a failed poll disarms the reported directions only") {
   Fixture f;
   auto registration = f.add(a, Interest::readable | Interest::priority, Mode::edge);
   f.kernel.poll_refusals = {access_denied};
@@ -59,7 +59,7 @@ TEST_CASE("rule 8: a failed poll disarms with Mode::edge what its event says, an
   CHECK(events[0].readiness() == Readiness::priority);
 }
 
-TEST_CASE("rule 8: a shortage is no event of a socket: the others go on, and it is armed later") {
+TEST_CASE("one bad socket never fails wait: a shortage is not reported as an event, and the socket is armed later") {
   for (const NTSTATUS status : shortages) {
     CAPTURE(status);
     Fixture f;
@@ -73,7 +73,7 @@ TEST_CASE("rule 8: a shortage is no event of a socket: the others go on, and it 
   }
 }
 
-TEST_CASE("rule 8: a wait that has nothing to report for want of memory says so, and not at once") {
+TEST_CASE("one bad socket never fails wait: without memory and without events it fails after a pause") {
   Fixture f;
   auto starved = f.add(a);
   f.kernel.poll_refusals = {STATUS_INSUFFICIENT_RESOURCES, STATUS_INSUFFICIENT_RESOURCES};
@@ -87,7 +87,7 @@ TEST_CASE("rule 8: a wait that has nothing to report for want of memory says so,
   CHECK(f.readable() == Sockets{a});
 }
 
-TEST_CASE("rule 8: a cancel that is refused for want of memory is tried again by the next wait") {
+TEST_CASE("one bad socket never fails wait: the next wait repeats a cancel that was refused for want of memory") {
   Fixture f;
   auto registration = f.add(a);
   CHECK(f.wait().empty());
@@ -100,7 +100,7 @@ TEST_CASE("rule 8: a cancel that is refused for want of memory is tried again by
         afd::poll_mask(afd::directions_of(Interest::readable | Interest::writable)));
 }
 
-TEST_CASE("a socket whose provider is not AFD is one failed event, and no more") {
+TEST_CASE("a socket that is not AFD's is reported as failed, once") {
   Fixture f;
   f.kernel.not_of_afd.insert(base(a));
   auto foreign = f.add(a);
@@ -115,7 +115,7 @@ TEST_CASE("a socket whose provider is not AFD is one failed event, and no more")
   CHECK(foreign.remove().has_value());
 }
 
-TEST_CASE("rule 7: polls that complete at once and without events do not have a wait submit them for ever") {
+TEST_CASE("no spin: polls that complete at once without events are submitted again after growing pauses") {
   Fixture f;
   auto registration = f.add(a);
   f.kernel.completes_empty.insert(base(a));
@@ -125,7 +125,7 @@ TEST_CASE("rule 7: polls that complete at once and without events do not have a 
   CHECK(f.kernel.polls - before <= 4 + 7 + 1000 / 64 + 5);
 }
 
-TEST_CASE("rule 7: with Interest::none an end is reported once, in level mode too") {
+TEST_CASE("no spin: with Interest::none a hang-up is reported once, in level mode too") {
   Fixture f;
   auto registration = f.add(a, Interest::none);
   f.kernel.ready[base(a)] = AFD_POLL_ABORT;
@@ -140,7 +140,7 @@ TEST_CASE("rule 7: with Interest::none an end is reported once, in level mode to
   CHECK(f.wait().size() == 1);
 }
 
-TEST_CASE("a first poll that is refused as no socket's, though the socket is open, is asked once more") {
+TEST_CASE("a first poll that is refused with INVALID_HANDLE is submitted once more while the socket is open") {
   Fixture f;
   auto registration = f.add(a);
   f.kernel.poll_refusals = {STATUS_INVALID_HANDLE};
@@ -150,7 +150,7 @@ TEST_CASE("a first poll that is refused as no socket's, though the socket is ope
   CHECK(f.readable() == Sockets{a});
 }
 
-TEST_CASE("rule 8: a cancel that comes after the poll has completed is no shortage") {
+TEST_CASE("one bad socket never fails wait: a cancel after the completion is not taken for a shortage") {
   SimFixture f;
   const auto [socket, peer] = f.kernel.net().tcp_pair();
   auto registration = f.add(socket, Interest::readable);
@@ -164,7 +164,7 @@ TEST_CASE("rule 8: a cancel that comes after the poll has completed is no shorta
   CHECK(f.wait(1s).size() == 1);
 }
 
-TEST_CASE("rule 8: a port that the kernel cannot read for want of memory is an error of that wait alone") {
+TEST_CASE("a dequeue that is refused for want of memory fails that wait only") {
   Fixture f;
   const auto registration = f.add(a);
   f.kernel.dequeue_refusals = 1;
@@ -173,14 +173,14 @@ TEST_CASE("rule 8: a port that the kernel cannot read for want of memory is an e
   CHECK(f.readable() == Sockets{a});
 }
 
-TEST_CASE("a socket whose handle is beyond those that Windows gives is not supported") {
+TEST_CASE("add: a handle larger than Windows assigns is not_supported") {
   Fixture f;
   f.kernel.bases[static_cast<std::uintptr_t>(a)] = FakeKernel::handle(std::uintptr_t{1} << 28);
   CHECK(f.poller->add(a, Token{1}, Interest::readable).error() == std::errc::not_supported);
   CHECK(f.poller->stats().arena_slots == 0);
 }
 
-TEST_CASE("a socket that is none, and a registration whose Poller is gone, are bad_file_descriptor") {
+TEST_CASE("invalid_socket, and a registration whose Poller was destroyed, are bad_file_descriptor") {
   Fixture f;
   CHECK(f.poller->add(invalid_socket, Token{}, Interest::readable).error() == std::errc::bad_file_descriptor);
   auto registration = f.add(a, Interest::readable, Mode::edge);
@@ -189,7 +189,7 @@ TEST_CASE("a socket that is none, and a registration whose Poller is gone, are b
   CHECK(registration.drained(Interest::readable).error() == std::errc::bad_file_descriptor);
 }
 
-TEST_CASE("a poll whose cancel is refused again and again is left to end by itself") {
+TEST_CASE("a poll whose cancel is always refused stays pending until it completes") {
   SimFixture f;
   const auto [socket, peer] = f.kernel.net().tcp_pair();
   auto registration = f.add(socket, Interest::readable);
@@ -206,14 +206,14 @@ TEST_CASE("a poll whose cancel is refused again and again is left to end by itse
   CHECK(events[0].readiness() == (Readiness::readable | Readiness::writable));
 }
 
-TEST_CASE("a poll that ends in the call with a warning is the kernel's until its packet") {
+TEST_CASE("a poll that returns a warning status is pending until its packet") {
   Fixture f;
   auto registration = f.add(a);
   constexpr auto warning = static_cast<NTSTATUS>(0x80000005);
   f.kernel.poll_refusals = {warning};
   CHECK(f.wait().empty());
   CHECK(f.poller->stats().pending_polls == 1);
-  // FakeKernel knows nothing of what it has refused: this is the packet that a kernel would queue.
+  // FakeKernel queues no packet for a poll that it refuses. A real kernel would queue this one.
   const auto key = FakeKernel::handle(std::to_underlying(afd::PacketKey::poll));
   f.kernel.packets.push_back({*f.kernel.open.begin(), {key, f.kernel.last_context, {{warning}, 0}}, std::nullopt, {}});
   const auto events = f.wait();
@@ -224,7 +224,7 @@ TEST_CASE("a poll that ends in the call with a warning is the kernel's until its
   CHECK(f.readable() == Sockets{a});
 }
 
-TEST_CASE("a cancel that the kernel refuses is asked for again") {
+TEST_CASE("a cancel that the kernel refuses is repeated") {
   SimFixture f;
   const auto [a, b] = f.kernel.net().tcp_pair();
   auto registration = f.add(a);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// What a test of the AFD backend begins with: a Poller over a kernel. Fixture has a FakeKernel, which the test plays by
-// hand: it says what is ready and when a poll completes. SimFixture has a SimKernel, in which sockets connect, send and
-// close, and packets take time.
+// What a test of the AFD backend begins with: a Poller over a kernel. Fixture has a FakeKernel: the test sets what is
+// ready and completes polls by hand. SimFixture has a SimKernel, in which sockets connect, send and close, and packets
+// take time.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -41,13 +41,13 @@ inline std::string violations_of(const FakeKernel& kernel) {
   for (const std::string& violation : kernel.violations) (all += violation) += '\n';
   return all;
 }
-inline std::string violations_of(sim::SimKernel& kernel) { return kernel.complaint(); }
+inline std::string violations_of(reactor::sim::SimKernel& kernel) { return kernel.complaint(); }
 inline std::size_t open_handles_of(const FakeKernel& kernel) { return kernel.open.size(); }
-inline std::size_t open_handles_of(sim::SimKernel& kernel) { return kernel.open_handles(); }
+inline std::size_t open_handles_of(reactor::sim::SimKernel& kernel) { return kernel.open_handles(); }
 inline std::size_t requests_of(const FakeKernel& kernel) {
   return kernel.keeps_what_is_cancelled ? 0 : kernel.pending.size();
 }
-inline std::size_t requests_of(sim::SimKernel& kernel) { return kernel.held_requests(); }
+inline std::size_t requests_of(reactor::sim::SimKernel& kernel) { return kernel.held_requests(); }
 
 /// A Poller of the AFD backend over a kernel. At its end the kernel must have seen no violation, and hold nothing.
 template <class Kernel>
@@ -86,14 +86,13 @@ struct BackendFixture {
   }
 };
 
-struct SimFixture : BackendFixture<sim::SimKernel> {
-  explicit SimFixture(const sim::Options& kernel_options = {}, const PollerOptions& options = {})
+struct SimFixture : BackendFixture<reactor::sim::SimKernel> {
+  explicit SimFixture(const reactor::sim::Options& kernel_options = {}, const PollerOptions& options = {})
       : BackendFixture(options, kernel_options) {}
 };
 
 // The numbers of sockets that FakeKernel has.
-/// Sockets of the fake kernel. Not variables, since tests over the simulated one give its sockets these names.
-enum : NativeSocket { a = 100, b = 104, c = 108 };
+inline constexpr auto a = NativeSocket{100}, b = NativeSocket{104}, c = NativeSocket{108};
 inline NativeSocket hot(int i) { return NativeSocket{200} + 4 * i; }
 
 inline HANDLE base(NativeSocket socket) { return FakeKernel::handle(static_cast<std::uintptr_t>(socket)); }
@@ -115,7 +114,7 @@ struct Fixture : BackendFixture<FakeKernel> {
   }
 };
 
-/// So many sockets, hot(0), hot(1) and on, that have fired until they are polled together. None is ready, none is
+/// `count` sockets, hot(0), hot(1) and so on, that have fired until they are polled together. None is ready, none is
 /// armed.
 struct HotSockets : Fixture {
   std::vector<Registration> members;
@@ -138,7 +137,7 @@ struct HotSockets : Fixture {
     kernel.ready.clear();
   }
 
-  /// How many events each socket has in so many waits.
+  /// How many events each socket has in `waits` waits.
   std::map<NativeSocket, int> count_events(int waits, std::size_t size = 64) {
     std::map<NativeSocket, int> counts;
     for (int i = 0; i < waits; i++) {
@@ -183,8 +182,8 @@ struct Threads : Fixture {
     return waited;
   }
 
-  /// Thread 1 waits for 10 s. Each time that it falls asleep the next of `steps` happens: in one that is null, and
-  /// after the last, time passes.
+  /// Thread 1 waits for 10 s. Each time that it falls asleep the next of `steps` runs. In a step that is null, and
+  /// after the last one, time passes.
   Waited sleep(Steps steps) {
     kernel.when_asleep = [this, &steps] {
       if (steps.empty()) return false;

@@ -9,7 +9,9 @@
 
 using namespace reactor;
 
-TEST_CASE("group policy: three firings in close succession make a member, silence ends it") {
+TEST_CASE(
+    "group policy: a registration becomes a member by firing three times in close succession, and stops being one when "
+    "idle") {
   using afd::GroupPolicy, afd::Activity;
   GroupPolicy policy(true);
   Activity activity;
@@ -21,21 +23,21 @@ TEST_CASE("group policy: three firings in close succession make a member, silenc
   CHECK(!policy.is_hot(activity));
   fire(GroupPolicy::near_rounds);
   CHECK(!policy.is_hot(activity));
-  fire(GroupPolicy::near_rounds + 1);  // too late: it begins anew
+  fire(GroupPolicy::near_rounds + 1);  // too late: the count begins again
   fire(GroupPolicy::near_rounds);
   CHECK(!policy.is_hot(activity));
   fire(1);
   CHECK(policy.is_hot(activity));
   for (int i = 1; i < GroupPolicy::idle_rounds_max; i++) policy.did_not_fire(activity);
   CHECK(policy.is_hot(activity));
-  fire(100);  // in time: it counts anew
+  fire(100);  // in time: the idle rounds are counted from 0 again
   for (int i = 1; i < GroupPolicy::idle_rounds_max; i++) policy.did_not_fire(activity);
   CHECK(policy.is_hot(activity));
   policy.did_not_fire(activity);
   CHECK(!policy.is_hot(activity));
 }
 
-TEST_CASE("group policy: who makes a group come back early has to fire long before it is a member again") {
+TEST_CASE("group policy: a registration that caused a group's cancel has to fire 64 times to become a member again") {
   using afd::GroupPolicy, afd::Activity;
   GroupPolicy policy(true);
   Activity activity;
@@ -49,7 +51,7 @@ TEST_CASE("group policy: who makes a group come back early has to fire long befo
   CHECK(fired >= 64);
 }
 
-TEST_CASE("group policy: after refusals there are no groups for longer and longer, and less long after success") {
+TEST_CASE("group policy: each refusal doubles the pause without groups, and successes shorten it") {
   afd::GroupPolicy policy(true);
   const auto pause = [&policy] {
     int rounds = 0;

@@ -14,7 +14,7 @@
 
 using namespace afd_fixture;
 
-TEST_CASE("group, rule 3: a packet with the key of groups and the address of none is counted and dropped") {
+TEST_CASE("group: a packet with the group key and an unknown context is counted and dropped") {
   HotSockets f;
   CHECK(f.wait().empty());
   const HANDLE port = *f.kernel.open.begin();
@@ -27,12 +27,12 @@ TEST_CASE("group, rule 3: a packet with the key of groups and the address of non
   CHECK(f.readable() == Sockets{hot(0)});
 }
 
-TEST_CASE("group, rule 8: one that was closed unseen makes the kernel refuse the request, and drops out alone") {
-  for (const bool has_told : {true, false}) {
-    CAPTURE(has_told);
+TEST_CASE("group: a closed member makes the kernel refuse the poll, and is the only one that is retired") {
+  for (const bool has_fired : {true, false}) {
+    CAPTURE(has_fired);
     HotSockets f;
     CHECK(f.wait().empty());
-    f.kernel.complete(base(hot(has_told ? 1 : 0)), AFD_POLL_RECEIVE);
+    f.kernel.complete(base(hot(has_fired ? 1 : 0)), AFD_POLL_RECEIVE);
     CHECK(f.wait().size() == 1);
     f.kernel.closed.insert(base(hot(1)));
     f.kernel.ready[base(hot(2))] = AFD_POLL_RECEIVE;
@@ -44,7 +44,7 @@ TEST_CASE("group, rule 8: one that was closed unseen makes the kernel refuse the
   }
 }
 
-TEST_CASE("group, rule 8: a program that keeps closing without removing is served without groups for a while") {
+TEST_CASE("group: after repeated refusals because of closed members, sockets are polled alone for a while") {
   HotSockets f(8);
   const int turns = 200;
   for (int i = 0; i < 8; i++) f.kernel.ready[base(hot(i))] = AFD_POLL_RECEIVE;
@@ -58,7 +58,7 @@ TEST_CASE("group, rule 8: a program that keeps closing without removing is serve
   CHECK(f.poller->stats().group_arms <= 20);
 }
 
-TEST_CASE("group, rule 8: refused, its members are polled alone, where one's error is its own event") {
+TEST_CASE("group: when its poll is refused, members are polled alone, and an error is an event of one of them") {
   HotSockets f;
   f.kernel.poll_refusals = {STATUS_INSUFFICIENT_RESOURCES, 0, static_cast<NTSTATUS>(0xC0000022)};
   const auto events = f.wait();
@@ -67,7 +67,7 @@ TEST_CASE("group, rule 8: refused, its members are polled alone, where one's err
   CHECK(f.poller->stats().registrations == 4);
 }
 
-TEST_CASE("group: members that are closed one by one do not have the others fall out") {
+TEST_CASE("group: when members are closed one by one, the others stay in the group") {
   Fixture f;
   std::vector<std::optional<Registration>> members;
   for (int i = 0; i < 48; i++) members.emplace_back(f.add(hot(i)));
@@ -87,7 +87,7 @@ TEST_CASE("group: members that are closed one by one do not have the others fall
   CHECK(f.kernel.pending[0].asked.size() == 31);
 }
 
-TEST_CASE("group, rule 9: one that is cancelled unasked, fails or comes back empty is armed again") {
+TEST_CASE("group: a poll that was cancelled unasked, failed or completed empty is submitted again") {
   for (const NTSTATUS status : {STATUS_CANCELLED, STATUS_SUCCESS, STATUS_TIMEOUT, STATUS_INSUFFICIENT_RESOURCES}) {
     CAPTURE(status);
     HotSockets f;
@@ -100,7 +100,7 @@ TEST_CASE("group, rule 9: one that is cancelled unasked, fails or comes back emp
   }
 }
 
-TEST_CASE("group, rule 3: a packet of an earlier request of the group is not that of the one that is out") {
+TEST_CASE("group: a packet of an earlier poll of the group is not taken for the pending one") {
   ArmedGroup f(3);
   void* const earlier = f.kernel.pending[0].context;
   f.kernel.complete(base(hot(0)), AFD_POLL_RECEIVE);
@@ -113,7 +113,7 @@ TEST_CASE("group, rule 3: a packet of an earlier request of the group is not tha
   CHECK(f.poller->stats().pending_polls == 3);
 }
 
-TEST_CASE("group, rule 2: a removed member is released when the group has come back") {
+TEST_CASE("group: the slot of a removed member is released when the group's poll completes") {
   ArmedGroup f(3);
   f.members.pop_back();
   CHECK(f.poller->stats().arena_slots == 3);
@@ -122,20 +122,20 @@ TEST_CASE("group, rule 2: a removed member is released when the group has come b
   CHECK(f.poller->stats().arena_slots == 2);
 }
 
-TEST_CASE("group, rule 8: when its poll fails, each is armed alone, with its own trouble") {
+TEST_CASE("group: when its poll fails, each member is polled alone") {
   ArmedGroup f(3);
   f.kernel.complete(base(hot(0)), 0, STATUS_INSUFFICIENT_RESOURCES);
   CHECK(f.wait().empty());
   CHECK(f.kernel.pending.size() == 3);
 }
 
-TEST_CASE("group, rule 3: a packet for a member alone, or for a group that is not out, is nobody's") {
+TEST_CASE("group: a packet for a member alone, or for a group that is not pending, is unrecognised") {
   ArmedGroup f(3);
   const auto post = [&](afd::PacketKey key, void* context) {
     REQUIRE(f.kernel.post(*f.kernel.open.begin(), nullptr, std::to_underlying(key), context) == STATUS_SUCCESS);
   };
   void* const group = f.kernel.pending[0].context;
-  // One that is polled alone shows how a context names a slot: by its index, which is the fourth.
+  // The context of a poll of one socket has the index of its slot, here the fourth, and a generation.
   auto alone = f.add(a);
   CHECK(f.wait().empty());
   const auto* request = f.kernel.pending_on(base(a));

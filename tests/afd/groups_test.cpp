@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Sockets that are polled together: every rule once more, for members of a group.
+// Hot groups: sockets that are polled together. The rules of architecture.md for members of a group.
 #include <doctest/doctest.h>
 
 #include <array>
@@ -18,10 +18,10 @@
 
 using namespace afd_fixture;
 
-TEST_CASE("group: those that fire again and again are armed in one call, and collecting them is another") {
+TEST_CASE("group: eight hot sockets cost one poll and one dequeue") {
   HotSockets f(8);
   for (int i = 0; i < 8; i++) f.kernel.ready[base(hot(i))] = AFD_POLL_RECEIVE;
-  CHECK(f.readable().size() == 8);  // the first time it opens a helper handle
+  CHECK(f.readable().size() == 8);  // the first wait opens a helper handle
   const Stats before = f.poller->stats();
   CHECK(f.readable().size() == 8);
   const Stats after = f.poller->stats();
@@ -30,21 +30,21 @@ TEST_CASE("group: those that fire again and again are armed in one call, and col
   CHECK(after.group_members - before.group_members == 8);
 }
 
-TEST_CASE("group: switched off, there are none") {
+TEST_CASE("group: with hot groups switched off each socket is polled alone") {
   HotSockets f(4, {.hot_groups = false});
   for (int i = 0; i < 4; i++) f.kernel.ready[base(hot(i))] = AFD_POLL_RECEIVE;
   CHECK(f.readable().size() == 4);
   CHECK(f.poller->stats().group_arms == 0);
 }
 
-TEST_CASE("group: a single hot socket is armed alone") {
+TEST_CASE("group: a single hot socket is polled alone") {
   HotSockets f(1);
   CHECK(f.wait().empty());
   CHECK(f.poller->stats().group_arms == 0);
   CHECK(f.kernel.open.size() == 3);  // the port and one helper
 }
 
-TEST_CASE("group: it waits in the kernel, comes back with the first that are ready, and all are armed again") {
+TEST_CASE("group: its poll completes with the members that are ready, and all members are polled again") {
   HotSockets f;
   CHECK(f.wait().empty());
   REQUIRE(f.kernel.pending.size() == 1);
@@ -63,7 +63,7 @@ TEST_CASE("group: it waits in the kernel, comes back with the first that are rea
   CHECK(f.kernel.pending[0].asked.size() == 4);
 }
 
-TEST_CASE("group: entries are known by their handle, in whatever order they come") {
+TEST_CASE("group: entries are matched by their handle, in any order") {
   HotSockets f;
   CHECK(f.wait().empty());
   f.kernel.complete(base(hot(0)), {{base(hot(3)), AFD_POLL_RECEIVE, 0},
@@ -72,12 +72,12 @@ TEST_CASE("group: entries are known by their handle, in whatever order they come
   CHECK(f.readable() == Sockets{hot(0), hot(3)});
 }
 
-TEST_CASE("group, rule 1: a wider interest brings the whole group back first, and who does that leaves it") {
+TEST_CASE("group: a wider interest of a member cancels the group's poll, and the member leaves the group") {
   HotSockets f;
   CHECK(f.wait().empty());
   REQUIRE(f.members[2].modify(Interest::readable | Interest::writable));
   f.kernel.ready[base(hot(2))] = AFD_POLL_SEND;
-  const auto events = f.wait();  // FakeKernel notes two polls on one socket
+  const auto events = f.wait();  // two polls of one socket would be a violation
   CHECK(f.kernel.cancels == 1);
   REQUIRE(events.size() == 1);
   CHECK(events[0].readiness() == Readiness::writable);
@@ -91,7 +91,7 @@ TEST_CASE("group, rule 1: a wider interest brings the whole group back first, an
   CHECK(f.kernel.cancels == 1);
 }
 
-TEST_CASE("group, rules 2 and 4: a member that is removed is struck, and its slot stays until the group is back") {
+TEST_CASE("group: a removed member is not reported, and its slot is kept until the group's poll completes") {
   HotSockets f;
   CHECK(f.wait().empty());
   REQUIRE(f.members[1].remove());
@@ -105,18 +105,18 @@ TEST_CASE("group, rules 2 and 4: a member that is removed is struck, and its slo
   CHECK(f.kernel.pending_on(base(hot(1))) == nullptr);
 }
 
-TEST_CASE("group, rules 1 and 5: a struck member's number is armed again only when the group is back") {
+TEST_CASE("group: the number of a removed member is polled again only after the group's poll has completed") {
   HotSockets f;
   CHECK(f.wait().empty());
   REQUIRE(f.members[1].remove());
   f.members[1] = f.add(hot(1));
   f.kernel.ready[base(hot(1))] = AFD_POLL_RECEIVE;
-  // The group's answer to the old registration is not the new one's.
+  // What the group reports of the old registration is not delivered to the new one.
   f.kernel.complete(base(hot(1)), AFD_POLL_DISCONNECT);
   CHECK(f.readable() == Sockets{hot(1)});
 }
 
-TEST_CASE("group, rule 5: a struck member's number that is added again does not wait for the group to fire") {
+TEST_CASE("group: to add the number of a removed member cancels the group's poll") {
   HotSockets f;
   CHECK(f.wait().empty());
   REQUIRE(f.members[1].remove());
@@ -126,7 +126,7 @@ TEST_CASE("group, rule 5: a struck member's number that is added again does not 
   CHECK(f.kernel.cancels == 1);
 }
 
-TEST_CASE("group, rule 5: a member added again is replaced, and its group comes back first") {
+TEST_CASE("group: a member that is added again is replaced, and the group's poll is cancelled first") {
   HotSockets f;
   CHECK(f.wait().empty());
   const auto again = f.poller->add(hot(1), Token{1}, Interest::readable);
@@ -139,8 +139,7 @@ TEST_CASE("group, rule 5: a member added again is replaced, and its group comes 
   CHECK(f.kernel.cancels == 1);
 }
 
-TEST_CASE(
-    "group, rule 5: a silent member that was closed while the group was back is replaced by who adds its number") {
+TEST_CASE("group: to add the number of a disarmed member replaces its registration") {
   HotSockets f;
   CHECK(f.wait().empty());
   f.kernel.complete(base(hot(0)), AFD_POLL_RECEIVE);
@@ -150,7 +149,7 @@ TEST_CASE(
   CHECK(f.members[2].modify(Interest::none).error() == std::errc::bad_file_descriptor);
 }
 
-TEST_CASE("group, rule 5: a member that is closed ends alone") {
+TEST_CASE("group: a member that is closed is retired, and the others stay") {
   HotSockets f;
   CHECK(f.wait().empty());
   f.kernel.complete(base(hot(1)), {{base(hot(1)), AFD_POLL_LOCAL_CLOSE, 0}, {base(hot(2)), AFD_POLL_RECEIVE, 0}});
@@ -160,7 +159,7 @@ TEST_CASE("group, rule 5: a member that is closed ends alone") {
   CHECK(f.kernel.pending_on(base(hot(0)))->asked.size() == 3);
 }
 
-TEST_CASE("group: a wake and a cold socket are collected in the wait that the group would fill alone") {
+TEST_CASE("group: a wake and the event of another socket are delivered in the same wait as the group's events") {
   HotSockets f;
   auto cold = f.add(a);
   CHECK(f.wait().empty());
@@ -174,7 +173,7 @@ TEST_CASE("group: a wake and a cold socket are collected in the wait that the gr
   CHECK(f.readable() == Sockets{a, hot(0), hot(1), hot(2), hot(3)});
 }
 
-TEST_CASE("group: a member that stays silent while others fire leaves") {
+TEST_CASE("group: a member that does not fire while others do leaves the group") {
   HotSockets f;
   f.kernel.ready[base(hot(0))] = f.kernel.ready[base(hot(1))] = AFD_POLL_RECEIVE;
   CHECK(f.count_events(afd::GroupPolicy::idle_rounds_max).size() == 2);
@@ -189,7 +188,7 @@ TEST_CASE("group: a member that stays silent while others fire leaves") {
   CHECK(f.readable() == Sockets{hot(2), hot(3)});
 }
 
-TEST_CASE("group, rule 5: a member that is added again starts as one that is polled alone") {
+TEST_CASE("group: a member that is added again is polled alone at first") {
   ArmedGroup f(3);
   f.members[1] = f.add(hot(1));
   CHECK(f.wait().empty());
@@ -197,7 +196,7 @@ TEST_CASE("group, rule 5: a member that is added again starts as one that is pol
   CHECK(f.kernel.pending_on(base(hot(1)))->asked.size() == 1);
 }
 
-TEST_CASE("group: while one is out, those that become hot are polled in another") {
+TEST_CASE("group: while one group is pending, sockets that become hot are polled in another one") {
   ArmedGroup f(3);
   Sockets others;
   for (int i = 10; i < 13; i++) {
@@ -216,10 +215,10 @@ TEST_CASE("group: while one is out, those that become hot are polled in another"
   CHECK(f.readable() == Sockets{hot(1), hot(11)});
 }
 
-TEST_CASE("group: when it has been cancelled for one of its members, nobody cancels it again") {
-  sim::SimKernel kernel;
+TEST_CASE("group: it is cancelled once, although several members need a wider interest") {
+  reactor::sim::SimKernel kernel;
   Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));
-  std::array<Event, 16> room;
+  std::array<Event, 16> buffer;
   std::vector<Registration> members;
   std::vector<SocketNumber> sockets;
   for (int i = 0; i < 4; i++) {
@@ -230,26 +229,26 @@ TEST_CASE("group: when it has been cancelled for one of its members, nobody canc
     sockets.push_back(socket);
     REQUIRE(kernel.net().send(other, 1));
   }
-  for (int round = 0; round < 4; round++) REQUIRE(poller.wait(room, 0ns)->size() == 4);
+  for (int round = 0; round < 4; round++) REQUIRE(poller.wait(buffer, 0ns)->size() == 4);
   for (const SocketNumber socket : sockets) REQUIRE(kernel.net().recv(socket, 1));
-  REQUIRE(poller.wait(room, 0ns)->empty());
+  REQUIRE(poller.wait(buffer, 0ns)->empty());
   REQUIRE(kernel.pending_polls() == 1);
-  kernel.set_delays({}, {}, {1ms, 1ms});  // the packet of the cancelled poll takes a while
+  kernel.set_delays({}, {}, {1ms, 1ms});  // the packet of the cancelled poll is late
   for (Registration& member : members) {
     REQUIRE(member.modify(Interest::readable | Interest::priority));
-    REQUIRE(poller.wait(room, 0ns)->empty());
+    REQUIRE(poller.wait(buffer, 0ns)->empty());
   }
   CHECK(poller.stats().cancel_calls == 1);
 }
 
-TEST_CASE("group, rule 5: a member that was closed needs no room to end") {
+TEST_CASE("group: a closed member is retired although the buffer is full") {
   ArmedGroup f(3);
   f.kernel.complete(base(hot(0)), {{base(hot(0)), AFD_POLL_RECEIVE, 0}, {base(hot(1)), AFD_POLL_LOCAL_CLOSE, 0}});
   CHECK(f.wait(0ns, 1).size() == 1);
   CHECK(f.poller->stats().registrations == 2);
 }
 
-TEST_CASE("group: who takes the number of a removed member is no toggler") {
+TEST_CASE("group: a new registration does not inherit the activity of a removed member") {
   ArmedGroup f(4);
   REQUIRE(f.members[2].remove());
   f.members[2] = f.add(hot(2));

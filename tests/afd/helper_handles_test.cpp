@@ -13,7 +13,7 @@
 
 using namespace afd_fixture;
 
-TEST_CASE("helper handles that come and go take no more memory each time") {
+TEST_CASE("helper handles that are opened and closed repeatedly do not use more memory each time") {
   Fixture f;
   std::uint64_t bytes = 0;
   for (int round = 0; round < 40; round++) {
@@ -24,7 +24,7 @@ TEST_CASE("helper handles that come and go take no more memory each time") {
   }
 }
 
-TEST_CASE("helper handles that serve nobody are closed, but for one") {
+TEST_CASE("helper handles without registrations are closed, except one") {
   Fixture f;
   std::vector<Registration> registrations;
   for (int i = 0; i < 200; i++) registrations.push_back(f.add(hot(i)));
@@ -34,8 +34,8 @@ TEST_CASE("helper handles that serve nobody are closed, but for one") {
   CHECK(f.poller->stats().helper_handles == 1);
 }
 
-TEST_CASE("an add that fails for want of a helper handle keeps no slot") {
-  sim::SimKernel kernel(sim::Options{.faults = {.helper_refused = 1000}});
+TEST_CASE("an add that fails because no helper handle can be opened releases its slot") {
+  reactor::sim::SimKernel kernel(reactor::sim::Options{.faults = {.helper_refused = 1000}});
   Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));
   for (std::uint32_t i = 0; i < 4 * afd::Arena::slots_per_block; i++) {
     const auto socket = static_cast<NativeSocket>(kernel.net().tcp());

@@ -12,11 +12,11 @@
 
 using namespace afd_fixture;
 
-TEST_CASE("without inline completions every answer comes as a packet, and all is told the same") {
+TEST_CASE("without inline completions each poll completes by a packet, and the events are the same") {
   for (const bool wanted : {true, false}) {
     CAPTURE(wanted);
     Fixture f(PollerOptions{.inline_completions = wanted});
-    f.kernel.can_skip = false;  // asked for or not, this kernel queues a packet: the probe has to see that
+    f.kernel.can_skip = false;  // this kernel always queues a packet, and the probe has to find that out
     auto first = f.add(a);
     auto second = f.add(b);
     f.kernel.ready[base(a)] = AFD_POLL_RECEIVE;
@@ -28,8 +28,8 @@ TEST_CASE("without inline completions every answer comes as a packet, and all is
   }
 }
 
-TEST_CASE("rule 2: a probe whose packet a kernel never gives out is leaked rather than freed") {
-  static auto& kernel = *new FakeKernel;  // never destroyed: what it keeps stays reachable
+TEST_CASE("the memory of a probe whose packet never comes is leaked, since the kernel may still write to it") {
+  static auto& kernel = *new FakeKernel;  // never destroyed: the leaked memory stays reachable
   kernel.can_skip = false;
   kernel.dequeue_refusals = 2;
   {
@@ -43,7 +43,7 @@ TEST_CASE("rule 2: a probe whose packet a kernel never gives out is leaked rathe
   CHECK(kernel.violations.empty());
 }
 
-TEST_CASE("where the probe can never look there are no inline completions") {
+TEST_CASE("when each dequeue of the probe is refused, inline completions are off") {
   SimFixture f({.faults = {.dequeue_refused = 1000}});
   const auto registration = f.add(f.kernel.net().udp(), Interest::writable);
   f.kernel.set_faults({});
@@ -51,7 +51,7 @@ TEST_CASE("where the probe can never look there are no inline completions") {
   CHECK(f.poller->stats().inline_completions == 0);
 }
 
-TEST_CASE("whether answers come in the call is asked again when it could not be found out") {
+TEST_CASE("a probe that had no result is repeated with the next helper handle") {
   Fixture f;
   f.kernel.poll_refusals = {STATUS_INSUFFICIENT_RESOURCES};
   std::vector<Registration> registrations;
@@ -62,8 +62,8 @@ TEST_CASE("whether answers come in the call is asked again when it could not be 
   CHECK(f.poller->stats().inline_completions == 1);
 }
 
-// What the probe for inline completions asked must be given back before its memory is freed.
-TEST_CASE("the probe for inline completions bears a kernel that refuses to be looked at") {
+// The poll of the probe must have completed before its memory is freed.
+TEST_CASE("the probe for inline completions survives the failure of any kernel call") {
   for (std::uint64_t nth = 1; nth <= 10; nth++) {
     CAPTURE(nth);
     SimFixture f({.skips = false});

@@ -25,7 +25,7 @@ using namespace reactor;
 using namespace reactor::afd;
 using namespace reactor::nt;
 
-TEST_CASE("rule 2: slots do not move, blocks go back when they are empty, one is kept in reserve") {
+TEST_CASE("Arena: slots do not move, and all empty blocks but one are released") {
   Arena arena;
   std::vector<Slot*> slots;
   for (std::uint32_t i = 0; i < 3 * Arena::slots_per_block; i++) {
@@ -42,7 +42,7 @@ TEST_CASE("rule 2: slots do not move, blocks go back when they are empty, one is
   CHECK(arena.blocks() == 1);
 }
 
-TEST_CASE("a block that went back to the system and came again is found") {
+TEST_CASE("Arena: slots are found by their index after blocks were released and allocated again") {
   Arena arena;
   std::vector<Slot*> slots;
   for (int round = 0; round < 5; round++) {
@@ -56,7 +56,7 @@ TEST_CASE("a block that went back to the system and came again is found") {
   }
 }
 
-TEST_CASE("the arena visits each slot in use, and that slot may be freed meanwhile") {
+TEST_CASE("Arena: for_each visits each slot in use, which may be freed in the call") {
   Arena arena;
   std::vector<Slot*> slots;
   for (std::uint32_t i = 0; i < 3 * Arena::slots_per_block; i++) slots.push_back(&arena.allocate());
@@ -71,7 +71,7 @@ TEST_CASE("the arena visits each slot in use, and that slot may be freed meanwhi
   CHECK(arena.used() == 0);
 }
 
-TEST_CASE("the handle table agrees with a map through random insertions and removals") {
+TEST_CASE("HandleTable: agrees with a map through random insertions and removals") {
   HandleTable table;
   std::map<SocketNumber, std::uint32_t> model;
   std::mt19937 random(42);
@@ -92,10 +92,10 @@ TEST_CASE("the handle table agrees with a map through random insertions and remo
   for (const auto& [socket, index] : model) CHECK(table.find(FakeKernel::handle(socket)) == index);
   const std::size_t full = table.bytes();
   for (const auto& [socket, index] : model) table.erase(FakeKernel::handle(socket));
-  CHECK(table.bytes() < full / 4);  // empty pages went back to the system
+  CHECK(table.bytes() < full / 4);  // empty pages are released
 }
 
-TEST_CASE("the handle table knows what handles there can be, and that the low bits of one say nothing") {
+TEST_CASE("HandleTable: has a largest handle, and ignores the low two bits of a handle") {
   HandleTable table;
   CHECK(HandleTable::can_hold(FakeKernel::handle(0x3FFFFFC)));  // the last of 2^24
   CHECK_FALSE(HandleTable::can_hold(FakeKernel::handle(std::uintptr_t{1} << 28)));
@@ -106,7 +106,7 @@ TEST_CASE("the handle table knows what handles there can be, and that the low bi
   CHECK(table.find(FakeKernel::handle(0x108)) == HandleTable::none);
 }
 
-TEST_CASE("an idle registration takes at most 144 bytes, the look-up table included") {
+TEST_CASE("an idle registration takes at most 144 bytes, including the look-up table") {
   Registry registry;
   constexpr std::size_t count = 100'000;
   for (std::size_t i = 0; i < count; i++) {
@@ -117,8 +117,8 @@ TEST_CASE("an idle registration takes at most 144 bytes, the look-up table inclu
   CHECK(each <= 144);
 }
 
-TEST_CASE("flat cost: what a table or an arena does at once does not grow with what it holds") {
-  // The only step that depends on the size is the growth of vectors of pointers: one for 64 slots, one for 1,024
+TEST_CASE("flat cost: 100,000 registrations are found, and all blocks but one are released after them") {
+  // The only work that depends on the size is the growth of vectors of pointers: one for 64 slots, one for 1,024
   // handles.
   Registry registry;
   std::vector<Slot*> slots;
@@ -137,7 +137,7 @@ TEST_CASE("flat cost: what a table or an arena does at once does not grow with w
   CHECK(registry.blocks() == 1);
 }
 
-TEST_CASE("batch: as many packets are asked for as polls are out, and many only while many come") {
+TEST_CASE("BatchSize: asks for as many packets as polls are pending, and for many only while many come") {
   BatchSize batch;
   CHECK(batch.next(0) == 1);
   CHECK(batch.next(1) == 1);
@@ -150,24 +150,24 @@ TEST_CASE("batch: as many packets are asked for as polls are out, and many only 
   CHECK(batch.next(1000) == BatchSize::min);
 }
 
-TEST_CASE("directions: no value of a public Interest is one of our own") {
+TEST_CASE("directions: no value of a public Interest is an internal direction") {
   const auto any = static_cast<Interest>(0xFF);
   CHECK(directions_of(any) ==
         (Directions::readable | Directions::writable | Directions::priority | Directions::endings));
   CHECK(directions_of(Interest::none) == Directions::endings);
 }
 
-TEST_CASE("masks: what is asked for each direction, and nothing for none") {
+TEST_CASE("masks: each direction has its AFD events, and no direction has none") {
   CHECK(poll_mask(Directions::none) == 0);
   CHECK(poll_mask(Directions::endings) == (AFD_POLL_ABORT | AFD_POLL_CONNECT_FAIL | AFD_POLL_LOCAL_CLOSE));
   CHECK(poll_mask(Directions::readable) ==
         (AFD_POLL_RECEIVE | AFD_POLL_ACCEPT | AFD_POLL_DISCONNECT | AFD_POLL_LOCAL_CLOSE));
   CHECK(poll_mask(Directions::writable) == (AFD_POLL_SEND | AFD_POLL_LOCAL_CLOSE));
   CHECK(poll_mask(Directions::priority) == (AFD_POLL_RECEIVE_EXPEDITED | AFD_POLL_LOCAL_CLOSE));
-  CHECK((poll_mask(Directions::all) & AFD_POLL_CONNECT) == 0);  // it would complete at once for ever
+  CHECK((poll_mask(Directions::all) & AFD_POLL_CONNECT) == 0);  // it would complete at once, each time
 }
 
-TEST_CASE("masks: what an answer means, and what of it is reported") {
+TEST_CASE("masks: AFD events are translated to readiness and filtered by direction") {
   const Readiness broken =
       Readiness::readable | Readiness::writable | Readiness::read_closed | Readiness::hung_up | Readiness::failed;
   CHECK(to_readiness(AFD_POLL_RECEIVE) == Readiness::readable);
@@ -185,7 +185,7 @@ TEST_CASE("masks: what an answer means, and what of it is reported") {
   CHECK(directions_of(broken) == (Directions::readable | Directions::writable | Directions::endings));
 }
 
-TEST_CASE("a function that ntdll lacks is an error that names it") {
+TEST_CASE("a function that ntdll does not export is an error that names it") {
   static int here = 0;
   const auto all = nt::resolve([](const char*) { return static_cast<void*>(&here); });
   REQUIRE(all.has_value());
@@ -200,7 +200,7 @@ TEST_CASE("a function that ntdll lacks is an error that names it") {
   CHECK(some.error().category().message(0) == "ntdll.dll does not export a function");
 }
 
-TEST_CASE("a handle closes once, through its kernel") {
+TEST_CASE("Handle: closes its handle once, through its kernel") {
   FakeKernel kernel;
   const HANDLE opened = *kernel.create_port();
   {
@@ -219,7 +219,7 @@ TEST_CASE("a handle closes once, through its kernel") {
   CHECK(kernel.violations.empty());
 }
 
-TEST_CASE("arena: what was freed in a full block is used again") {
+TEST_CASE("Arena: a slot that was freed in a full block is used again") {
   afd::Arena arena;
   std::vector<afd::Slot*> slots;
   for (std::uint32_t i = 0; i < afd::Arena::slots_per_block; i++) slots.push_back(&arena.allocate());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Rule 5: closing a socket without removing it, and adding a new one with its number, in the moments in which AFD
-// cannot say whether the number is still the same socket's.
+// A number is not an identity: a socket is closed without remove, and a new one with its number is added, while it
+// cannot be determined whether the number still means the same socket.
 #include <doctest/doctest.h>
 
 #include <chrono>
@@ -12,7 +12,7 @@ using namespace afd_fixture;
 
 namespace {
 
-// The number of a socket that is closed now means a new one, which is added and told of.
+// Closes the socket, and adds a new one with its number: that one is reported, under its own token.
 void check_reuse(SimFixture& f, SocketNumber number) {
   auto& net = f.kernel.net();
   REQUIRE(net.close(number));
@@ -29,7 +29,7 @@ void check_reuse(SimFixture& f, SocketNumber number) {
 
 }  // namespace
 
-TEST_CASE("rule 5: reused while its poll is being cancelled for a wider interest") {
+TEST_CASE("a number is not an identity: reuse while its poll is being cancelled for a wider interest") {
   SimFixture f;
   const SocketNumber a = f.kernel.net().tcp_pair().first;
   auto old = f.add(a, Interest::readable);
@@ -37,11 +37,11 @@ TEST_CASE("rule 5: reused while its poll is being cancelled for a wider interest
   f.kernel.set_delays({}, {}, {5ms, 5ms});
   REQUIRE(old.modify(Interest::readable | Interest::priority));
   CHECK(f.wait(0ns).empty());  // cancelled; its packet is on its way
-  CHECK(f.kernel.counts()[std::to_underlying(sim::Call::cancel)] == 1);
+  CHECK(f.kernel.counts()[std::to_underlying(reactor::sim::Call::cancel)] == 1);
   check_reuse(f, a);
 }
 
-TEST_CASE("rule 5: reused while its group is being cancelled for another member") {
+TEST_CASE("a number is not an identity: reuse while the poll of its group is being cancelled for another member") {
   SimFixture f;
   auto& net = f.kernel.net();
   const auto [a, a_peer] = net.tcp_pair();
@@ -66,7 +66,7 @@ TEST_CASE("rule 5: reused while its group is being cancelled for another member"
   check_reuse(f, a);
 }
 
-TEST_CASE("rule 5: reused while an unasked cancel has left it unarmed") {
+TEST_CASE("a number is not an identity: reuse while it is unarmed after an unasked cancel") {
   SimFixture f;
   auto& net = f.kernel.net();
   const auto [a, a_peer] = net.tcp_pair();
@@ -81,7 +81,7 @@ TEST_CASE("rule 5: reused while an unasked cancel has left it unarmed") {
   check_reuse(f, a);
 }
 
-TEST_CASE("rule 5: a socket that is added again and again is reported under its last token alone") {
+TEST_CASE("a number is not an identity: a socket that was added several times is reported under its last token only") {
   SimFixture f;
   const auto [a, peer] = f.kernel.net().tcp_pair();
   std::uint64_t token = 100;
@@ -102,7 +102,7 @@ TEST_CASE("rule 5: a socket that is added again and again is reported under its 
   CHECK(f.poller->stats().registrations == 1);
 }
 
-TEST_CASE("rule 5: the old socket lives on in another handle: the new one with its number is added and polled") {
+TEST_CASE("a number is not an identity: a new socket is polled although the old one is open in another handle") {
   for (const bool is_armed : {false, true}) {
     CAPTURE(is_armed);
     SimFixture f;
@@ -111,11 +111,11 @@ TEST_CASE("rule 5: the old socket lives on in another handle: the new one with i
     auto old = f.add(a, Interest::readable);
     if (is_armed) CHECK(f.wait(0ns).empty());
     const SocketNumber duplicate = net.duplicate(a);
-    REQUIRE(net.close(a));  // no LOCAL_CLOSE: the old poll waits on
+    REQUIRE(net.close(a));  // no LOCAL_CLOSE: the old poll stays pending
     REQUIRE(net.udp() == a);
     auto fresh = f.poller->add(static_cast<NativeSocket>(a), Token{7}, Interest::readable);
     REQUIRE(fresh.has_value());
-    REQUIRE(net.send(peer, 1) == 1u);  // to the old socket: an event of nobody who is registered
+    REQUIRE(net.send(peer, 1) == 1u);  // to the old socket, which is not registered any more
     CHECK(f.wait(1ms).empty());
     REQUIRE(net.send_to(a, net.port_of(a), 1));
     const auto events = f.wait(1s);
@@ -125,7 +125,7 @@ TEST_CASE("rule 5: the old socket lives on in another handle: the new one with i
   }
 }
 
-TEST_CASE("rule 5: a number that has another base by the time its first poll is refused has ended") {
+TEST_CASE("a number is not an identity: it is retired if it has another base socket when its first poll is refused") {
   Fixture f;
   const HANDLE old_base = FakeKernel::handle(0x5000);
   f.kernel.bases[static_cast<std::uintptr_t>(a)] = old_base;
@@ -136,7 +136,7 @@ TEST_CASE("rule 5: a number that has another base by the time its first poll is 
   CHECK(f.poller->stats().registrations == 0);
 }
 
-TEST_CASE("rule 5: what was polled and then is no socket was closed, whatever has its number now") {
+TEST_CASE("a number is not an identity: a registration is retired when a later poll is refused as no socket") {
   for (const NTSTATUS status : {STATUS_INVALID_HANDLE, STATUS_OBJECT_TYPE_MISMATCH}) {
     CAPTURE(status);
     Fixture f;
@@ -150,20 +150,21 @@ TEST_CASE("rule 5: what was polled and then is no socket was closed, whatever ha
   }
 }
 
-// A number that was closed unseen may come back as what lies below a layered socket.
-TEST_CASE("rule 1: a layered socket whose base is polled for a registration that is over waits for that poll") {
+// The number of a closed socket may be used again by the base socket of a layered one.
+TEST_CASE(
+    "one poll per socket: a layered socket waits for the poll that a retired registration has on its base socket") {
   for (const bool is_removed : {false, true}) {
     CAPTURE(is_removed);
     ArmedGroup f(4);
     if (is_removed) {
-      REQUIRE(f.members[2].remove());  // struck, and its group's poll stays out
+      REQUIRE(f.members[2].remove());  // its group's poll stays pending
     } else {
       f.kernel.complete(base(hot(2)), AFD_POLL_RECEIVE);
-      CHECK(f.readable() == Sockets{hot(2)});  // told, and closed by its handler
+      CHECK(f.readable() == Sockets{hot(2)});  // reported, and closed by its handler
     }
     f.kernel.bases[static_cast<std::uintptr_t>(a)] = base(hot(2));
     auto layered = f.add(a);
-    CHECK(f.wait().empty());  // FakeKernel notes two polls on one socket
+    CHECK(f.wait().empty());  // two polls of one socket would be a violation
     REQUIRE(f.kernel.pending_on(base(hot(2))) != nullptr);
     f.kernel.complete(base(hot(2)), AFD_POLL_RECEIVE);
     f.kernel.ready[base(hot(2))] = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The rules of design.md that need a kernel which does as it is told: the AFD backend over FakeKernel, on any system.
+// The rules of docs/architecture.md, by their names: the AFD backend over a FakeKernel.
 #include <reactor/afd/afd_backend.hpp>
 #include <reactor/afd/directions.hpp>
 #include <reactor/make_poller.hpp>
@@ -19,7 +19,7 @@
 
 using namespace afd_fixture;
 
-TEST_CASE("rule 1: a wider interest waits until the poll that is pending has come back") {
+TEST_CASE("one poll per socket: a wider interest is polled after the pending poll was cancelled and has completed") {
   Fixture f;
   auto registration = f.add(a, Interest::readable);
   CHECK(f.wait().empty());
@@ -39,7 +39,7 @@ TEST_CASE("rule 1: a wider interest waits until the poll that is pending has com
   CHECK(events[0].readiness() == Readiness::writable);
 }
 
-TEST_CASE("rule 1: an interest that the pending poll covers costs no kernel call") {
+TEST_CASE("one poll per socket: an interest that the pending poll covers costs no kernel call") {
   Fixture f;
   auto registration = f.add(a, Interest::readable | Interest::writable);
   CHECK(f.wait().empty());
@@ -48,13 +48,13 @@ TEST_CASE("rule 1: an interest that the pending poll covers costs no kernel call
   CHECK(f.wait().empty());
   CHECK(f.kernel.polls == polls);
   CHECK(f.kernel.cancels == 0);
-  f.kernel.complete(base(a), AFD_POLL_SEND);  // what it covers beyond that is not told
+  f.kernel.complete(base(a), AFD_POLL_SEND);  // the poll covers it, but it is not wanted any more
   CHECK(f.wait().empty());
   CHECK(f.poller->stats().spurious == 1);
   CHECK(f.kernel.pending_on(base(a))->mask() == afd::poll_mask(afd::directions_of(Interest::readable)));
 }
 
-TEST_CASE("rule 1: a socket removed and added again waits for its old poll") {
+TEST_CASE("one poll per socket: a socket that was removed and added again waits for its old poll") {
   Fixture f;
   auto first = f.add(a);
   CHECK(f.wait().empty());
@@ -62,15 +62,15 @@ TEST_CASE("rule 1: a socket removed and added again waits for its old poll") {
   REQUIRE(first.remove());
   auto second = f.add(a);
   CHECK(f.wait().empty());
-  CHECK(f.kernel.pending.size() == 1);  // the old one: asking again now would make two
+  CHECK(f.kernel.pending.size() == 1);  // the old poll: to submit another would make two
   f.kernel.keeps_what_is_cancelled = false;
-  f.kernel.complete(base(a), AFD_POLL_RECEIVE);  // its answer says nothing of the second registration ...
+  f.kernel.complete(base(a), AFD_POLL_RECEIVE);  // the old poll reports nothing for the second registration ...
   CHECK(f.wait().empty());
-  f.kernel.complete(base(a), AFD_POLL_RECEIVE);  // ... but its own does
+  f.kernel.complete(base(a), AFD_POLL_RECEIVE);  // ... but its own poll does
   CHECK(f.readable() == Sockets{a});
 }
 
-TEST_CASE("rule 2: what the kernel holds stays where it is after remove, until its packet") {
+TEST_CASE("kernel owns its memory: after remove the slot stays in place until its packet comes") {
   Fixture f;
   auto registration = f.add(a);
   CHECK(f.wait().empty());
@@ -80,11 +80,11 @@ TEST_CASE("rule 2: what the kernel holds stays where it is after remove, until i
   CHECK(f.poller->stats().pending_polls == 1);
   f.kernel.keeps_what_is_cancelled = false;
   f.kernel.complete(base(a), AFD_POLL_RECEIVE);
-  CHECK(f.wait().empty());  // the kernel wrote into the slot now: a sanitizer report if it was given back before
+  CHECK(f.wait().empty());  // the kernel wrote into the slot now: a sanitizer report if it had been released
   CHECK(f.poller->stats().pending_polls == 0);
 }
 
-TEST_CASE("rule 3: packets that are nobody's are counted and dropped") {
+TEST_CASE("packets are checked: unrecognised packets are counted and dropped") {
   Fixture f;
   auto registration = f.add(a, Interest::readable, Mode::oneshot);
   CHECK(f.wait().empty());
@@ -94,7 +94,7 @@ TEST_CASE("rule 3: packets that are nobody's are counted and dropped") {
   CHECK(f.kernel.post(port, nullptr, 0x1234, nullptr) == 0);     // an unknown key
   CHECK(f.kernel.post(port, nullptr, poll, nullptr) == 0);       // no context
   CHECK(f.kernel.post(port, nullptr, poll, context + 1) == 0);   // a slot that is free
-  CHECK(f.kernel.post(port, nullptr, poll, context + 64) == 0);  // of a block that is not there
+  CHECK(f.kernel.post(port, nullptr, poll, context + 64) == 0);  // of a block that does not exist
   CHECK(f.kernel.post(port, nullptr, poll, context + 0x7FFFFFF0) == 0);
   CHECK(f.kernel.post(port, nullptr, poll, context + (std::uintptr_t{1} << 33)) == 0);  // another generation
   CHECK(f.kernel.post(port, nullptr, poll, &f) == 0);
@@ -102,12 +102,12 @@ TEST_CASE("rule 3: packets that are nobody's are counted and dropped") {
   CHECK(f.poller->stats().unknown_packets == 7);
   f.kernel.complete(base(a), AFD_POLL_RECEIVE);
   CHECK(f.readable() == Sockets{a});
-  CHECK(f.kernel.post(port, nullptr, poll, context) == 0);  // a slot whose poll is not out
+  CHECK(f.kernel.post(port, nullptr, poll, context) == 0);  // a slot without a pending poll
   CHECK(f.wait(0ns, 1).empty());
   CHECK(f.poller->stats().unknown_packets == 8);
 }
 
-TEST_CASE("rule 4: after remove no wait tells of the registration, though its packet was queued") {
+TEST_CASE("nothing after remove: no wait reports the registration, although its packet was queued") {
   Fixture f;
   auto registration = f.add(a);
   CHECK(f.wait().empty());
@@ -119,7 +119,7 @@ TEST_CASE("rule 4: after remove no wait tells of the registration, though its pa
   CHECK(registration.remove().error() == std::errc::bad_file_descriptor);
 }
 
-TEST_CASE("rule 5: a closed socket's registration ends by itself, without an event") {
+TEST_CASE("a number is not an identity: the registration of a closed socket is retired without an event") {
   Fixture f;
   auto registration = f.add(a);
   CHECK(f.wait().empty());
@@ -130,11 +130,12 @@ TEST_CASE("rule 5: a closed socket's registration ends by itself, without an eve
   CHECK(registration.remove().has_value());
 }
 
-TEST_CASE("rule 5: the number of a closed socket may be added before its last packet was seen") {
+TEST_CASE(
+    "a number is not an identity: the number of a closed socket can be added before its last packet was dequeued") {
   Fixture f;
   auto first = f.add(a);
   CHECK(f.wait().empty());
-  f.kernel.complete(base(a), AFD_POLL_LOCAL_CLOSE);  // its packet waits in the port
+  f.kernel.complete(base(a), AFD_POLL_LOCAL_CLOSE);  // its packet is queued
   auto second = f.poller->add(a, Token{7}, Interest::readable);
   REQUIRE(second.has_value());
   CHECK(f.wait().empty());
@@ -147,7 +148,7 @@ TEST_CASE("rule 5: the number of a closed socket may be added before its last pa
   CHECK(events[0].token() == Token{7});
 }
 
-TEST_CASE("rule 5: a handle that is added again has a new registration, armed or not") {
+TEST_CASE("a number is not an identity: a handle that is added again has a new registration, armed or not") {
   Fixture f;
   auto first = f.add(a);
   auto second = f.poller->add(a, Token{2}, Interest::readable);
@@ -158,7 +159,7 @@ TEST_CASE("rule 5: a handle that is added again has a new registration, armed or
   REQUIRE(third.has_value());
   CHECK(second->modify(Interest::readable).error() == std::errc::bad_file_descriptor);
   CHECK(second->remove().has_value());
-  f.kernel.complete(base(a), AFD_POLL_RECEIVE);  // of the second: it says nothing of the third
+  f.kernel.complete(base(a), AFD_POLL_RECEIVE);  // the poll of the second reports nothing for the third
   CHECK(f.wait().empty());
   f.kernel.complete(base(a), AFD_POLL_RECEIVE);
   const auto events = f.wait();
@@ -167,7 +168,7 @@ TEST_CASE("rule 5: a handle that is added again has a new registration, armed or
   CHECK(f.poller->stats().registrations == 1);
 }
 
-TEST_CASE("rule 6: many wakes cost one packet, and one that the kernel refuses is sent again") {
+TEST_CASE("no lost wake: ten wakes cost one packet, and a refused post is repeated by the next wake") {
   Fixture f({}, false);
   const Waker waker = f.poller->waker();
   f.kernel.post_refusals = 3;
@@ -176,13 +177,13 @@ TEST_CASE("rule 6: many wakes cost one packet, and one that the kernel refuses i
   for (int i = 0; i < 9; i++) waker.wake();
   CHECK(f.kernel.packets.size() == 1);
   CHECK(f.kernel.posts == 4);
-  // Without a time-out: it would sleep for ever if the wake was lost.
+  // Without a time-out: the wait would never end if the wake was lost.
   CHECK(f.poller->wait(f.buffer)->woken());
   waker.wake();
   CHECK(f.poller->wait(f.buffer)->woken());
 }
 
-TEST_CASE("rule 6: a wake that the kernel refuses is owed, and any call pays it") {
+TEST_CASE("no lost wake: a wake that the kernel refused is posted by the next call of any kind") {
   for (const int call : {0, 1, 2, 3, 4}) {
     CAPTURE(call);
     Fixture f({}, false);
@@ -202,7 +203,8 @@ TEST_CASE("rule 6: a wake that the kernel refuses is owed, and any call pays it"
   }
 }
 
-TEST_CASE("rule 6: with a reserve object a wake cannot fail for memory, and its packet is one at a time") {
+TEST_CASE(
+    "no lost wake: with a reserve object a wake cannot fail for want of memory, and queues one packet at a time") {
   Fixture f;
   f.kernel.post_refusals = 1000;
   for (int round = 0; round < 3; round++) {
@@ -213,7 +215,7 @@ TEST_CASE("rule 6: with a reserve object a wake cannot fail for memory, and its 
   CHECK(f.kernel.posts == 3);
 }
 
-TEST_CASE("rule 7: a wait in which nothing happens is one call, whatever was told before") {
+TEST_CASE("no spin: an idle wait is one kernel call, whatever was reported before") {
   Fixture f;
   auto registration = f.add(a, Interest::readable, Mode::edge);
   f.kernel.ready[base(a)] = AFD_POLL_RECEIVE | AFD_POLL_DISCONNECT | AFD_POLL_ABORT;
@@ -223,7 +225,7 @@ TEST_CASE("rule 7: a wait in which nothing happens is one call, whatever was tol
   CHECK(f.poller->stats().kernel_calls() - before == 1);
 }
 
-TEST_CASE("rule 9: a poll that is cancelled unasked is armed again") {
+TEST_CASE("unasked cancellation means arm again: the poll is submitted again") {
   Fixture f;
   auto registration = f.add(a);
   CHECK(f.wait().empty());
@@ -234,7 +236,7 @@ TEST_CASE("rule 9: a poll that is cancelled unasked is armed again") {
   CHECK(f.readable() == Sockets{a});
 }
 
-TEST_CASE("rule 9: success without an entry is armed again") {
+TEST_CASE("unasked cancellation means arm again: so does success without an entry") {
   Fixture f;
   auto registration = f.add(a);
   CHECK(f.wait().empty());
@@ -243,16 +245,16 @@ TEST_CASE("rule 9: success without an entry is armed again") {
   CHECK(f.kernel.pending_on(base(a)) != nullptr);
 }
 
-TEST_CASE("rule 10: steady state allocates nothing") {
+TEST_CASE("steady state allocates nothing: waits, modify, add and remove with a hot group") {
   Fixture f;
   auto first = f.add(a, Interest::readable, Mode::oneshot);
   auto second = f.add(b);
   f.kernel.ready[base(a)] = f.kernel.ready[base(b)] = AFD_POLL_RECEIVE;
   const auto turn = [&] {
-    const auto told = f.poller->wait(f.buffer, 0ns);
-    CHECK(told->size() == 2);
+    const auto events = f.poller->wait(f.buffer, 0ns);
+    CHECK(events->size() == 2);
     CHECK(first.modify(Interest::readable, Mode::oneshot).has_value());
-    auto third = f.poller->add(c, Token{}, Interest::none);  // comes and goes
+    auto third = f.poller->add(c, Token{}, Interest::none);  // added and removed
     CHECK(third.has_value());
   };
   for (int i = 0; i < 10; i++) turn();  // until they are polled together
@@ -263,7 +265,7 @@ TEST_CASE("rule 10: steady state allocates nothing") {
   CHECK(f.poller->stats().group_arms == groups + 100);
 }
 
-TEST_CASE("a time-out that the kernel ends early is waited for to its end") {
+TEST_CASE("a wait lasts until its deadline although the kernel returns early") {
   Fixture f;
   f.kernel.early = 15ms;
   const auto before = f.kernel.clock;
@@ -272,7 +274,7 @@ TEST_CASE("a time-out that the kernel ends early is waited for to its end") {
   CHECK(f.kernel.removes == 2);
 }
 
-TEST_CASE("a layered socket is polled by its base, and a provider that hides it is an error") {
+TEST_CASE("a layered socket is polled by its base socket") {
   Fixture f;
   f.kernel.bases[static_cast<std::uintptr_t>(a)] = FakeKernel::handle(0x5000);
   auto registration = f.add(a);
@@ -281,7 +283,7 @@ TEST_CASE("a layered socket is polled by its base, and a provider that hides it 
   CHECK(f.readable() == Sockets{a});
 }
 
-TEST_CASE("rule 2: what was removed is released when the kernel has given its poll back") {
+TEST_CASE("kernel owns its memory: a removed slot is released when its poll has completed") {
   Fixture f;
   auto registration = f.add(a);
   CHECK(f.wait().empty());
@@ -292,7 +294,7 @@ TEST_CASE("rule 2: what was removed is released when the kernel has given its po
   CHECK(f.poller->stats().arena_slots == 0);
 }
 
-TEST_CASE("rule 3: a packet with a slot's context under another key is not that slot's") {
+TEST_CASE("packets are checked: a slot's context under another key is unrecognised") {
   Fixture f;
   const auto registration = f.add(a);
   CHECK(f.wait().empty());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// What 1 to 8 threads that wait on one Poller cost. One real thread plays them all: a wait that begins while another
-// sleeps is nested in it.
+// The kernel calls of 1 to 8 threads that wait on one Poller. One real thread plays them all: a wait that begins while
+// another one sleeps is nested in it.
 #include <doctest/doctest.h>
 
 #include <array>
@@ -15,16 +15,16 @@ using namespace afd_fixture;
 
 namespace {
 
-// So many threads wait; 64 sockets fire together, again and again, and who is given them handles them at once.
+// 64 sockets fire together, again and again. The thread that gets an event handles it at once.
 struct Crowd : Fixture {
   static constexpr int sockets = 64, warm_up = 4, rounds = 32;
 
   Mode mode;
-  bool comes_back_with_first;  // the poll of a group, as Windows does; the others are ready when they are asked for
+  bool comes_back_with_first;  // a group's poll, as on Windows; the others are ready when polled
   std::uint32_t threads;
   std::map<NativeSocket, Registration> registrations;
   std::map<NativeSocket, int> delivered;
-  std::uint32_t thread = 1;  // the innermost that waits
+  std::uint32_t thread = 1;  // the innermost wait
   int round = 0;
   bool is_over = false;
   Stats begin, end;
@@ -40,7 +40,7 @@ struct Crowd : Fixture {
     kernel.when_asleep = nullptr;
   }
 
-  // Another thread waits too; when all do, the sockets fire; at the end, each is woken.
+  // Begins the wait of the next thread. When all threads wait, the sockets fire; at the end each thread is woken.
   bool asleep() {
     if (is_over) {
       poller->waker().wake();
@@ -105,14 +105,14 @@ void check_cost(Mode mode) {
 
 }  // namespace
 
-TEST_CASE("waiting threads: 64 level sockets that fire together cost at most 0.10 calls each, by 1 to 8 threads") {
+TEST_CASE("waiting threads: 64 level sockets that fire together cost at most 0.10 calls each, with 1 to 8 threads") {
   check_cost(Mode::level);
 }
 
-TEST_CASE("waiting threads: 64 oneshot sockets that fire together cost at most 0.10 calls each, by 1 to 8 threads") {
+TEST_CASE("waiting threads: 64 oneshot sockets that fire together cost at most 0.10 calls each, with 1 to 8 threads") {
   check_cost(Mode::oneshot);
 }
 
-TEST_CASE("waiting threads: 64 edge sockets that fire together cost at most 0.10 calls each, by 1 to 8 threads") {
+TEST_CASE("waiting threads: 64 edge sockets that fire together cost at most 0.10 calls each, with 1 to 8 threads") {
   check_cost(Mode::edge);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// What several waiting threads are made of: WaitingThreads, Doorbell, SlotList and ArmQueue by themselves.
+// The parts for several waiting threads, each by itself: WaitingThreads, Doorbell, SlotList and ArmQueue.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -26,7 +26,7 @@ using reactor::nt::Handle;
 TEST_CASE("WaitingThreads: a thread with events is between two waits until it waits again") {
   WaitingThreads threads;
   CHECK_FALSE(threads.is_between_waits(7));
-  threads.end_wait(7, 0, 0);  // a wait that brought nothing leaves it nothing to handle
+  threads.end_wait(7, 0, 0);  // a wait without events leaves nothing to handle
   CHECK_FALSE(threads.is_between_waits(7));
   threads.end_wait(7, 3, 0);
   CHECK(threads.is_between_waits(7));
@@ -37,7 +37,7 @@ TEST_CASE("WaitingThreads: a thread with events is between two waits until it wa
   CHECK_FALSE(threads.is_between_waits(7));
 }
 
-TEST_CASE("WaitingThreads: the last re-arm ends a batch, and only that of its own thread") {
+TEST_CASE("WaitingThreads: the last re-arm ends the batch of its thread, and no other") {
   WaitingThreads threads;
   threads.end_wait(7, 3, 2);
   threads.end_wait(8, 1, 0);
@@ -51,7 +51,7 @@ TEST_CASE("WaitingThreads: the last re-arm ends a batch, and only that of its ow
   CHECK(threads.is_between_waits(8));
 }
 
-TEST_CASE("WaitingThreads: a thread that finds no place counts as any other, and a place is free again after a wait") {
+TEST_CASE("WaitingThreads: at most 32 threads are between waits, and a wait frees a place") {
   WaitingThreads threads;
   for (std::uint32_t thread = 1; thread <= 33; thread++) threads.end_wait(thread, 1, 1);
   CHECK(threads.is_between_waits(32));
@@ -62,7 +62,7 @@ TEST_CASE("WaitingThreads: a thread that finds no place counts as any other, and
   CHECK_FALSE(threads.is_between_waits(5));
 }
 
-TEST_CASE("WaitingThreads: sleepers are counted, and those that watch among them") {
+TEST_CASE("WaitingThreads: counts the sleeping threads, and those among them that watch the grace period") {
   WaitingThreads threads;
   CHECK_FALSE(threads.any_sleeps());
   threads.begin_sleep(false);
@@ -77,7 +77,7 @@ TEST_CASE("WaitingThreads: sleepers are counted, and those that watch among them
   CHECK_FALSE(threads.any_sleeps());
 }
 
-TEST_CASE("WaitingThreads: the grace counts from what was deferred first") {
+TEST_CASE("WaitingThreads: the grace period begins with the first deferral") {
   WaitingThreads threads;
   CHECK_FALSE(threads.due().has_value());
   threads.defer(5ms);
@@ -89,7 +89,7 @@ TEST_CASE("WaitingThreads: the grace counts from what was deferred first") {
   CHECK(threads.due() == 200ms + WaitingThreads::grace);
 }
 
-TEST_CASE("Doorbell: however often it is rung, one packet is queued until that was dequeued") {
+TEST_CASE("Doorbell: several nudges and wakes queue one packet until it was dequeued") {
   FakeKernel kernel;
   const Handle port(kernel, *kernel.create_port());
   Doorbell doorbell(kernel, port.get());
@@ -110,7 +110,7 @@ TEST_CASE("Doorbell: however often it is rung, one packet is queued until that w
   CHECK(doorbell.answer());
 }
 
-TEST_CASE("Doorbell: a post that is refused is owed until it was paid, once") {
+TEST_CASE("Doorbell: a refused post is owed, and posted once") {
   FakeKernel kernel;
   kernel.has_reserves = false;
   const Handle port(kernel, *kernel.create_port());
@@ -120,9 +120,9 @@ TEST_CASE("Doorbell: a post that is refused is owed until it was paid, once") {
   kernel.post_refusals = 2;
   doorbell.wake();
   CHECK(kernel.packets.empty());
-  doorbell.pay();  // refused again, so it stays owed
+  doorbell.pay();  // refused again, so it is still owed
   CHECK(kernel.packets.empty());
-  doorbell.nudge();  // rung again: pays
+  doorbell.nudge();  // posts what is owed
   CHECK(kernel.packets.size() == 1);
   doorbell.pay();
   CHECK(kernel.packets.size() == 1);
@@ -163,7 +163,7 @@ TEST_CASE("SlotList: agrees with a deque through random insertions and removals"
   }
 }
 
-TEST_CASE("ArmQueue: what is marked keeps its turn, and what was deferred comes behind it") {
+TEST_CASE("ArmQueue: marked slots keep their order, and deferred ones come behind them") {
   Arena arena;
   ArmQueue queue(arena);
   std::array<Slot*, 6> slots{};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// What one thread does while another sleeps in the kernel, step by step: which polls are submitted by whom, and when.
+// Two threads over a SimKernel, step by step: which of them submits a poll while the other sleeps, and when.
 #include <doctest/doctest.h>
 
 #include <array>
@@ -21,7 +21,7 @@ struct Pair {
 };
 
 struct Sleeper : SimFixture {
-  std::array<Event, 8> others_room;
+  std::array<Event, 8> others_buffer;
 
   using SimFixture::SimFixture;
 
@@ -48,17 +48,17 @@ struct Sleeper : SimFixture {
   }
   // In thread 2, without sleeping.
   std::size_t other_waits(std::size_t size = 8) {
-    const auto waited = poller->wait(std::span(others_room).first(size), 0ns);
+    const auto waited = poller->wait(std::span(others_buffer).first(size), 0ns);
     REQUIRE(waited.has_value());
     return waited->size();
   }
-  // Wakes and nudges.
+  // Packets posted: wakes and nudges.
   std::uint64_t posts() { return poller->stats().post_calls; }
 };
 
 }  // namespace
 
-TEST_CASE("threads: what a thread without events adds is polled at once, and nobody is woken for it") {
+TEST_CASE("threads: add by a thread without events polls at once and wakes no thread") {
   Sleeper f;
   const Pair a = f.pair();
   std::vector<Registration> added;
@@ -70,7 +70,7 @@ TEST_CASE("threads: what a thread without events adds is polled at once, and nob
             .empty());
 }
 
-TEST_CASE("threads: what is ready when it is added is delivered by the thread that sleeps, at once") {
+TEST_CASE("threads: a socket that is ready when it is added is delivered by the sleeping thread at once") {
   Sleeper f;
   const Pair a = f.pair();
   f.send(a);
@@ -81,7 +81,7 @@ TEST_CASE("threads: what is ready when it is added is delivered by the thread th
   CHECK(f.posts() == 1);
 }
 
-TEST_CASE("threads: a socket that is not AFD's is found out by the thread that sleeps, at once") {
+TEST_CASE("threads: a socket that is not AFD's is reported by the sleeping thread at once") {
   Sleeper f;
   std::vector<Registration> added;
   const auto begin = f.kernel.now();
@@ -91,7 +91,7 @@ TEST_CASE("threads: a socket that is not AFD's is found out by the thread that s
   CHECK(f.kernel.now() == begin);
 }
 
-TEST_CASE("threads: what was delivered is not delivered to another thread before the grace period is over") {
+TEST_CASE("threads: an event is not delivered to another thread before the grace period is over") {
   Sleeper f;
   const Pair a = f.pair();
   const auto registration = f.add(a.socket, Interest::readable);
@@ -100,14 +100,14 @@ TEST_CASE("threads: what was delivered is not delivered to another thread before
                                           f.send(a);
                                           CHECK(f.other_waits() == 1);
                                           CHECK(f.kernel.pending_on(a.socket) == 0);
-                                          CHECK(f.posts() == 1);  // so that thread 1 watches the time
+                                          CHECK(f.posts() == 1);  // so that thread 1 watches the grace period
                                         },
                                         [&] { CHECK(f.kernel.pending_on(a.socket) == 0); }});
   CHECK(events.size() == 1);
   CHECK(f.kernel.now() - begin == afd::WaitingThreads::grace);
 }
 
-TEST_CASE("threads: the grace period begins with the first that was delivered, and one thread watches it") {
+TEST_CASE("threads: the grace period begins with the first event, and one thread watches it") {
   Sleeper f;
   const Pair a = f.pair(), b = f.pair();
   const auto first = f.add(a.socket, Interest::readable);
@@ -127,7 +127,7 @@ TEST_CASE("threads: the grace period begins with the first that was delivered, a
   CHECK(f.kernel.now() - begin == afd::WaitingThreads::grace);
 }
 
-TEST_CASE("threads: the next wait arms what was delivered, and the grace period is over") {
+TEST_CASE("threads: the next wait arms what was delivered and ends the grace period") {
   Sleeper f;
   const Pair a = f.pair();
   const auto registration = f.add(a.socket, Interest::readable);
@@ -146,7 +146,7 @@ TEST_CASE("threads: the next wait arms what was delivered, and the grace period 
   CHECK(f.poller->stats().wait_calls == waits);  // thread 1 slept on, undisturbed
 }
 
-TEST_CASE("threads: what is delivered after the next wait has a grace period of its own") {
+TEST_CASE("threads: an event that is delivered after the next wait has a grace period of its own") {
   Sleeper f;
   const Pair a = f.pair();
   const auto registration = f.add(a.socket, Interest::readable);
@@ -164,7 +164,7 @@ TEST_CASE("threads: what is delivered after the next wait has a grace period of 
   CHECK(f.kernel.now() - begin == 60ms + afd::WaitingThreads::grace);
 }
 
-TEST_CASE("threads: what a thread re-arms of its events is polled together with the last of them") {
+TEST_CASE("threads: what a thread re-arms is polled when it has re-armed all of its events") {
   for (const Mode mode : {Mode::oneshot, Mode::edge}) {
     CAPTURE(mode == Mode::edge);
     Sleeper f;
@@ -197,7 +197,7 @@ TEST_CASE("threads: what a thread re-arms of its events is polled together with 
   }
 }
 
-TEST_CASE("threads: what a thread has re-armed and left is polled when the grace period is over") {
+TEST_CASE("threads: what a thread has re-armed in part is polled when the grace period is over") {
   Sleeper f;
   const Pair a = f.pair(), b = f.pair();
   auto first = f.add(a.socket, Interest::readable, Mode::oneshot);
@@ -214,7 +214,7 @@ TEST_CASE("threads: what a thread has re-armed and left is polled when the grace
   CHECK(f.kernel.now() - begin == afd::WaitingThreads::grace);
 }
 
-TEST_CASE("threads: a thread whose last wait brought nothing is like any other") {
+TEST_CASE("threads: after a wait without events a thread's add polls at once") {
   Sleeper f;
   const Pair a = f.pair(), b = f.pair();
   std::vector<Registration> added;
@@ -230,7 +230,7 @@ TEST_CASE("threads: a thread whose last wait brought nothing is like any other")
             .empty());
 }
 
-TEST_CASE("threads: a wait that returns arms what it has marked and not delivered, for those that sleep") {
+TEST_CASE("threads: a wait that returns arms what it has marked and not delivered, for the sleeping threads") {
   Sleeper f;
   const Pair a = f.pair(), b = f.pair();
   const auto first = f.add(a.socket, Interest::readable);
@@ -245,10 +245,10 @@ TEST_CASE("threads: a wait that returns arms what it has marked and not delivere
             .empty());
 }
 
-TEST_CASE("a nudge and a wake that could not be posted are not lost when the kernel recovers") {
-  sim::SimKernel kernel({.has_reserves = false});
+TEST_CASE("threads: a nudge and a wake that could not be posted are not lost when the kernel recovers") {
+  reactor::sim::SimKernel kernel({.has_reserves = false});
   Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));
-  std::array<Event, 4> room;
+  std::array<Event, 4> buffer;
   Result<Registration> registration = failure(std::errc::bad_file_descriptor);
   kernel.set_when_asleep([&] {
     if (registration) return false;
@@ -259,22 +259,22 @@ TEST_CASE("a nudge and a wake that could not be posted are not lost when the ker
     kernel.play_thread(1);
     return true;
   });
-  auto waited = poller.wait(room, 1ms);
+  auto waited = poller.wait(buffer, 1ms);
   REQUIRE(waited.has_value());
-  CHECK(waited->size() == 1);  // no thread needed the nudge after all
+  CHECK(waited->size() == 1);  // delivered without the nudge
   CHECK_FALSE(waited->woken());
   kernel.set_when_asleep(nullptr);
   kernel.set_faults({});
-  waited = poller.wait(room);  // pays what is owed
+  waited = poller.wait(buffer);  // posts what is owed
   REQUIRE(waited.has_value());
   CHECK(waited->size() == 1);
-  if (!waited->woken()) waited = poller.wait(room);
+  if (!waited->woken()) waited = poller.wait(buffer);
   CHECK(waited->woken());
   CHECK(poller.stats().wakes == 1);
 }
 
-// What is armed for a thread that is asleep must reach it whatever fails: nobody else may come to wait.
-TEST_CASE("a thread that is asleep is told though the poll, or the post of its answer, was refused") {
+// What is armed for a sleeping thread must reach it whatever fails, as there may be no other wait.
+TEST_CASE("threads: a sleeping thread gets the event although the poll, or the post after it, was refused") {
   for (const std::uint64_t nth : {2U, 3U}) {  // after base_socket: the poll, the post
     CAPTURE(nth);
     SimFixture f;
@@ -287,9 +287,9 @@ TEST_CASE("a thread that is asleep is told though the poll, or the post of its a
       registration = f.add(a, Interest::writable);
       return true;
     });
-    const auto told = f.poller->wait(f.buffer);  // without a time-out: it would sleep for ever
-    REQUIRE(told.has_value());
-    CHECK(told->size() == 1);
+    const auto events = f.poller->wait(f.buffer);  // without a time-out: it would never return
+    REQUIRE(events.has_value());
+    CHECK(events->size() == 1);
     CHECK(f.buffer[0].token() == Token{a});
     CHECK(f.kernel.nth_fault().has_struck());
     f.kernel.set_when_asleep(nullptr);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Several threads wait on one Poller: which of them is given a readiness, and which arms. One real thread plays them
-// all: a wait that begins while another sleeps is nested in it.
+// Several threads wait on one Poller: which of them gets an event, and which arms. One real thread plays them all: a
+// wait that begins while another one sleeps is nested in it.
 #include <doctest/doctest.h>
 
 #include <array>
@@ -30,7 +30,8 @@ using Set = std::set<NativeSocket>;
 
 }  // namespace
 
-TEST_CASE("waiting threads: what was delivered to one is armed again by the next wait that begins, not for a sleeper") {
+TEST_CASE(
+    "waiting threads: a delivered registration is armed again when the next wait begins, not for a sleeping one") {
   Threads f;
   const Registration registration = f.add(a);
   const auto begin = f.kernel.clock;
@@ -40,9 +41,9 @@ TEST_CASE("waiting threads: what was delivered to one is armed again by the next
         CHECK(f.wait_as(2).sockets == Set{a});
         CHECK_FALSE(f.is_armed(a));
       },
-      [&] {  // thread 1 was nudged, so as to see the end of the grace
+      [&] {  // thread 1 was nudged, so that it watches the grace period
         CHECK_FALSE(f.is_armed(a));
-        CHECK(f.wait_as(2).sockets == Set{a});  // still unread, and that thread asks again
+        CHECK(f.wait_as(2).sockets == Set{a});  // still unread, and reported to the next wait
         CHECK_FALSE(f.is_armed(a));
       },
       [&] {
@@ -57,7 +58,7 @@ TEST_CASE("waiting threads: what was delivered to one is armed again by the next
   CHECK(f.poller->stats().events == 2);
 }
 
-TEST_CASE("waiting threads: a third thread's wait arms what was delivered to the second") {
+TEST_CASE("waiting threads: the wait of a third thread arms what was delivered to the second") {
   Threads f;
   const Registration registration = f.add(a);
   CHECK(f.sleep({
@@ -71,7 +72,8 @@ TEST_CASE("waiting threads: a third thread's wait arms what was delivered to the
             .sockets.empty());
 }
 
-TEST_CASE("waiting threads: after the grace a sleeper arms what was delivered to a thread that does not wait again") {
+TEST_CASE(
+    "waiting threads: after the grace period a sleeping thread arms what was delivered to one that waits no more") {
   Threads f;
   const Registration registration = f.add(a);
   const auto begin = f.kernel.clock;
@@ -86,7 +88,7 @@ TEST_CASE("waiting threads: after the grace a sleeper arms what was delivered to
   CHECK(f.kernel.clock - begin == WaitingThreads::grace);
 }
 
-TEST_CASE("waiting threads: the grace counts from the first readiness that was delivered since a wait began") {
+TEST_CASE("waiting threads: the grace period begins with the first event delivered since a wait began") {
   Threads f;
   const Registration one = f.add(a), other = f.add(b);
   const auto begin = f.kernel.clock;
@@ -104,11 +106,11 @@ TEST_CASE("waiting threads: the grace counts from the first readiness that was d
                     },
                 })
             .sockets == Set{b});
-  // The sleeper looks when the first grace would have been over, and then at the end of the second.
+  // The sleeping thread checks when the first grace period would have been over, and at the end of the second.
   CHECK(f.kernel.clock - begin == 60ms + WaitingThreads::grace);
 }
 
-TEST_CASE("waiting threads: what a thread re-arms and then never waits again is armed after the grace") {
+TEST_CASE("waiting threads: what a thread re-arms without waiting again is armed after the grace period") {
   Threads f;
   Registration one = f.add(a, Interest::readable, Mode::oneshot);
   const Registration two = f.add(b, Interest::readable, Mode::oneshot), three = f.add(c);
@@ -125,7 +127,7 @@ TEST_CASE("waiting threads: what a thread re-arms and then never waits again is 
                     [&] {
                       CHECK(f.kernel.clock - begin == WaitingThreads::grace);
                       CHECK(f.is_armed(a));
-                      CHECK_FALSE(f.is_armed(b));  // was not asked for
+                      CHECK_FALSE(f.is_armed(b));  // was not re-armed
                       CHECK(f.is_armed(c));
                       f.receive(a);
                     },
@@ -135,8 +137,8 @@ TEST_CASE("waiting threads: what a thread re-arms and then never waits again is 
 }
 
 TEST_CASE(
-    "waiting threads: modify by the thread that has the event waits for its next wait, and by another thread is done "
-    "now") {
+    "waiting threads: modify by the thread that has the event takes effect with its next wait, by another thread at "
+    "once") {
   Threads f;
   Registration one = f.add(a, Interest::readable, Mode::oneshot);
   Registration two = f.add(b, Interest::readable, Mode::oneshot);
@@ -164,7 +166,7 @@ TEST_CASE(
   CHECK(f.kernel.cancels == 0);
 }
 
-TEST_CASE("waiting threads: add is armed at once, but by a thread that has events to handle with its next wait") {
+TEST_CASE("waiting threads: add arms at once, but in a thread that has events to handle with its next wait") {
   Threads f;
   const Registration one = f.add(a);
   std::vector<Registration> more;
@@ -179,14 +181,14 @@ TEST_CASE("waiting threads: add is armed at once, but by a thread that has event
                       CHECK_FALSE(f.is_armed(c));
                       CHECK(f.wait_as(2).sockets.empty());
                       CHECK(f.is_armed(c));
-                      f.as(2, [&] { more.push_back(f.add(d)); });  // that wait has given it nothing
+                      f.as(2, [&] { more.push_back(f.add(d)); });  // its last wait had no events
                       CHECK(f.is_armed(d));
                     },
                 })
             .sockets.empty());
 }
 
-TEST_CASE("waiting threads: the last re-arm of a batch arms all of it, and the thread is then like any other") {
+TEST_CASE("waiting threads: the last re-arm of a batch arms all of it, and later changes take effect at once") {
   for (const Mode mode : {Mode::oneshot, Mode::edge}) {
     CAPTURE(mode);
     Threads f;
@@ -218,7 +220,7 @@ TEST_CASE("waiting threads: the last re-arm of a batch arms all of it, and the t
   }
 }
 
-TEST_CASE("waiting threads: to re-arm one registration twice does not end a batch of two early") {
+TEST_CASE("waiting threads: to re-arm one registration twice does not end a batch of two") {
   Threads f;
   Registration one = f.add(a, Interest::readable, Mode::oneshot);
   Registration two = f.add(b, Interest::readable, Mode::oneshot);
@@ -240,7 +242,7 @@ TEST_CASE("waiting threads: to re-arm one registration twice does not end a batc
             .sockets.empty());
 }
 
-TEST_CASE("waiting threads: what is ready when it is added while a thread sleeps is reported by that thread") {
+TEST_CASE("waiting threads: a socket that is ready when it is added is reported by the sleeping thread") {
   Threads f;
   std::vector<Registration> registrations;
   CHECK(f.sleep({[&] {
@@ -250,14 +252,13 @@ TEST_CASE("waiting threads: what is ready when it is added while a thread sleeps
          }}).sockets == Set{a});
 }
 
-TEST_CASE("waiting threads: a buffer that is too small leaves the rest to a sleeper, which is nudged") {
+TEST_CASE("waiting threads: events that do not fit into the buffer go to a sleeping thread, which is nudged") {
   Threads f;
   std::vector<Registration> registrations;
-  for (const NativeSocket socket : std::initializer_list<NativeSocket>{a, b, c, d, e})
-    registrations.push_back(f.add(socket));
+  for (const NativeSocket socket : {a, b, c, d, e}) registrations.push_back(f.add(socket));
   Set second;
   const Waited first = f.sleep({[&] {
-    for (const NativeSocket socket : std::initializer_list<NativeSocket>{a, b, c, d, e}) f.receive(socket);
+    for (const NativeSocket socket : {a, b, c, d, e}) f.receive(socket);
     CHECK(f.wait_as(2).sockets.size() == 5);
     second = f.wait_as(2, 0ns, 2).sockets;
     CHECK(f.kernel.packets.size() == 1);
@@ -269,7 +270,7 @@ TEST_CASE("waiting threads: a buffer that is too small leaves the rest to a slee
   CHECK(second == Set{a, b, c, d, e});
 }
 
-TEST_CASE("waiting threads: a nudge and a wake are one packet, and it ends a wait") {
+TEST_CASE("waiting threads: a nudge and a wake share one packet, which ends a wait") {
   Threads f;
   std::vector<Registration> registrations;
   for (const NativeSocket socket : {a, b, c}) registrations.push_back(f.add(socket));
@@ -290,7 +291,7 @@ TEST_CASE("waiting threads: a nudge and a wake are one packet, and it ends a wai
   CHECK(second == Set{a, b, c});
 }
 
-TEST_CASE("waiting threads: a nudge that the kernel refuses is owed, and the next call of any kind pays it") {
+TEST_CASE("waiting threads: a nudge that the kernel refused is posted by the next call of any kind") {
   using Call = std::function<void(Threads&, Registration&, std::vector<Registration>&)>;
   const std::vector<std::pair<const char*, Call>> calls{
       {"add", [](Threads& f, Registration&, auto& more) { more.push_back(f.add(b)); }},
@@ -320,7 +321,7 @@ TEST_CASE("waiting threads: a nudge that the kernel refuses is owed, and the nex
   }
 }
 
-TEST_CASE("waiting threads: with a reserve a nudge is not refused") {
+TEST_CASE("waiting threads: with a reserve object a nudge is not refused") {
   Threads f;
   const Registration registration = f.add(a);
   f.kernel.post_refusals = 1;
@@ -333,7 +334,8 @@ TEST_CASE("waiting threads: with a reserve a nudge is not refused") {
   CHECK(f.kernel.post_refusals == 1);
 }
 
-TEST_CASE("waiting threads: retire ends the waits of all eight that sleep, and close leaves nothing") {
+TEST_CASE(
+    "waiting threads: retire ends the waits of eight sleeping threads, and after close the kernel holds nothing") {
   FakeKernel kernel;
   {
     const auto backend = *afd::AfdBackend::create(kernel, {});
@@ -351,7 +353,7 @@ TEST_CASE("waiting threads: retire ends the waits of all eight that sleep, and c
       } else if (refused == 0) {
         backend->retire();
       } else {
-        return false;  // nothing has come: fails, as it would be asleep for ever
+        return false;  // no packet: the wait would never end, and fails
       }
       return true;
     };
@@ -365,7 +367,7 @@ TEST_CASE("waiting threads: retire ends the waits of all eight that sleep, and c
   CHECK(kernel.violations.empty());
 }
 
-TEST_CASE("waiting threads: each of eight wakes ends one of eight waits") {
+TEST_CASE("waiting threads: eight wakes end eight waits") {
   Threads f;
   int woken = 0;
   std::uint32_t deepest = 1;

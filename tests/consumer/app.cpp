@@ -47,8 +47,8 @@ int main() {
   if (!address) return fail("an address");
   const auto client = reactor::TcpStream::connect(*address);
   if (!client) return fail("a stream");
-  std::array<reactor::Event, 4> room;
-  const auto events = poller->wait(room, std::chrono::seconds(30));
+  std::array<reactor::Event, 4> buffer;
+  const auto events = poller->wait(buffer, std::chrono::seconds(30));
   if (!events || events->size() != 1 || events->front().token() != Token{7}) return fail("the listener's event");
   if (to_string(events->front()) != "7: readable") return fail("its text");
   const auto stream = listener->accept();

@@ -13,7 +13,7 @@
 static struct epoll_event event; /* asks for nothing */
 
 /* One that no compiler sees through: glibc says that it must not be. */
-static struct epoll_event* volatile no_room = NULL;
+static struct epoll_event* volatile no_buffer = NULL;
 
 static void create_errors(void) {
   set_no_error();
@@ -113,7 +113,7 @@ static void wait_precedence(void) {
   int i;
   for (i = 0; i < COUNT_OF(counts); i++) {
     FAILS(epoll_wait(port, events, counts[i], 0), EINVAL, ERROR_INVALID_PARAMETER);
-    FAILS(epoll_wait(port, no_room, counts[i], 0), EINVAL, ERROR_INVALID_PARAMETER);
+    FAILS(epoll_wait(port, no_buffer, counts[i], 0), EINVAL, ERROR_INVALID_PARAMETER);
     FAILS(epoll_wait(port_of_another_kind(), events, counts[i], 0), EINVAL, ERROR_INVALID_PARAMETER);
 #ifdef _WIN32
     FAILS(epoll_wait(NULL, events, counts[i], 0), EINVAL, ERROR_INVALID_PARAMETER);
@@ -127,14 +127,14 @@ static void wait_precedence(void) {
   }
   FAILS(epoll_wait(INVALID_PORT, events, 1, 0), EBADF, ERROR_INVALID_HANDLE);
   FAILS(epoll_wait(port_without_object(), events, 1, 0), EBADF, ERROR_INVALID_HANDLE);
-  FAILS(epoll_wait(port_without_object(), no_room, 1, 0), EBADF, ERROR_INVALID_HANDLE);
+  FAILS(epoll_wait(port_without_object(), no_buffer, 1, 0), EBADF, ERROR_INVALID_HANDLE);
   FAILS(epoll_wait(port_of_another_kind(), events, 1, 0), EINVAL, ERROR_INVALID_PARAMETER);
-  FAILS(epoll_wait(port_of_another_kind(), no_room, 1, 0), EINVAL, ERROR_INVALID_PARAMETER);
+  FAILS(epoll_wait(port_of_another_kind(), no_buffer, 1, 0), EINVAL, ERROR_INVALID_PARAMETER);
   {
     struct sockaddr_in address; /* Linux looks at the room only when it has something to put there */
     const sock_t sock = new_udp(&address);
     add(port, sock, EPOLLOUT);
-    FAILS(epoll_wait(port, no_room, 1, 0), EFAULT, ERROR_NOACCESS);
+    FAILS(epoll_wait(port, no_buffer, 1, 0), EFAULT, ERROR_NOACCESS);
     CHECK_INT(epoll_wait(port, events, 1, PATIENCE_MS), 1); /* and it is not lost */
     close_sock(sock);
   }

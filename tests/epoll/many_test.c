@@ -92,8 +92,8 @@ static int nothing_asked(port_t port) {
 
 /* Without room only the port is looked up; what is left is what the kernel asks for an empty wait. */
 static int looked_up(port_t port) {
-  static struct epoll_event* volatile no_room = NULL;
-  return epoll_wait(port, no_room, 1, 0);
+  static struct epoll_event* volatile no_buffer = NULL;
+  return epoll_wait(port, no_buffer, 1, 0);
 }
 
 static double nanoseconds_a_call(int (*call)(port_t), port_t port) {

@@ -203,7 +203,7 @@ static void timeouts(void) {
 }
 
 /* As many at once as there is room for, and with little room everyone gets a turn; beyond it nothing is written. */
-static void room(void) {
+static void buffer(void) {
   enum { many = 300 };
   static struct epoll_event events[many + 1];
   sock_t socks[many];
@@ -293,7 +293,7 @@ static const struct test tests[] = {
     T(narrower_interest),
     T(data),
     T(timeouts),
-    T(room),
+    T(buffer),
     T(changes_reach_a_waiting_thread),
 };
 

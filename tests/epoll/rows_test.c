@@ -18,31 +18,31 @@ static struct watch watch_of(sock_t sock) {
   return watch;
 }
 
-static void tells_at(int line, const struct watch* watch, uint32_t asked, uint32_t wanted) {
+static void reports_at(int line, const struct watch* watch, uint32_t asked, uint32_t wanted) {
   check_at(__FILE__, line);
   modify(watch->port, watch->sock, asked);
   expect(watch->port, watch->sock, wanted);
   if (wanted != 0) expect(watch->port, watch->sock, wanted); /* level: told again */
 }
-#define TELLS(watch, asked, wanted) tells_at(__LINE__, (watch), (asked), (wanted))
+#define REPORTS(watch, asked, wanted) reports_at(__LINE__, (watch), (asked), (wanted))
 
 static void row_data(void) {
   sock_t pair[2];
   new_pair(pair);
   const struct watch watch = watch_of(pair[1]);
-  TELLS(&watch, ALL, EPOLLOUT);
-  TELLS(&watch, READ, 0);
-  TELLS(&watch, EPOLLRDHUP, 0);
-  TELLS(&watch, 0, 0);
+  REPORTS(&watch, ALL, EPOLLOUT);
+  REPORTS(&watch, READ, 0);
+  REPORTS(&watch, EPOLLRDHUP, 0);
+  REPORTS(&watch, 0, 0);
   send_bytes(pair[0], 1);
-  TELLS(&watch, ALL, EPOLLIN | EPOLLOUT);
-  TELLS(&watch, READ, EPOLLIN);
-  TELLS(&watch, EPOLLIN, EPOLLIN);
-  TELLS(&watch, EPOLLOUT, EPOLLOUT);
-  TELLS(&watch, EPOLLRDHUP, 0);
-  TELLS(&watch, 0, 0);
+  REPORTS(&watch, ALL, EPOLLIN | EPOLLOUT);
+  REPORTS(&watch, READ, EPOLLIN);
+  REPORTS(&watch, EPOLLIN, EPOLLIN);
+  REPORTS(&watch, EPOLLOUT, EPOLLOUT);
+  REPORTS(&watch, EPOLLRDHUP, 0);
+  REPORTS(&watch, 0, 0);
   CHECK_INT(receive_all(pair[1]), 1);
-  TELLS(&watch, ALL, EPOLLOUT);
+  REPORTS(&watch, ALL, EPOLLOUT);
   close_port(watch.port);
   close_sock(pair[0]);
   close_sock(pair[1]);
@@ -53,13 +53,13 @@ static void row_other_names(void) {
   new_pair(pair);
   const struct watch watch = watch_of(pair[1]);
   send_bytes(pair[0], 1);
-  TELLS(&watch, EPOLLIN | EPOLLRDNORM, EPOLLIN | EPOLLRDNORM);
-  TELLS(&watch, EPOLLRDNORM, EPOLLRDNORM);
-  TELLS(&watch, EPOLLOUT | EPOLLWRNORM, EPOLLOUT | EPOLLWRNORM);
-  TELLS(&watch, EPOLLWRNORM, EPOLLWRNORM);
-  TELLS(&watch, EPOLLWRBAND, on(0, EPOLLWRBAND, EPOLLWRBAND)); /* Linux: of datagrams alone; here as in wepoll */
-  TELLS(&watch, EPOLLRDBAND, 0);
-  TELLS(&watch, EPOLLMSG, 0);
+  REPORTS(&watch, EPOLLIN | EPOLLRDNORM, EPOLLIN | EPOLLRDNORM);
+  REPORTS(&watch, EPOLLRDNORM, EPOLLRDNORM);
+  REPORTS(&watch, EPOLLOUT | EPOLLWRNORM, EPOLLOUT | EPOLLWRNORM);
+  REPORTS(&watch, EPOLLWRNORM, EPOLLWRNORM);
+  REPORTS(&watch, EPOLLWRBAND, on(0, EPOLLWRBAND, EPOLLWRBAND)); /* Linux: of datagrams alone; here as in wepoll */
+  REPORTS(&watch, EPOLLRDBAND, 0);
+  REPORTS(&watch, EPOLLMSG, 0);
   close_port(watch.port);
   close_sock(pair[0]);
   close_sock(pair[1]);
@@ -73,13 +73,13 @@ static void row_data_behind_fin(void) {
   CHECK_INT(shutdown(pair[0], SHUT_WRITE), 0);
   /* Wine says DISCONNECT only when all is read (kernel-facts: fin.behind_data). */
   const uint32_t all = EPOLLIN | EPOLLOUT | EPOLLRDHUP;
-  TELLS(&watch, ALL, on(all, all, EPOLLIN | EPOLLOUT));
-  TELLS(&watch, READ, on(READ, READ, EPOLLIN));
-  TELLS(&watch, EPOLLIN, EPOLLIN);
-  TELLS(&watch, EPOLLRDHUP, on(EPOLLRDHUP, EPOLLRDHUP, 0));
+  REPORTS(&watch, ALL, on(all, all, EPOLLIN | EPOLLOUT));
+  REPORTS(&watch, READ, on(READ, READ, EPOLLIN));
+  REPORTS(&watch, EPOLLIN, EPOLLIN);
+  REPORTS(&watch, EPOLLRDHUP, on(EPOLLRDHUP, EPOLLRDHUP, 0));
   CHECK_INT(receive_all(pair[1]), 1);
-  TELLS(&watch, ALL, all);
-  TELLS(&watch, EPOLLRDHUP, EPOLLRDHUP);
+  REPORTS(&watch, ALL, all);
+  REPORTS(&watch, EPOLLRDHUP, EPOLLRDHUP);
   close_port(watch.port);
   close_sock(pair[0]);
   close_sock(pair[1]);
@@ -90,13 +90,13 @@ static void row_fin_alone(void) {
   new_pair(pair);
   const struct watch watch = watch_of(pair[1]);
   CHECK_INT(shutdown(pair[0], SHUT_WRITE), 0);
-  TELLS(&watch, ALL, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
-  TELLS(&watch, READ, READ);
-  TELLS(&watch, EPOLLIN, EPOLLIN);
-  TELLS(&watch, EPOLLRDHUP, EPOLLRDHUP);
-  TELLS(&watch, EPOLLRDHUP | EPOLLOUT, EPOLLRDHUP | EPOLLOUT);
-  TELLS(&watch, EPOLLOUT, EPOLLOUT);
-  TELLS(&watch, 0, 0);
+  REPORTS(&watch, ALL, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+  REPORTS(&watch, READ, READ);
+  REPORTS(&watch, EPOLLIN, EPOLLIN);
+  REPORTS(&watch, EPOLLRDHUP, EPOLLRDHUP);
+  REPORTS(&watch, EPOLLRDHUP | EPOLLOUT, EPOLLRDHUP | EPOLLOUT);
+  REPORTS(&watch, EPOLLOUT, EPOLLOUT);
+  REPORTS(&watch, 0, 0);
   close_port(watch.port);
   close_sock(pair[0]);
   close_sock(pair[1]);
@@ -108,11 +108,11 @@ static void row_own_shutdown(void) {
   const struct watch watch = watch_of(pair[1]);
   const uint32_t ended = EPOLLIN | EPOLLOUT | EPOLLRDHUP;
   CHECK_INT(shutdown(pair[1], SHUT_WRITE), 0);
-  TELLS(&watch, ALL, EPOLLOUT);
-  TELLS(&watch, 0, 0);
+  REPORTS(&watch, ALL, EPOLLOUT);
+  REPORTS(&watch, 0, 0);
   CHECK_INT(shutdown(pair[0], SHUT_WRITE), 0);
-  TELLS(&watch, ALL, on(ended | EPOLLHUP, ended, ended)); /* AFD does not tell what this side has shut */
-  TELLS(&watch, 0, on(EPOLLHUP, 0, 0));
+  REPORTS(&watch, ALL, on(ended | EPOLLHUP, ended, ended)); /* AFD does not tell what this side has shut */
+  REPORTS(&watch, 0, on(EPOLLHUP, 0, 0));
   close_port(watch.port);
   close_sock(pair[0]);
   close_sock(pair[1]);
@@ -123,8 +123,8 @@ static void row_own_shutdown_of_both(void) {
   new_pair(pair);
   const struct watch watch = watch_of(pair[1]);
   CHECK_INT(shutdown(pair[1], SHUT_BOTH), 0);
-  TELLS(&watch, ALL, on(EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP, EPOLLOUT, EPOLLOUT));
-  TELLS(&watch, 0, on(EPOLLHUP, 0, 0));
+  REPORTS(&watch, ALL, on(EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP, EPOLLOUT, EPOLLOUT));
+  REPORTS(&watch, 0, on(EPOLLHUP, 0, 0));
   close_port(watch.port);
   close_sock(pair[0]);
   close_sock(pair[1]);
@@ -138,7 +138,7 @@ static void row_reset(void) {
     new_pair(pair);
     const struct watch watch = watch_of(pair[1]);
     reset_sock(pair[0]);
-    TELLS(&watch, asked[i], (asked[i] & BOTH) | OVER);
+    REPORTS(&watch, asked[i], (asked[i] & BOTH) | OVER);
     close_port(watch.port);
     close_sock(pair[1]);
   }
@@ -149,9 +149,9 @@ static void row_reset_behind_data(void) {
   new_pair(pair);
   const struct watch watch = watch_of(pair[1]);
   send_bytes(pair[0], 1);
-  TELLS(&watch, READ, EPOLLIN);
+  REPORTS(&watch, READ, EPOLLIN);
   reset_sock(pair[0]);
-  TELLS(&watch, BOTH, BOTH | OVER);
+  REPORTS(&watch, BOTH, BOTH | OVER);
   close_port(watch.port);
   close_sock(pair[1]);
 }
@@ -165,8 +165,8 @@ static void row_refused_connect(void) {
     const sock_t sock = new_tcp();
     CHECK_INT(begin_connect(sock, &nobody), 0);
     const struct watch watch = watch_of(sock);
-    const uint32_t heard = (asked[i] & BOTH) | EPOLLERR;
-    TELLS(&watch, asked[i], on(heard | EPOLLHUP, heard, heard)); /* as wepoll's users assert it */
+    const uint32_t reported = (asked[i] & BOTH) | EPOLLERR;
+    REPORTS(&watch, asked[i], on(reported | EPOLLHUP, reported, reported)); /* as wepoll's users assert it */
 #ifdef _WIN32
     CHECK_INT(socket_error(sock), WSAECONNREFUSED);
 #else
@@ -182,9 +182,9 @@ static void row_successful_connect(void) {
   const sock_t listener = new_listener(&address), sock = new_tcp();
   CHECK_INT(begin_connect(sock, &address), 0);
   const struct watch watch = watch_of(sock);
-  TELLS(&watch, EPOLLOUT, EPOLLOUT);
-  TELLS(&watch, ALL, EPOLLOUT);
-  TELLS(&watch, READ, 0);
+  REPORTS(&watch, EPOLLOUT, EPOLLOUT);
+  REPORTS(&watch, ALL, EPOLLOUT);
+  REPORTS(&watch, READ, 0);
   CHECK_INT(socket_error(sock), 0);
   close_port(watch.port);
   close_sock(sock);
@@ -209,15 +209,15 @@ static void row_unanswered_connect(void) {
     clients[count] = new_tcp();
     CHECK_INT(begin_connect(clients[count], &address), 0);
     add(port, clients[count++], EPOLLOUT);
-    const int told = epoll_wait(port, &event, 1, 250);
-    found = told == 0;
-    if (told == 1 && event.events != EPOLLOUT) count = COUNT_OF(clients);
+    const int count_of_events = epoll_wait(port, &event, 1, 250);
+    found = count_of_events == 0;
+    if (count_of_events == 1 && event.events != EPOLLOUT) count = COUNT_OF(clients);
     close_port(port);
   }
   if (found) {
     const struct watch watch = watch_of(clients[count - 1]);
-    TELLS(&watch, ALL, 0);
-    TELLS(&watch, 0, 0);
+    REPORTS(&watch, ALL, 0);
+    REPORTS(&watch, 0, 0);
     modify(watch.port, watch.sock, ALL);
     CHECK_INT(epoll_wait(watch.port, &event, 1, 0), 0);
     close_sock(clients[--count]);
@@ -235,12 +235,12 @@ static void row_listener(void) {
   struct sockaddr_in address;
   const sock_t listener = new_listener(&address), client = new_tcp();
   const struct watch watch = watch_of(listener);
-  TELLS(&watch, ALL, 0);
+  REPORTS(&watch, ALL, 0);
   CHECK_INT(begin_connect(client, &address), 0);
-  TELLS(&watch, ALL, EPOLLIN);
-  TELLS(&watch, EPOLLOUT, 0);
+  REPORTS(&watch, ALL, EPOLLIN);
+  REPORTS(&watch, EPOLLOUT, 0);
   const sock_t server = accept_one(listener);
-  TELLS(&watch, ALL, 0);
+  REPORTS(&watch, ALL, 0);
   close_port(watch.port);
   close_sock(listener);
   close_sock(client);
@@ -261,13 +261,13 @@ static void row_full_send_buffer(void) {
   } while (epoll_wait(port, &event, 1, QUIET_MS) > 0);
   close_port(port);
   const struct watch watch = watch_of(pair[0]);
-  TELLS(&watch, ALL, 0);
+  REPORTS(&watch, ALL, 0);
   while (read < taken) {
     const int more = receive_all(pair[1]);
     CHECK(more >= 0);
     read += more;
   }
-  TELLS(&watch, ALL, EPOLLOUT);
+  REPORTS(&watch, ALL, EPOLLOUT);
   close_port(watch.port);
   close_sock(pair[0]);
   close_sock(pair[1]);
@@ -278,10 +278,10 @@ static void row_urgent_data(void) {
   new_pair(pair);
   const struct watch watch = watch_of(pair[1]);
   CHECK_INT(send(pair[0], "!", 1, MSG_OOB), 1);
-  TELLS(&watch, ALL, EPOLLOUT | EPOLLPRI);
-  TELLS(&watch, EPOLLPRI, EPOLLPRI);
-  TELLS(&watch, BOTH, EPOLLOUT);
-  TELLS(&watch, 0, 0);
+  REPORTS(&watch, ALL, EPOLLOUT | EPOLLPRI);
+  REPORTS(&watch, EPOLLPRI, EPOLLPRI);
+  REPORTS(&watch, BOTH, EPOLLOUT);
+  REPORTS(&watch, 0, 0);
   close_port(watch.port);
   close_sock(pair[0]);
   close_sock(pair[1]);
@@ -292,19 +292,19 @@ static void row_udp(void) {
   const sock_t from = new_udp(&from_address), to = new_udp(&address);
   const struct watch watch = watch_of(to);
   char byte;
-  TELLS(&watch, ALL, EPOLLOUT);
+  REPORTS(&watch, ALL, EPOLLOUT);
   CHECK_INT(sendto(from, "x", 1, 0, (struct sockaddr*)&address, sizeof address), 1);
-  TELLS(&watch, ALL, EPOLLIN | EPOLLOUT);
-  TELLS(&watch, READ, EPOLLIN);
-  TELLS(&watch, EPOLLRDHUP, 0);
-  TELLS(&watch, EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND, EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND);
-  TELLS(&watch, 0, 0);
+  REPORTS(&watch, ALL, EPOLLIN | EPOLLOUT);
+  REPORTS(&watch, READ, EPOLLIN);
+  REPORTS(&watch, EPOLLRDHUP, 0);
+  REPORTS(&watch, EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND, EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND);
+  REPORTS(&watch, 0, 0);
   CHECK_INT(recv(to, &byte, 1, 0), 1);
   CHECK_INT(sendto(from, "", 0, 0, (struct sockaddr*)&address, sizeof address), 0); /* an empty datagram */
-  TELLS(&watch, ALL, EPOLLIN | EPOLLOUT);
-  TELLS(&watch, READ, EPOLLIN);
+  REPORTS(&watch, ALL, EPOLLIN | EPOLLOUT);
+  REPORTS(&watch, READ, EPOLLIN);
   CHECK_INT(recv(to, &byte, 1, 0), 0);
-  TELLS(&watch, ALL, EPOLLOUT);
+  REPORTS(&watch, ALL, EPOLLOUT);
   close_port(watch.port);
   close_sock(from);
   close_sock(to);
@@ -317,8 +317,8 @@ static void row_udp_unreachable(void) {
   CHECK_INT(connect(sock, (struct sockaddr*)&nobody, sizeof nobody), 0);
   CHECK_INT(send(sock, "x", 1, 0), 1);
   const struct watch watch = watch_of(sock);
-  TELLS(&watch, ALL, on(EPOLLOUT | EPOLLERR, EPOLLIN | EPOLLOUT, EPOLLOUT));
-  TELLS(&watch, 0, on(EPOLLERR, 0, 0));
+  REPORTS(&watch, ALL, on(EPOLLOUT | EPOLLERR, EPOLLIN | EPOLLOUT, EPOLLOUT));
+  REPORTS(&watch, 0, on(EPOLLERR, 0, 0));
   close_port(watch.port);
   close_sock(sock);
 }
@@ -326,8 +326,8 @@ static void row_udp_unreachable(void) {
 static void row_never_connected(void) {
   const sock_t sock = new_tcp();
   const struct watch watch = watch_of(sock);
-  TELLS(&watch, ALL, on(EPOLLOUT | EPOLLHUP, 0, 0)); /* AFD has no event for it */
-  TELLS(&watch, 0, on(EPOLLHUP, 0, 0));
+  REPORTS(&watch, ALL, on(EPOLLOUT | EPOLLHUP, 0, 0)); /* AFD has no event for it */
+  REPORTS(&watch, 0, on(EPOLLHUP, 0, 0));
   close_port(watch.port);
   close_sock(sock);
 }
@@ -336,7 +336,7 @@ static void row_closed(void) {
   sock_t pair[2];
   new_pair(pair);
   const struct watch watch = watch_of(pair[1]);
-  TELLS(&watch, READ, 0);
+  REPORTS(&watch, READ, 0);
   modify(watch.port, watch.sock, ALL);
   close_sock(pair[1]);
   EXPECT(watch.port, watch.sock, 0);
@@ -349,7 +349,7 @@ static void row_duplicated(void) {
   new_pair(pair);
   const sock_t other = duplicate_sock(pair[1]);
   const struct watch watch = watch_of(pair[1]);
-  TELLS(&watch, READ, 0);
+  REPORTS(&watch, READ, 0);
   close_sock(pair[1]);
   EXPECT(watch.port, watch.sock, 0); /* on both systems it is still the same connection */
   send_bytes(pair[0], 1);

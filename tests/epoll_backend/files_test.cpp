@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// What epoll takes beside sockets, what is reported of it, and how a Poller stands in another loop.
+// What epoll takes beside sockets, how that is reported, and a Poller that is watched by another event loop.
 #include <doctest/doctest.h>
 
 #include <cstdlib>
@@ -37,50 +37,50 @@ bool is_ready(int descriptor, int timeout_ms = 0) {
 
 }  // namespace
 
-TEST_CASE("pipe: the end that reads") {
+TEST_CASE("pipe: events of the reading end") {
   Pipe pipe;
   auto poller = make_poller();
   auto registration = add(poller, pipe.out, 1, all);
-  CHECK(told_by(poller, 0ns) == nothing);
+  CHECK(reports_of(poller, 0ns) == nothing);
   pipe.in.write();
-  CHECK(told_by(poller) == Told{{1, Readiness::readable}});
+  CHECK(reports_of(poller) == Reports{{1, Readiness::readable}});
   pipe.in.close();
-  CHECK(told_by(poller) == Told{{1, Readiness::readable | Readiness::hung_up}});
+  CHECK(reports_of(poller) == Reports{{1, Readiness::readable | Readiness::hung_up}});
   pipe.out.read();
-  CHECK(told_by(poller) == Told{{1, Readiness::readable | Readiness::hung_up}});  // a read gives 0
+  CHECK(reports_of(poller) == Reports{{1, Readiness::readable | Readiness::hung_up}});  // a read gives 0
   CHECK(registration.modify(Interest::none));
-  CHECK(told_by(poller) == Told{{1, Readiness::hung_up}});
-  CHECK(told_by(poller, 0ns) == nothing);
+  CHECK(reports_of(poller) == Reports{{1, Readiness::hung_up}});
+  CHECK(reports_of(poller, 0ns) == nothing);
 }
 
-TEST_CASE("pipe: the end that writes") {
+TEST_CASE("pipe: events of the writing end") {
   Pipe pipe;
   auto poller = make_poller();
   const auto registration = add(poller, pipe.in, 1, all);
-  CHECK(told_by(poller) == Told{{1, Readiness::writable}});
+  CHECK(reports_of(poller) == Reports{{1, Readiness::writable}});
   const std::vector<char> page(4096);
   while (::write(pipe.in.get(), page.data(), page.size()) > 0) continue;
-  CHECK(told_by(poller, 0ns) == nothing);
+  CHECK(reports_of(poller, 0ns) == nothing);
   pipe.out.close();
-  CHECK(told_by(poller) == Told{{1, Readiness::readable | Readiness::writable | Readiness::failed}});
+  CHECK(reports_of(poller) == Reports{{1, Readiness::readable | Readiness::writable | Readiness::failed}});
 }
 
-TEST_CASE("eventfd and timerfd") {
+TEST_CASE("eventfd and timerfd: readable when written to, and when the time has come") {
   auto poller = make_poller();
   const Fd event(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   const Fd timer(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
   const auto first = add(poller, event, 1);
   const auto second = add(poller, timer, 2);
-  CHECK(told_by(poller, 0ns) == nothing);
+  CHECK(reports_of(poller, 0ns) == nothing);
   std::uint64_t value = 1;
   REQUIRE(::write(event.get(), &value, sizeof value) == sizeof value);
-  CHECK(told_by(poller) == Told{{1, Readiness::readable}});
+  CHECK(reports_of(poller) == Reports{{1, Readiness::readable}});
   REQUIRE(::read(event.get(), &value, sizeof value) == sizeof value);
   const itimerspec soonest{.it_interval = {}, .it_value = {.tv_sec = 0, .tv_nsec = 1}};
   REQUIRE(::timerfd_settime(timer.get(), 0, &soonest, nullptr) == 0);
-  CHECK(told_by(poller) == Told{{2, Readiness::readable}});
+  CHECK(reports_of(poller) == Reports{{2, Readiness::readable}});
   REQUIRE(::read(timer.get(), &value, sizeof value) == sizeof value);
-  CHECK(told_by(poller, 0ns) == nothing);
+  CHECK(reports_of(poller, 0ns) == nothing);
 }
 
 TEST_CASE("pidfd: readable when the process has ended") {
@@ -96,15 +96,15 @@ TEST_CASE("pidfd: readable when the process has ended") {
   REQUIRE(process.get() >= 0);
   auto poller = make_poller();
   const auto registration = add(poller, process, 1);
-  CHECK(told_by(poller, 0ns) == nothing);
+  CHECK(reports_of(poller, 0ns) == nothing);
   pipe.in.write();
-  CHECK(told_by(poller) == Told{{1, Readiness::readable}});
+  CHECK(reports_of(poller) == Reports{{1, Readiness::readable}});
   int status = 0;
   REQUIRE(::waitpid(child, &status, 0) == child);
   CHECK(WEXITSTATUS(status) == 7);
 }
 
-TEST_CASE("terminal") {
+TEST_CASE("terminal: readable, writable, and a hang-up when its master is closed") {
   Fd master(::posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
   REQUIRE(master.get() >= 0);
   REQUIRE(::grantpt(master.get()) == 0);
@@ -115,16 +115,16 @@ TEST_CASE("terminal") {
   REQUIRE(terminal.get() >= 0);
   auto poller = make_poller();
   auto registration = add(poller, terminal, 1, both);
-  CHECK(told_by(poller) == Told{{1, Readiness::writable}});
+  CHECK(reports_of(poller) == Reports{{1, Readiness::writable}});
   CHECK(registration.modify(Interest::readable));
   REQUIRE(::write(master.get(), "line\n", 5) == 5);
-  CHECK(told_by(poller) == Told{{1, Readiness::readable}});
+  CHECK(reports_of(poller) == Reports{{1, Readiness::readable}});
   master.close();
-  CHECK(told_by(poller) ==
-        Told{{1, Readiness::readable | Readiness::writable | Readiness::hung_up | Readiness::failed}});
+  CHECK(reports_of(poller) ==
+        Reports{{1, Readiness::readable | Readiness::writable | Readiness::hung_up | Readiness::failed}});
 }
 
-TEST_CASE("what cannot be polled is refused as not_a_socket") {
+TEST_CASE("regular files, directories and /dev/null are refused as not_a_socket") {
   auto poller = make_poller();
   for (const char* path : {"/proc/self/exe", "/", "/dev/null"}) {
     CAPTURE(path);
@@ -133,7 +133,7 @@ TEST_CASE("what cannot be polled is refused as not_a_socket") {
   }
 }
 
-TEST_CASE("native_handle: readable while a wait would find something, and always the same") {
+TEST_CASE("native_handle: always the same, and readable while a wait would report something") {
   auto poller = make_poller();
   const int handle = poller.native_handle().value();
   CHECK(poller.native_handle().value() == handle);
@@ -143,7 +143,7 @@ TEST_CASE("native_handle: readable while a wait would find something, and always
     CHECK_FALSE(is_ready(handle));
     pair.peers.write();
     CHECK(is_ready(handle));
-    CHECK(told_by(poller, 0ns) == Told{{1, Readiness::readable}});
+    CHECK(reports_of(poller, 0ns) == Reports{{1, Readiness::readable}});
     CHECK(is_ready(handle));  // level
     pair.ours.read();
     CHECK_FALSE(is_ready(handle));
@@ -155,25 +155,25 @@ TEST_CASE("native_handle: readable while a wait would find something, and always
   };
   follows();
 
-  // A loop that watches it sees nothing of a new instance.
+  // An event loop that watches it does not notice a new instance.
   const Fd loop(::epoll_create1(EPOLL_CLOEXEC));
   epoll_event event{.events = EPOLLIN, .data = {}};
   REQUIRE(::epoll_ctl(loop.get(), EPOLL_CTL_ADD, handle, &event) == 0);
   for (int i = 0; i != 3; ++i) {
     const Zombie zombie(poller);
     const auto calls = poller.stats().other_calls;
-    while (is_ready(handle)) CHECK(told_by(poller, 0ns) == nothing);
+    while (is_ready(handle)) CHECK(reports_of(poller, 0ns) == nothing);
     CHECK(poller.stats().other_calls > calls);
     follows();
     CHECK(::epoll_wait(loop.get(), &event, 1, 0) == 0);
     pair.peers.write();
     CHECK(::epoll_wait(loop.get(), &event, 1, 10'000) == 1);
-    CHECK(told_by(poller, 0ns) == Told{{1, Readiness::readable}});
+    CHECK(reports_of(poller, 0ns) == Reports{{1, Readiness::readable}});
     pair.ours.read();
   }
 }
 
-TEST_CASE("native_handle: of a Poller that was moved from, or where no descriptor is left") {
+TEST_CASE("native_handle: an error for a Poller that was moved from, and when no descriptor is left") {
   auto poller = make_poller();
   rlimit limit{};
   REQUIRE(::getrlimit(RLIMIT_NOFILE, &limit) == 0);

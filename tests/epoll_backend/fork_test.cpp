@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// fork: what a child does with what it inherited leaves the parent's as it was, fails with a clear error and never
-// hangs.
+// fork: calls of a child on an inherited Poller fail with a clear error, never hang, and do not change the parent's.
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -16,7 +15,7 @@ namespace {
 
 constexpr auto inherited = std::errc::operation_not_permitted;
 
-/// The exit code of a child that runs `function`, which returns whether all was right.
+/// The exit code of a child that runs `function`: 0 if that returns true.
 template <class Function>
 int in_child(Function function) {
   const pid_t child = ::fork();
@@ -32,7 +31,7 @@ bool is_open(int descriptor) { return ::fcntl(descriptor, F_GETFD) >= 0; }
 
 }  // namespace
 
-TEST_CASE("fork: every call of the child is refused, and the parent's registrations stay as they are") {
+TEST_CASE("fork: each call of the child is refused, and the parent's registrations are unchanged") {
   auto poller = std::optional(make_poller());
   const Pair level;
   const Pair oneshot;
@@ -65,16 +64,16 @@ TEST_CASE("fork: every call of the child is refused, and the parent's registrati
   CHECK(code == 0);
 
   CHECK(poller->stats().kernel_calls() == before.kernel_calls());
-  const auto both = Told{{1, Readiness::readable}, {2, Readiness::readable}};
-  CHECK(told_by(*poller) == both);
-  CHECK(told_by(*poller) == Told{{1, Readiness::readable}});
+  const auto both = Reports{{1, Readiness::readable}, {2, Readiness::readable}};
+  CHECK(reports_of(*poller) == both);
+  CHECK(reports_of(*poller) == Reports{{1, Readiness::readable}});
   CHECK(poller->stats().wakes == 0);
   CHECK(poller->stats().post_calls == 0);
   CHECK(second->modify(Interest::readable));
-  CHECK(told_by(*poller) == both);
+  CHECK(reports_of(*poller) == both);
 }
 
-TEST_CASE("fork: a child closes no more than its own descriptors, and leaves none of them open") {
+TEST_CASE("fork: a child closes its own descriptors, all of them and no others") {
   const int lowest = Fd(::dup(0)).get();
   auto poller = std::optional(make_poller());
   REQUIRE(poller->native_handle());
@@ -88,10 +87,10 @@ TEST_CASE("fork: a child closes no more than its own descriptors, and leaves non
   const Pair pair;
   pair.peers.write();
   const auto registration = add(*poller, pair.ours, 1);
-  CHECK(told_by(*poller) == Told{{1, Readiness::readable}});
+  CHECK(reports_of(*poller) == Reports{{1, Readiness::readable}});
 }
 
-TEST_CASE("fork: a child that destroys what it inherited does not hang, whatever was locked") {
+TEST_CASE("fork: a child that destroys what it inherited does not hang, although a lock was held") {
   for (int i = 0; i != 40; ++i) {
     auto poller = std::optional(make_poller());
     const Pair pair;
@@ -116,7 +115,7 @@ TEST_CASE("fork: a child that destroys what it inherited does not hang, whatever
   }
 }
 
-TEST_CASE("fork: a child has Pollers of its own, and so has its child") {
+TEST_CASE("fork: a child can create its own Poller, and so can its child") {
   auto parents = make_poller();
   const Pair pair;
   pair.peers.write();

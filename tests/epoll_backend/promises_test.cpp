@@ -8,7 +8,7 @@
 
 using namespace epoll_test;
 
-TEST_CASE("a reset is told to one who asked for nothing, a half close only to one who asked") {
+TEST_CASE("a reset is reported with Interest::none, a half close is not") {
   auto poller = make_poller();
   const Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
@@ -26,20 +26,20 @@ TEST_CASE("a reset is told to one who asked for nothing, a half close only to on
   auto registration = add(poller, client, 1, Interest::none);
   REQUIRE(::send(server.get(), "!", 1, MSG_OOB) == 1);
   REQUIRE(::shutdown(server.get(), SHUT_WR) == 0);
-  CHECK(told_by(poller, 5ms) == nothing);
+  CHECK(reports_of(poller, 5ms) == nothing);
   CHECK(registration.modify(Interest::priority));
-  CHECK(told_by(poller) == Told{{1, Readiness::priority}});
+  CHECK(reports_of(poller) == Reports{{1, Readiness::priority}});
   CHECK(registration.modify(Interest::readable | Interest::writable));
-  CHECK(told_by(poller) == Told{{1, Readiness::readable | Readiness::writable | Readiness::read_closed}});
+  CHECK(reports_of(poller) == Reports{{1, Readiness::readable | Readiness::writable | Readiness::read_closed}});
   CHECK(registration.modify(Interest::none));
   const linger abortive{.l_onoff = 1, .l_linger = 0};
   REQUIRE(::setsockopt(server.get(), SOL_SOCKET, SO_LINGER, &abortive, sizeof abortive) == 0);
   server.close();
   constexpr auto reset = Readiness::readable | Readiness::writable | Readiness::hung_up | Readiness::failed;
-  CHECK(told_by(poller) == Told{{1, reset}});
+  CHECK(reports_of(poller) == Reports{{1, reset}});
 }
 
-TEST_CASE("oneshot and edge tell once, until modify") {
+TEST_CASE("oneshot and edge report once, until modify") {
   auto poller = make_poller();
   Pair pair;
   pair.peers.write();
@@ -48,16 +48,16 @@ TEST_CASE("oneshot and edge tell once, until modify") {
   SUBCASE("edge") { mode = Mode::edge; }
   auto registration = add(poller, pair.ours, 1, Interest::readable, mode);
   for (int i = 0; i != 3; ++i) {
-    CHECK(told_by(poller) == Told{{1, Readiness::readable}});
+    CHECK(reports_of(poller) == Reports{{1, Readiness::readable}});
     CHECK(registration.drained(Interest::readable));
-    CHECK(told_by(poller, 0ns) == nothing);
+    CHECK(reports_of(poller, 0ns) == nothing);
     CHECK(registration.modify(Interest::readable));
   }
   CHECK(registration.modify(Interest::readable | Interest::writable, Mode::level));
-  for (int i = 0; i != 3; ++i) CHECK(told_by(poller) == Told{{1, Readiness::readable | Readiness::writable}});
+  for (int i = 0; i != 3; ++i) CHECK(reports_of(poller) == Reports{{1, Readiness::readable | Readiness::writable}});
 }
 
-TEST_CASE("what a modify overtakes does not silence what it arms") {
+TEST_CASE("an event that was queued before a modify does not disarm what the modify armed") {
   auto poller = make_poller();
   const Pair pair;
   pair.peers.write();
@@ -65,9 +65,9 @@ TEST_CASE("what a modify overtakes does not silence what it arms") {
   std::atomic<Readiness> last = Readiness::none;
   std::atomic<bool> end = false;
   std::thread waiter([&] {
-    std::array<Event, 1> room;
+    std::array<Event, 1> buffer;
     while (!end) {
-      const auto events = poller.wait(room);
+      const auto events = poller.wait(buffer);
       for (const Event& event : *events) last = event.readiness();
     }
   });
@@ -88,11 +88,11 @@ namespace {
 void check_time_outs(Poller& poller) {
   for (const std::chrono::nanoseconds timeout : {0ns, 1ns, 999ns, 300'000ns, 1'000'001ns, 20'000'000ns}) {
     const auto start = Clock::now();
-    CHECK(told_by(poller, timeout) == nothing);
+    CHECK(reports_of(poller, timeout) == nothing);
     CHECK(Clock::now() - start >= timeout);
   }
   poller.waker().wake();
-  CHECK(told_by(poller, std::chrono::nanoseconds::max()) == nothing);
+  CHECK(reports_of(poller, std::chrono::nanoseconds::max()) == nothing);
 }
 
 }  // namespace
@@ -101,7 +101,7 @@ TEST_CASE("a time-out is never early") {
   auto poller = make_poller();
   check_time_outs(poller);
 
-  SUBCASE("nor when signals interrupt it") {
+  SUBCASE("although signals interrupt it") {
     struct sigaction action{};
     struct sigaction previous{};
     action.sa_handler = [](int) {};
@@ -115,7 +115,7 @@ TEST_CASE("a time-out is never early") {
     REQUIRE(::setitimer(ITIMER_REAL, &off, nullptr) == 0);
     REQUIRE(::sigaction(SIGALRM, &previous, nullptr) == 0);
   }
-  SUBCASE("nor without epoll_pwait2") {
+  SUBCASE("without epoll_pwait2") {
     std::thread([&] {
       if (!refuse(ENOSYS, {{offsetof(seccomp_data, nr), SYS_epoll_pwait2}})) return;
       const auto before = poller.stats();
@@ -125,7 +125,7 @@ TEST_CASE("a time-out is never early") {
   }
 }
 
-TEST_CASE("room of any size holds as many as are ready, and those that had to wait come first the next time") {
+TEST_CASE("a buffer of any size is filled, and events that did not fit come first in the next wait") {
   auto poller = make_poller();
   constexpr std::size_t count = 300;
   std::vector<Pair> pairs(count);
@@ -133,12 +133,12 @@ TEST_CASE("room of any size holds as many as are ready, and those that had to wa
   registrations.reserve(count);
   for (const Pair& pair : pairs) registrations.push_back(add(poller, pair.ours, registrations.size()));
   for (const Pair& pair : pairs) pair.peers.write();
-  for (const std::size_t room : {std::size_t{1}, std::size_t{7}, std::size_t{64}, count, count + 1, 3 * count}) {
+  for (const std::size_t buffer_size : {std::size_t{1}, std::size_t{7}, std::size_t{64}, count, count + 1, 3 * count}) {
     std::set<std::uint64_t> seen;
-    for (std::size_t waits = 0; waits != (count + room - 1) / room; ++waits) {
-      const auto told = told_by(poller, soon, room);
-      CHECK(told.size() == std::min(room, count));
-      for (const auto& [token, readiness] : told) {
+    for (std::size_t waits = 0; waits != (count + buffer_size - 1) / buffer_size; ++waits) {
+      const auto reports = reports_of(poller, soon, buffer_size);
+      CHECK(reports.size() == std::min(buffer_size, count));
+      for (const auto& [token, readiness] : reports) {
         seen.insert(token);
         CHECK(readiness == Readiness::readable);
       }
@@ -157,12 +157,12 @@ TEST_CASE("the counters are exact") {
 
   Pair pair;
   auto registration = add(poller, pair.ours, 1);
-  CHECK(told_by(poller, 0ns) == nothing);
+  CHECK(reports_of(poller, 0ns) == nothing);
   pair.peers.write();
-  CHECK(told_by(poller).size() == 1);
+  CHECK(reports_of(poller).size() == 1);
   CHECK(registration.modify(Interest::none));
   poller.waker().wake();
-  CHECK(told_by(poller) == nothing);
+  CHECK(reports_of(poller) == nothing);
   stats = poller.stats();
   CHECK(stats.wait_calls == 3);
   CHECK(stats.arm_calls == 3);
@@ -180,17 +180,17 @@ TEST_CASE("the counters are exact") {
   CHECK(stats.registrations == 0);
 }
 
-TEST_CASE("rule 10: steady state allocates nothing, and connections that come and go leave nothing") {
+TEST_CASE("steady state allocates nothing, and short connections leave no memory behind") {
   auto poller = make_poller();
-  std::array<Event, 64> room;
+  std::array<Event, 64> buffer;
   const auto pass = [&] {
     const Pair pair;
     auto registration = add(poller, pair.ours, 1);
     pair.peers.write();
-    bool good = poller.wait(room, soon)->size() == 1;
+    bool good = poller.wait(buffer, soon)->size() == 1;
     good = good && registration.modify(Interest::none, Mode::edge) && registration.drained(Interest::readable);
     poller.waker().wake();
-    return good && poller.wait(room, soon)->empty() && poller.wait(room, 1ns)->empty() && registration.remove();
+    return good && poller.wait(buffer, soon)->empty() && poller.wait(buffer, 1ns)->empty() && registration.remove();
   };
   CHECK(pass());
   const auto memory = poller.stats().memory_bytes;
@@ -203,21 +203,21 @@ TEST_CASE("rule 10: steady state allocates nothing, and connections that come an
   CHECK(poller.stats().registrations == 0);
 }
 
-TEST_CASE("after close every call is refused, and nothing is held") {
+TEST_CASE("after close every call is bad_file_descriptor, and no resource is held") {
   const auto created = create_backend({});
   REQUIRE(created);
   Backend& backend = **created;
   const Pair pair;
-  const auto place = backend.add(pair.ours.get(), Token{1}, Interest::readable, Mode::level);
-  REQUIRE(place);
+  const auto id = backend.add(pair.ours.get(), Token{1}, Interest::readable, Mode::level);
+  REQUIRE(id);
   backend.close();
-  std::array<Event, 1> room;
+  std::array<Event, 1> buffer;
   constexpr auto gone = std::errc::bad_file_descriptor;
   CHECK(backend.add(pair.ours.get(), Token{1}, Interest::readable, Mode::level).error() == gone);
-  CHECK(backend.modify(*place, Interest::none, std::nullopt).error() == gone);
-  CHECK(backend.drained(*place, Interest::readable).error() == gone);
-  CHECK(backend.remove(*place).error() == gone);
-  CHECK(backend.wait(room, 0ns).error() == gone);
+  CHECK(backend.modify(*id, Interest::none, std::nullopt).error() == gone);
+  CHECK(backend.drained(*id, Interest::readable).error() == gone);
+  CHECK(backend.remove(*id).error() == gone);
+  CHECK(backend.wait(buffer, 0ns).error() == gone);
   backend.wake();
   CHECK(backend.stats().registrations == 0);
   CHECK(backend.stats().memory_bytes == 0);
@@ -225,7 +225,7 @@ TEST_CASE("after close every call is refused, and nothing is held") {
   CHECK(backend.stats().other_calls == 3);
 }
 
-TEST_CASE("a Registration and a Waker may outlive their Poller, moved from or gone") {
+TEST_CASE("a Registration and a Waker may outlive their Poller") {
   const Pair pair;
   auto poller = make_poller();
   auto registration = add(poller, pair.ours, 1);
@@ -238,10 +238,10 @@ TEST_CASE("a Registration and a Waker may outlive their Poller, moved from or go
   waker.wake();
   CHECK(taken.modify(Interest::none).error() == std::errc::bad_file_descriptor);
   CHECK(taken.remove().error() == std::errc::bad_file_descriptor);
-  CHECK(told_by(poller, 1ms) == nothing);
+  CHECK(reports_of(poller, 1ms) == nothing);
 }
 
-TEST_CASE("a Poller and a Registration moved to where they are stay as they are, and gone ones can be replaced") {
+TEST_CASE("self-move leaves a Poller and a Registration unchanged, and a moved-from Poller can be replaced") {
   const Pair pair;
   auto poller = make_poller();
   auto registration = add(poller, pair.ours, 1);
@@ -250,8 +250,8 @@ TEST_CASE("a Poller and a Registration moved to where they are stay as they are,
   poller = std::move(*poller_alias);
   registration = std::move(*alias);
   pair.peers.write();
-  CHECK(told_by(poller) == Told{{1, Readiness::readable}});
+  CHECK(reports_of(poller) == Reports{{1, Readiness::readable}});
   const Poller taken = std::move(poller);
   poller = make_poller();  // NOLINT(bugprone-use-after-move): what this is about
-  CHECK(told_by(poller, 1ms) == nothing);
+  CHECK(reports_of(poller, 1ms) == nothing);
 }

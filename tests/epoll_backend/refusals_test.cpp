@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Calls that Linux refuses: each is the error of who asked for it, and nothing is lost by it.
+// System calls that Linux refuses: the caller gets the error, and no registration is lost.
 #include <doctest/doctest.h>
 
 #include <cerrno>
@@ -18,7 +18,7 @@ constexpr std::size_t call = offsetof(seccomp_data, nr);
 constexpr std::size_t operation = offsetof(seccomp_data, args[1]);  // of epoll_ctl
 constexpr std::size_t descriptor = offsetof(seccomp_data, args[2]);
 
-// What is refused is refused to this thread, and for ever.
+// A seccomp filter is for ever, so the thread in which it applies ends with the function.
 template <class Function>
 void while_refused(int error, std::initializer_list<std::pair<std::size_t, int>> where, Function function) {
   std::thread([&] {
@@ -33,7 +33,7 @@ std::error_code error_of(const Result<T>& result) {
 
 }  // namespace
 
-TEST_CASE("refused: a Poller that cannot be made is an error") {
+TEST_CASE("refused: create returns the error when a descriptor is refused") {
   const auto is_not_made = [] { CHECK(error_of(Poller::create()) == std::errc::too_many_files_open); };
   while_refused(EMFILE, {{call, SYS_eventfd2}}, is_not_made);
   while_refused(EMFILE, {{call, SYS_epoll_create1}}, is_not_made);
@@ -46,42 +46,42 @@ TEST_CASE("refused: a modify leaves the registration as it was") {
   auto registration = add(poller, pair.ours, 1);
   while_refused(ENOMEM, {{call, SYS_epoll_ctl}, {operation, EPOLL_CTL_MOD}},
                 [&] { CHECK(error_of(registration.modify(Interest::writable)) == std::errc::not_enough_memory); });
-  CHECK(told_by(poller, 1ms) == nothing);
+  CHECK(reports_of(poller, 1ms) == nothing);
   pair.peers.write();
-  CHECK(told_by(poller) == Told{{1, Readiness::readable}});
+  CHECK(reports_of(poller) == Reports{{1, Readiness::readable}});
 }
 
 #ifdef SYS_epoll_pwait2
-TEST_CASE("refused: where a sandbox does not know epoll_pwait2, a time-out is in whole milliseconds") {
+TEST_CASE("refused: without epoll_pwait2 a time-out is rounded up to milliseconds") {
   auto poller = make_poller();
   while_refused(EPERM, {{call, SYS_epoll_pwait2}}, [&] {
     const auto begin = Clock::now();
-    CHECK(told_by(poller, 1500us) == nothing);
+    CHECK(reports_of(poller, 1500us) == nothing);
     CHECK(Clock::now() - begin >= 1500us);
   });
 }
 #endif
 
-// A new instance needs the wake, then the old one's waiters told, then the old one's number.
-TEST_CASE("refused: a new instance that cannot take the old one's place leaves it as it was") {
-  enum class Step : std::uint8_t { add_wake, tell_waiters, replace };
-  for (const auto step : {Step::add_wake, Step::tell_waiters, Step::replace}) {
-    const int wake_fd = Fd(::dup(0)).get();  // the next that is opened
+// A new instance needs three calls: to add the wake, to wake the waits on the old instance, and to take its number.
+TEST_CASE("refused: a new instance that cannot replace the old one leaves that as it was") {
+  enum class Step : std::uint8_t { add_wake, wake_waiters, replace };
+  for (const auto step : {Step::add_wake, Step::wake_waiters, Step::replace}) {
+    const int wake_fd = Fd(::dup(0)).get();  // the number of the next descriptor
     auto poller = make_poller();
     const Pair pair;
     const auto registration = add(poller, pair.ours, 1);
     const Zombie zombie(poller);
     const auto is_as_it_was = [&] {
-      CHECK(told_by(poller, 5ms) == nothing);
+      CHECK(reports_of(poller, 5ms) == nothing);
       pair.peers.write();
-      CHECK(told_by(poller) == Told{{1, Readiness::readable}});
+      CHECK(reports_of(poller) == Reports{{1, Readiness::readable}});
       CHECK(poller.stats().registrations == 1);
     };
     switch (step) {
       case Step::add_wake:
         while_refused(ENOSPC, {{call, SYS_epoll_ctl}, {operation, EPOLL_CTL_ADD}}, is_as_it_was);
         break;
-      case Step::tell_waiters:
+      case Step::wake_waiters:
         while_refused(ENOMEM, {{call, SYS_epoll_ctl}, {operation, EPOLL_CTL_MOD}, {descriptor, wake_fd}}, is_as_it_was);
         break;
       case Step::replace: while_refused(EMFILE, {{call, SYS_dup3}}, is_as_it_was); break;
@@ -89,7 +89,7 @@ TEST_CASE("refused: a new instance that cannot take the old one's place leaves i
   }
 }
 
-TEST_CASE("refused: a socket that cannot be made, set or listen is an error") {
+TEST_CASE("refused: bind returns the error of each call that it makes") {
   const auto is_error = [](std::errc error, const Address& at) {
     return [error, at] { CHECK(error_of(TcpListener::bind(at)) == error); };
   };
@@ -101,13 +101,13 @@ TEST_CASE("refused: a socket that cannot be made, set or listen is an error") {
   while_refused(EADDRINUSE, {{call, SYS_listen}}, is_error(std::errc::address_in_use, Address::loopback_ipv4()));
 }
 
-TEST_CASE("refused: a connect that is interrupted goes on by itself, any other is an error") {
+TEST_CASE("refused: an interrupted connect goes on, and any other error is returned") {
   const auto connect = [] { return error_of(TcpStream::connect(Address::loopback_ipv4(1))); };
   while_refused(EINTR, {{call, SYS_connect}}, [&] { CHECK_FALSE(connect()); });
   while_refused(ENETUNREACH, {{call, SYS_connect}}, [&] { CHECK(connect() == std::errc::network_unreachable); });
 }
 
-TEST_CASE("refused: a connection that was reset before it was accepted is passed over once") {
+TEST_CASE("refused: accept returns the error of a connection that was reset before it was accepted") {
   const auto listener = TcpListener::bind(Address::loopback_ipv4());
   REQUIRE(listener.has_value());
   for (const int error : {ECONNABORTED, ECONNRESET}) {

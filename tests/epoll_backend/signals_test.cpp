@@ -21,7 +21,7 @@ void wake_in_handler(int) {
   const int interrupted = errno;
   errno = EDOM;
   if (const Waker* const waker = handlers_waker.load()) waker->wake();
-  if (errno == EDOM) ++handled;  // wake leaves errno alone
+  if (errno == EDOM) ++handled;  // wake does not change errno
   errno = interrupted;
 }
 
@@ -42,7 +42,7 @@ class Handler {
   struct sigaction previous_{};
 };
 
-/// Interrupts the thread that made it, again and again.
+/// Interrupts the thread that created it, again and again.
 class Storm {
  public:
   Storm()
@@ -61,7 +61,7 @@ class Storm {
   std::thread thread_;
 };
 
-/// What becomes of a thread that runs `function` and is cancelled.
+/// The result of a thread that runs `function` and is cancelled: PTHREAD_CANCELED if it was.
 template <class Function>
 void* cancelled(Function function, bool by_itself) {
   struct Start {
@@ -84,7 +84,7 @@ void* cancelled(Function function, bool by_itself) {
 
 }  // namespace
 
-TEST_CASE("wake in a signal handler, while the same thread adds, modifies, waits, removes and destroys") {
+TEST_CASE("a signal handler may call wake while the same thread adds, modifies, waits, removes and destroys") {
   const Handler handler(wake_in_handler);
   const Pair pair;
   pair.peers.write();
@@ -105,7 +105,7 @@ TEST_CASE("wake in a signal handler, while the same thread adds, modifies, waits
     static_cast<void>(poller->stats());
     is_good = is_good && registration.remove();
     const int before = handled;
-    while (handled == before) static_cast<void>(poller->wait(buffer));  // ended by the handler's wake alone
+    while (handled == before) static_cast<void>(poller->wait(buffer));  // only the handler's wake ends it
     poller.reset();
     handlers_waker = nullptr;
     good += is_good ? 1 : -100'000;
@@ -113,7 +113,7 @@ TEST_CASE("wake in a signal handler, while the same thread adds, modifies, waits
   CHECK(good >= 2000);
 }
 
-TEST_CASE("a signal does not end a wait, and ends one that is interruptible") {
+TEST_CASE("a signal ends a wait only if the wait is interruptible") {
   const Handler handler([](int) { ++handled; });
   std::array<Event, 1> buffer;
   SUBCASE("ordinary") {
@@ -141,7 +141,7 @@ TEST_CASE("a signal does not end a wait, and ends one that is interruptible") {
   }
 }
 
-TEST_CASE("a signal as an event: signalfd") {
+TEST_CASE("signalfd: a signal is an event") {
   sigset_t signals;
   sigset_t before;
   ::sigemptyset(&signals);
@@ -151,18 +151,18 @@ TEST_CASE("a signal as an event: signalfd") {
     const Fd fd(::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC));
     auto poller = make_poller();
     const auto registration = add(poller, fd, 1);
-    CHECK(told_by(poller, 0ns) == nothing);
+    CHECK(reports_of(poller, 0ns) == nothing);
     REQUIRE(::pthread_kill(::pthread_self(), SIGUSR2) == 0);
-    CHECK(told_by(poller) == Told{{1, Readiness::readable}});
+    CHECK(reports_of(poller) == Reports{{1, Readiness::readable}});
     signalfd_siginfo info{};
     REQUIRE(::read(fd.get(), &info, sizeof info) == sizeof info);
     CHECK(info.ssi_signo == SIGUSR2);
-    CHECK(told_by(poller, 0ns) == nothing);
+    CHECK(reports_of(poller, 0ns) == nothing);
   }
   REQUIRE(::pthread_sigmask(SIG_SETMASK, &before, nullptr) == 0);
 }
 
-TEST_CASE("pthread_cancel ends a wait and leaves the Poller as it is") {
+TEST_CASE("pthread_cancel ends a wait and leaves the Poller usable") {
   auto poller = make_poller();
   const Pair pair;
   auto registration = add(poller, pair.ours, 1);
@@ -172,7 +172,7 @@ TEST_CASE("pthread_cancel ends a wait and leaves the Poller as it is") {
     std::array<Event, 4> buffer;
     CHECK(poller.wait(buffer, soon).value().woken());
   };
-  SUBCASE("without a time-out, in milliseconds, in nanoseconds") {
+  SUBCASE("with each kind of time-out") {
     for (const bool by_itself : {true, false}) {
       for (const std::optional<std::chrono::nanoseconds> timeout :
            {std::optional<std::chrono::nanoseconds>(), std::optional<std::chrono::nanoseconds>(1h),
@@ -186,13 +186,13 @@ TEST_CASE("pthread_cancel ends a wait and leaves the Poller as it is") {
       }
     }
   }
-  SUBCASE("in the pause that a shortage brings") {
+  SUBCASE("in the pause after a shortage") {
     const Zombie zombie(poller);
     rlimit limit{};
     REQUIRE(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
     const rlimit none{.rlim_cur = 0, .rlim_max = limit.rlim_max};
     REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
-    CHECK(told_by(poller, 20ms) == nothing);
+    CHECK(reports_of(poller, 20ms) == nothing);
     const auto wait = [&poller] {
       std::array<Event, 4> buffer;
       static_cast<void>(poller.wait(buffer));
@@ -203,7 +203,7 @@ TEST_CASE("pthread_cancel ends a wait and leaves the Poller as it is") {
   }
 }
 
-TEST_CASE("pthread_cancel has no effect in anything else") {
+TEST_CASE("pthread_cancel has no effect in any other call") {
   bool is_through = false;
   const Pair pair;
   const auto all_but_wait = [&is_through, &pair] {

@@ -36,15 +36,15 @@
 #include <reactor/backend.hpp>
 #include <reactor/poller.hpp>
 
-/// What the tests of the epoll backend have in common: raw descriptors, and sockets that epoll cannot let go of.
+/// What the tests of the epoll backend share: raw descriptors, and sockets that cannot be removed from epoll.
 namespace epoll_test {
 
 using namespace reactor;
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
-using Told = std::vector<std::pair<std::uint64_t, Readiness>>;
+using Reports = std::vector<std::pair<std::uint64_t, Readiness>>;
 
-constexpr auto soon = 10s;  // the deadline of what has to happen
+constexpr auto soon = 10s;  // the deadline of what must happen
 
 class Fd {
  public:
@@ -118,16 +118,16 @@ inline Registration add(Poller& poller, const Fd& fd, std::uint64_t token, Inter
   return std::move(*registration);
 }
 
-// What one wait tells, by token.
-inline Told told_by(Poller& poller, std::optional<std::chrono::nanoseconds> timeout = soon,
-                    std::size_t room_size = 64) {
-  std::vector<Event> room(room_size);
-  const auto events = poller.wait(room, timeout);
+// The events of one wait, by token.
+inline Reports reports_of(Poller& poller, std::optional<std::chrono::nanoseconds> timeout = soon,
+                          std::size_t buffer_size = 64) {
+  std::vector<Event> buffer(buffer_size);
+  const auto events = poller.wait(buffer, timeout);
   REQUIRE(events);
-  Told told;
-  for (const Event& event : *events) told.emplace_back(std::to_underlying(event.token()), event.readiness());
-  std::ranges::sort(told);
-  return told;
+  Reports reports;
+  for (const Event& event : *events) reports.emplace_back(std::to_underlying(event.token()), event.readiness());
+  std::ranges::sort(reports);
+  return reports;
 }
 
 template <class Condition>
@@ -138,7 +138,7 @@ bool eventually(Condition condition) {
   return false;
 }
 
-// A socket that is removed too late to be taken out of epoll, and readable: `open` keeps it alive.
+// A readable socket that was closed before it was removed, so epoll still has it: `open` keeps it alive.
 struct Zombie {
   Pair pair;
   Fd open;
@@ -153,7 +153,7 @@ struct Zombie {
   }
 };
 
-// From now on the kernel refuses this thread the calls whose seccomp_data has these values at these offsets.
+// From now on the kernel refuses, in this thread, the calls whose seccomp_data has these values at these offsets.
 inline bool refuse(std::uint16_t error, std::initializer_list<std::pair<std::size_t, int>> where) {
   std::vector<sock_filter> program;
   std::size_t to_allow = 2 * where.size();
@@ -169,10 +169,10 @@ inline bool refuse(std::uint16_t error, std::initializer_list<std::pair<std::siz
   const sock_fprog filter{.len = static_cast<std::uint16_t>(program.size()), .filter = program.data()};
   const bool done =
       ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
-  if (!done) MESSAGE("not tried: this system allows no seccomp filter");
+  if (!done) MESSAGE("skipped: this system allows no seccomp filter");
   return done;
 }
 
-inline const Told nothing;
+inline const Reports nothing;
 
 }  // namespace epoll_test

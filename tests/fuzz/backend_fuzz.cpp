@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <span>
 
-#include "sim/model_world.hpp"
+#include "sim/model_checker.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 

@@ -20,19 +20,19 @@
 #include <reactor/nt/kernel.hpp>
 #include <reactor/nt/types.hpp>
 
-#include "kernel/world.hpp"
+#include "kernel/system.hpp"
 
 #ifdef _WIN32
-#include "kernel/real_world.hpp"
+#include "kernel/real_system.hpp"
 #endif
-#include "kernel/sim_world.hpp"
+#include "kernel/sim_system.hpp"
 
 // One test, every kernel. TEST_CASE_TEMPLATE("poll.x: what", World, ALL_KERNELS) { Bench<World> b; ... }
 #ifdef _WIN32
-#define ALL_KERNELS                                                                                      \
-  conformance::RealWorld, conformance::SimWindows, conformance::SimWine, conformance::SimWindowsThreads, \
+#define ALL_KERNELS                                                                                       \
+  conformance::RealSystem, conformance::SimWindows, conformance::SimWine, conformance::SimWindowsThreads, \
       conformance::SimWineThreads
-TYPE_TO_STRING_AS("the kernel of this system", conformance::RealWorld);
+TYPE_TO_STRING_AS("the kernel of this system", conformance::RealSystem);
 #else
 #define ALL_KERNELS \
   conformance::SimWindows, conformance::SimWine, conformance::SimWindowsThreads, conformance::SimWineThreads
@@ -147,13 +147,13 @@ class Request {
 
 /// A world with a port and a helper handle. Whatever a test leaves pending is cancelled and taken at the end, and
 /// nothing may be left then.
-template <class SomeWorld>
+template <class SomeSystem>
 class Bench {
  public:
   static constexpr ULONG_PTR key = 0x1122;
 
-  SomeWorld world;
-  Kernel& kernel = world.kernel();
+  SomeSystem system;
+  Kernel& kernel = system.kernel();
 
  private:
   std::vector<HANDLE> helpers_;
@@ -170,7 +170,7 @@ class Bench {
         side_port(must(kernel.create_port())),
         side_helper(must(kernel.open_helper(side_port, 1))) {}
   ~Bench() {
-    world.join();
+    system.join();
     for (const HANDLE opened : helpers_) kernel.cancel(opened, nullptr);
     while (out_ > 0 && take(deadline)) {
     }
@@ -180,16 +180,16 @@ class Bench {
     kernel.close(side_helper);
     kernel.close(port);
     kernel.close(side_port);
-    CHECK(world.complaint() == "");
+    CHECK(system.complaint() == "");
   }
   Bench(const Bench&) = delete;
   Bench& operator=(const Bench&) = delete;
 
-  [[nodiscard]] bool expects_wine() const { return world.expect() == Expect::wine; }
+  [[nodiscard]] bool expects_wine() const { return system.expect() == Expect::wine; }
 
   /// Records a row of docs/kernel-facts.md: what was asked and what the real kernel answered.
   void fact(const char* id, const char* asked, const std::string& answer) {
-    if (world.is_simulated() || !records_facts()) return;
+    if (system.is_simulated() || !records_facts()) return;
     std::printf("  %-27s %-64s -> %s\n", id, asked, answer.c_str());
     std::fflush(stdout);
   }

@@ -8,20 +8,20 @@
 
 using namespace conformance;
 
-TEST_CASE_TEMPLATE("cancel.before: of what was not submitted, NOT_FOUND, and no harm done", World, ALL_KERNELS) {
-  Bench<World> b;
-  const auto [x, y] = b.world.tcp_pair();
+TEST_CASE_TEMPLATE("cancel.before: of what was not submitted, NOT_FOUND, and no harm done", System, ALL_KERNELS) {
+  Bench<System> b;
+  const auto [x, y] = b.system.tcp_pair();
   Request& request = b.request({{x, AFD_POLL_RECEIVE}});
   CHECK(b.kernel.cancel(b.helper, &request.iosb) == STATUS_NOT_FOUND);
   REQUIRE(b.submit(request) == STATUS_PENDING);
-  REQUIRE(b.world.send(y, 1) == 1);
+  REQUIRE(b.system.send(y, 1) == 1);
   CHECK(b.answer(request) == Answer{STATUS_SUCCESS, {{x, AFD_POLL_RECEIVE}}});
 }
 
-TEST_CASE_TEMPLATE("cancel.pending: STATUS_CANCELLED follows, once, and the buffer holds no answer", World,
+TEST_CASE_TEMPLATE("cancel.pending: STATUS_CANCELLED follows, once, and the buffer holds no answer", System,
                    ALL_KERNELS) {
-  Bench<World> b;
-  const auto [x, y] = b.world.tcp_pair();
+  Bench<System> b;
+  const auto [x, y] = b.system.tcp_pair();
   Request& request = b.request({{x, AFD_POLL_RECEIVE}});
   REQUIRE(b.submit(request) == STATUS_PENDING);
   CHECK(b.kernel.cancel(b.helper, &request.iosb) == STATUS_SUCCESS);
@@ -29,20 +29,20 @@ TEST_CASE_TEMPLATE("cancel.pending: STATUS_CANCELLED follows, once, and the buff
   CHECK(request.iosb.Information == 0);
   // The request stands there as it was asked: its NumberOfHandles is not an answer.
   CHECK(request.answered() == std::vector<Entry>{{x, AFD_POLL_RECEIVE}});
-  REQUIRE(b.world.send(y, 1) == 1);
+  REQUIRE(b.system.send(y, 1) == 1);
   CHECK(b.is_quiet());
 }
 
-TEST_CASE_TEMPLATE("cancel.after: after the event, before its packet is taken, NOT_FOUND and the event", World,
+TEST_CASE_TEMPLATE("cancel.after: after the event, before its packet is taken, NOT_FOUND and the event", System,
                    ALL_KERNELS) {
-  Bench<World> b;
-  const auto [x, y] = b.world.tcp_pair();
+  Bench<System> b;
+  const auto [x, y] = b.system.tcp_pair();
   Request& request = b.request({{x, AFD_POLL_RECEIVE}});
   REQUIRE(b.submit(request) == STATUS_PENDING);
-  REQUIRE(b.world.send(y, 1) == 1);
+  REQUIRE(b.system.send(y, 1) == 1);
   // Its packet is queued when that of a later answer is.
-  b.world.send_to(b.world.udp(), b.world.udp(), 1);
-  Request& later = b.request({{b.world.udp(), AFD_POLL_SEND}});
+  b.system.send_to(b.system.udp(), b.system.udp(), 1);
+  Request& later = b.request({{b.system.udp(), AFD_POLL_SEND}});
   REQUIRE(b.submit(later) == STATUS_SUCCESS);
   const NTSTATUS status = b.kernel.cancel(b.helper, &request.iosb);
   std::set<void*> seen;
@@ -53,7 +53,7 @@ TEST_CASE_TEMPLATE("cancel.after: after the event, before its packet is taken, N
   }
   CHECK(seen == std::set<void*>{&request, &later});
   // With real sockets the byte may still be on its way.
-  if (status == STATUS_SUCCESS && !b.world.is_simulated()) {
+  if (status == STATUS_SUCCESS && !b.system.is_simulated()) {
     CHECK(request.iosb.Status == STATUS_CANCELLED);
     b.await(x, AFD_POLL_RECEIVE);
   } else {
@@ -62,32 +62,32 @@ TEST_CASE_TEMPLATE("cancel.after: after the event, before its packet is taken, N
   }
 }
 
-TEST_CASE_TEMPLATE("cancel.other_thread: by another thread than the one that submitted it", World, ALL_KERNELS) {
-  Bench<World> b;
-  Request& request = b.request({{b.world.listener(), AFD_POLL_ACCEPT}});
+TEST_CASE_TEMPLATE("cancel.other_thread: by another thread than the one that submitted it", System, ALL_KERNELS) {
+  Bench<System> b;
+  Request& request = b.request({{b.system.listener(), AFD_POLL_ACCEPT}});
   REQUIRE(b.submit(request) == STATUS_PENDING);
-  b.world.meanwhile([&] { CHECK(b.kernel.cancel(b.helper, &request.iosb) == STATUS_SUCCESS); });
+  b.system.meanwhile([&] { CHECK(b.kernel.cancel(b.helper, &request.iosb) == STATUS_SUCCESS); });
   const Answer answer = b.answer(request);
   b.fact("cancel.other_thread", "cancelled by another thread than the one that submitted", text(answer));
   CHECK(answer == Answer{STATUS_CANCELLED, {}});
-  b.world.join();
+  b.system.join();
   CHECK(b.is_quiet());
 }
 
 // Documented of requests whose handle belongs to a port. One thread stands for all in simulated time.
-TEST_CASE_TEMPLATE("thread.exit: a poll outlives the thread that submitted it, and can be cancelled by others", World,
+TEST_CASE_TEMPLATE("thread.exit: a poll outlives the thread that submitted it, and can be cancelled by others", System,
                    ALL_KERNELS) {
-  Bench<World> b;
-  const Socket listener = b.world.listener();
+  Bench<System> b;
+  const Socket listener = b.system.listener();
   Request& request = b.request({{listener, AFD_POLL_ACCEPT}});
-  Request& cancelled = b.request({{b.world.listener(), AFD_POLL_ACCEPT}});
-  b.world.meanwhile([&] {
+  Request& cancelled = b.request({{b.system.listener(), AFD_POLL_ACCEPT}});
+  b.system.meanwhile([&] {
     CHECK(b.submit(request) == STATUS_PENDING);
     CHECK(b.submit(cancelled) == STATUS_PENDING);
   });
-  b.world.join();
+  b.system.join();
   CHECK(b.is_quiet());
-  b.world.connect(b.world.tcp(), listener);
+  b.system.connect(b.system.tcp(), listener);
   const Answer answer = b.answer(request);
   CHECK(answer == Answer{STATUS_SUCCESS, {{listener, AFD_POLL_ACCEPT}}});
   CHECK(b.kernel.cancel(b.helper, &cancelled.iosb) == STATUS_SUCCESS);
@@ -97,9 +97,9 @@ TEST_CASE_TEMPLATE("thread.exit: a poll outlives the thread that submitted it, a
   CHECK(second == Answer{STATUS_CANCELLED, {}});
 }
 
-TEST_CASE_TEMPLATE("cancel.twice: the second finds nothing, and one packet comes", World, ALL_KERNELS) {
-  Bench<World> b;
-  Request& request = b.request({{b.world.listener(), AFD_POLL_ACCEPT}});
+TEST_CASE_TEMPLATE("cancel.twice: the second finds nothing, and one packet comes", System, ALL_KERNELS) {
+  Bench<System> b;
+  Request& request = b.request({{b.system.listener(), AFD_POLL_ACCEPT}});
   REQUIRE(b.submit(request) == STATUS_PENDING);
   CHECK(b.kernel.cancel(b.helper, &request.iosb) == STATUS_SUCCESS);
   CHECK(b.kernel.cancel(b.helper, &request.iosb) == STATUS_NOT_FOUND);
@@ -107,19 +107,20 @@ TEST_CASE_TEMPLATE("cancel.twice: the second finds nothing, and one packet comes
   CHECK(b.is_quiet());
 }
 
-TEST_CASE_TEMPLATE("cancel.closed: after closesocket it finds nothing, and the close is reported", World, ALL_KERNELS) {
-  Bench<World> b;
-  const Socket listener = b.world.listener();
+TEST_CASE_TEMPLATE("cancel.closed: after closesocket it finds nothing, and the close is reported", System,
+                   ALL_KERNELS) {
+  Bench<System> b;
+  const Socket listener = b.system.listener();
   Request& request = b.request({{listener, AFD_POLL_ACCEPT}});
   REQUIRE(b.submit(request) == STATUS_PENDING);
-  b.world.close(listener);
+  b.system.close(listener);
   CHECK(b.kernel.cancel(b.helper, &request.iosb) == STATUS_NOT_FOUND);
   CHECK(b.answer(request) == Answer{STATUS_SUCCESS, {{listener, AFD_POLL_LOCAL_CLOSE}}});
 }
 
-TEST_CASE_TEMPLATE("cancel.one: another request on the same helper stays", World, ALL_KERNELS) {
-  Bench<World> b;
-  const Socket x = b.world.listener(), y = b.world.listener();
+TEST_CASE_TEMPLATE("cancel.one: another request on the same helper stays", System, ALL_KERNELS) {
+  Bench<System> b;
+  const Socket x = b.system.listener(), y = b.system.listener();
   Request& first = b.request({{x, AFD_POLL_ACCEPT}});
   Request& second = b.request({{y, AFD_POLL_ACCEPT}});
   REQUIRE(b.submit(first) == STATUS_PENDING);
@@ -129,20 +130,20 @@ TEST_CASE_TEMPLATE("cancel.one: another request on the same helper stays", World
   const bool quiet = b.is_quiet();
   b.fact("cancel.one", "one of two polls on a helper is cancelled: the other stays pending", yes_no(quiet));
   CHECK(quiet);
-  b.world.connect(b.world.tcp(), y);
+  b.system.connect(b.system.tcp(), y);
   CHECK(b.answer(second) == Answer{STATUS_SUCCESS, {{y, AFD_POLL_ACCEPT}}});
 }
 
-TEST_CASE_TEMPLATE("cancel.all: all there is on one helper, and nothing on another", World, ALL_KERNELS) {
-  Bench<World> b;
+TEST_CASE_TEMPLATE("cancel.all: all there is on one helper, and nothing on another", System, ALL_KERNELS) {
+  Bench<System> b;
   const HANDLE other = b.open_helper(2);
   std::set<void*> cancelled, seen;
   for (int i = 0; i < 20; i++) {
-    Request& request = b.request({{b.world.listener(), AFD_POLL_ACCEPT}});
+    Request& request = b.request({{b.system.listener(), AFD_POLL_ACCEPT}});
     REQUIRE(b.submit(request) == STATUS_PENDING);
     cancelled.insert(&request);
   }
-  const Socket listener = b.world.listener();
+  const Socket listener = b.system.listener();
   Request& stays = b.request({{listener, AFD_POLL_ACCEPT}});
   REQUIRE(b.submit(stays, other) == STATUS_PENDING);
   CHECK(b.kernel.cancel(b.helper, nullptr) == STATUS_SUCCESS);
@@ -160,14 +161,14 @@ TEST_CASE_TEMPLATE("cancel.all: all there is on one helper, and nothing on anoth
   b.fact("cancel.all", "without a status block: cancelled of 20; one on another helper stays; again",
          std::to_string(seen.size()) + "; " + yes_no(quiet) + "; " + code(again));
   CHECK(again == (b.expects_wine() ? STATUS_SUCCESS : STATUS_NOT_FOUND));
-  b.world.connect(b.world.tcp(), listener);
+  b.system.connect(b.system.tcp(), listener);
   CHECK(b.answer(stays) == Answer{STATUS_SUCCESS, {{listener, AFD_POLL_ACCEPT}}});
 }
 
-TEST_CASE_TEMPLATE("cancel.other_helper: a request is found through its own helper alone", World, ALL_KERNELS) {
-  Bench<World> b;
+TEST_CASE_TEMPLATE("cancel.other_helper: a request is found through its own helper alone", System, ALL_KERNELS) {
+  Bench<System> b;
   const HANDLE other = b.open_helper(2);
-  Request& request = b.request({{b.world.listener(), AFD_POLL_ACCEPT}});
+  Request& request = b.request({{b.system.listener(), AFD_POLL_ACCEPT}});
   REQUIRE(b.submit(request) == STATUS_PENDING);
   const NTSTATUS status = b.kernel.cancel(other, &request.iosb);
   b.fact("cancel.other_helper", "cancelled through another helper handle", code(status));
@@ -175,50 +176,50 @@ TEST_CASE_TEMPLATE("cancel.other_helper: a request is found through its own help
   CHECK(b.is_quiet());
 }
 
-TEST_CASE_TEMPLATE("close.pending: LOCAL_CLOSE, whatever the mask", World, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("close.pending: LOCAL_CLOSE, whatever the mask", System, ALL_KERNELS) {
   for (const ULONG mask : {AFD_POLL_RECEIVE, AFD_POLL_ABORT | AFD_POLL_LOCAL_CLOSE}) {
-    Bench<World> b;
-    const auto [x, y] = b.world.tcp_pair();
+    Bench<System> b;
+    const auto [x, y] = b.system.tcp_pair();
     Request& request = b.request({{x, mask}});
     REQUIRE(b.submit(request) == STATUS_PENDING);
-    b.world.close(x);
+    b.system.close(x);
     CHECK(b.answer(request) == Answer{STATUS_SUCCESS, {{x, AFD_POLL_LOCAL_CLOSE}}});
     b.await(y, AFD_POLL_DISCONNECT);
   }
 }
 
-TEST_CASE_TEMPLATE("close.duplicate: reported at the last close only, and events until then", World, ALL_KERNELS) {
-  Bench<World> b;
-  const auto [x, y] = b.world.tcp_pair();
-  const Socket twin = b.world.duplicate(x);
+TEST_CASE_TEMPLATE("close.duplicate: reported at the last close only, and events until then", System, ALL_KERNELS) {
+  Bench<System> b;
+  const auto [x, y] = b.system.tcp_pair();
+  const Socket twin = b.system.duplicate(x);
   Request& request = b.request({{x, AFD_POLL_RECEIVE}});
   REQUIRE(b.submit(request) == STATUS_PENDING);
-  b.world.close(x);
+  b.system.close(x);
   const bool quiet = b.is_quiet();
   CHECK(quiet);
-  REQUIRE(b.world.send(y, 1) == 1);
+  REQUIRE(b.system.send(y, 1) == 1);
   const Answer data = b.answer(request);
   CHECK(data == Answer{STATUS_SUCCESS, {{x, AFD_POLL_RECEIVE}}});  // the number asked, though closed
   CHECK_FALSE(NT_SUCCESS(b.submit(b.request({{x, AFD_POLL_RECEIVE}}))));
-  CHECK(b.world.recv(twin, 100) == 1u);
+  CHECK(b.system.recv(twin, 100) == 1u);
   Request& again = b.request({{twin, AFD_POLL_RECEIVE}});
   REQUIRE(b.submit(again) == STATUS_PENDING);
-  b.world.close(twin);
+  b.system.close(twin);
   const Answer last = b.answer(again);
   b.fact("close.duplicate", "a duplicated socket, one handle closed; then data; then the last close",
          (quiet ? "nothing; " : "a packet; ") + text(data) + "; " + text(last));
   CHECK(last == Answer{STATUS_SUCCESS, {{twin, AFD_POLL_LOCAL_CLOSE}}});
 }
 
-TEST_CASE_TEMPLATE("close.reused: the packet of a closed socket, taken when its number means another one", World,
+TEST_CASE_TEMPLATE("close.reused: the packet of a closed socket, taken when its number means another one", System,
                    ALL_KERNELS) {
-  Bench<World> b;
-  const Socket first = b.world.udp();
+  Bench<System> b;
+  const Socket first = b.system.udp();
   Request& old = b.request({{first, AFD_POLL_RECEIVE}});
   REQUIRE(b.submit(old) == STATUS_PENDING);
-  b.world.close(first);
-  const Socket second = b.world.udp();
-  if (b.world.is_simulated()) {
+  b.system.close(first);
+  const Socket second = b.system.udp();
+  if (b.system.is_simulated()) {
     CHECK(second == first);
   } else if (second != first) {
     MESSAGE("the number was not used again at once");
@@ -229,28 +230,28 @@ TEST_CASE_TEMPLATE("close.reused: the packet of a closed socket, taken when its 
   b.fact("close.reused", "closed while polled, its number used again: the packet of the old poll", text(closed));
   CHECK(closed == Answer{STATUS_SUCCESS, {{first, AFD_POLL_LOCAL_CLOSE}}});
   CHECK(b.is_quiet());
-  b.world.send_to(b.world.udp(), second, 1);
+  b.system.send_to(b.system.udp(), second, 1);
   CHECK(b.answer(fresh) == Answer{STATUS_SUCCESS, {{second, AFD_POLL_RECEIVE}}});
 }
 
-TEST_CASE_TEMPLATE("stress.once, stress.quiet: polls, events, cancels and closes by chance, a packet for each", World,
+TEST_CASE_TEMPLATE("stress.once, stress.quiet: polls, events, cancels and closes by chance, a packet for each", System,
                    ALL_KERNELS) {
-  Bench<World> b;
+  Bench<System> b;
   constexpr std::uint64_t seed = 7;
   CAPTURE(seed);
   reactor::sim::Random random(seed);
   std::set<void*> out, seen;
   for (int round = 0; round < 200; round++) {
-    const auto [x, y] = b.world.tcp_pair();
+    const auto [x, y] = b.system.tcp_pair();
     Request& request = b.request({{x, AFD_POLL_RECEIVE | AFD_POLL_ABORT}});
     REQUIRE(b.submit(request) == STATUS_PENDING);
     out.insert(&request);
     const std::size_t what = random.below(4);
-    if (what == 0) REQUIRE(b.world.send(y, 1) == 1);
-    if (what == 1) b.world.reset(y);
+    if (what == 0) REQUIRE(b.system.send(y, 1) == 1);
+    if (what == 1) b.system.reset(y);
     if (what == 2) b.kernel.cancel(b.helper, &request.iosb);
-    b.world.close(x);
-    if (what != 1) b.world.close(y);
+    b.system.close(x);
+    if (what != 1) b.system.close(y);
   }
   for (std::size_t i = 0; i < out.size(); i++) {
     const auto packet = b.take();

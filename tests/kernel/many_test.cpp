@@ -10,13 +10,13 @@ using namespace conformance;
 namespace {
 
 // Listeners, of which some have a connection to accept.
-template <class World>
-std::vector<Socket> listeners(Bench<World>& b, const std::vector<bool>& ready) {
+template <class System>
+std::vector<Socket> listeners(Bench<System>& b, const std::vector<bool>& ready) {
   std::vector<Socket> made;
   for (const bool is_ready : ready) {
-    made.push_back(b.world.listener());
+    made.push_back(b.system.listener());
     if (!is_ready) continue;
-    b.world.connect(b.world.tcp(), made.back());
+    b.system.connect(b.system.tcp(), made.back());
     b.await(made.back(), AFD_POLL_ACCEPT);
   }
   return made;
@@ -24,9 +24,9 @@ std::vector<Socket> listeners(Bench<World>& b, const std::vector<bool>& ready) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("many.entries, many.packed, many.information: only ready sockets come back, at the front", World,
+TEST_CASE_TEMPLATE("many.entries, many.packed, many.information: only ready sockets come back, at the front", System,
                    ALL_KERNELS) {
-  Bench<World> b;
+  Bench<System> b;
   const auto l = listeners(b, {true, false, true});
   Request& request = b.request({{l[0], AFD_POLL_ACCEPT}, {l[1], AFD_POLL_ACCEPT}, {l[2], AFD_POLL_ACCEPT}});
   CHECK(b.submit(request) == STATUS_SUCCESS);
@@ -40,18 +40,18 @@ TEST_CASE_TEMPLATE("many.entries, many.packed, many.information: only ready sock
   CHECK(request.iosb.Information == sizeof(AFD_POLL_INFO) + 2 * sizeof(AFD_POLL_HANDLE_INFO));
 }
 
-TEST_CASE_TEMPLATE("many.packed: in the order asked, whatever the order of their numbers", World, ALL_KERNELS) {
-  Bench<World> b;
+TEST_CASE_TEMPLATE("many.packed: in the order asked, whatever the order of their numbers", System, ALL_KERNELS) {
+  Bench<System> b;
   const auto l = listeners(b, {false, true, true, true});
   CHECK(b.ask({{l[3], AFD_POLL_ACCEPT}, {l[0], AFD_POLL_ACCEPT}, {l[1], AFD_POLL_ACCEPT}, {l[2], AFD_POLL_ACCEPT}}) ==
         Answer{STATUS_SUCCESS, {{l[3], AFD_POLL_ACCEPT}, {l[1], AFD_POLL_ACCEPT}, {l[2], AFD_POLL_ACCEPT}}});
 }
 
-TEST_CASE_TEMPLATE("many.masks: each socket is asked by its own mask", World, ALL_KERNELS) {
-  Bench<World> b;
-  const auto [x, y] = b.world.tcp_pair();
-  const Socket u = b.world.udp(), v = b.world.udp();
-  REQUIRE(b.world.send(y, 1) == 1);
+TEST_CASE_TEMPLATE("many.masks: each socket is asked by its own mask", System, ALL_KERNELS) {
+  Bench<System> b;
+  const auto [x, y] = b.system.tcp_pair();
+  const Socket u = b.system.udp(), v = b.system.udp();
+  REQUIRE(b.system.send(y, 1) == 1);
   b.await(x, AFD_POLL_RECEIVE);
   const Answer answer = b.ask({{x, AFD_POLL_RECEIVE | AFD_POLL_SEND},
                                {u, AFD_POLL_RECEIVE},
@@ -61,43 +61,43 @@ TEST_CASE_TEMPLATE("many.masks: each socket is asked by its own mask", World, AL
   CHECK(answer == Answer{STATUS_SUCCESS, {{x, AFD_POLL_RECEIVE | AFD_POLL_SEND}, {v, AFD_POLL_SEND}}});
 }
 
-TEST_CASE_TEMPLATE("many.zero: with no time to wait and nothing ready, success and no entry", World, ALL_KERNELS) {
-  Bench<World> b;
+TEST_CASE_TEMPLATE("many.zero: with no time to wait and nothing ready, success and no entry", System, ALL_KERNELS) {
+  Bench<System> b;
   const auto l = listeners(b, {false, false, false});
   const Answer answer = b.ask({{l[0], everything}, {l[1], everything}, {l[2], everything}}, 0);
   b.fact("many.zero", "a list with Timeout 0, nothing ready", text(answer));
   CHECK(answer == Answer{STATUS_SUCCESS, {}});
 }
 
-TEST_CASE_TEMPLATE("many.pending: who becomes ready first completes it, alone", World, ALL_KERNELS) {
-  Bench<World> b;
+TEST_CASE_TEMPLATE("many.pending: who becomes ready first completes it, alone", System, ALL_KERNELS) {
+  Bench<System> b;
   const auto l = listeners(b, {false, false, false});
   Request& request = b.request({{l[0], AFD_POLL_ACCEPT}, {l[1], AFD_POLL_ACCEPT}, {l[2], AFD_POLL_ACCEPT}});
   REQUIRE(b.submit(request) == STATUS_PENDING);
   CHECK(b.is_quiet());
-  b.world.connect(b.world.tcp(), l[1]);
+  b.system.connect(b.system.tcp(), l[1]);
   const Answer answer = b.answer(request);
   b.fact("many.pending", "a pending list of three, one becomes ready", text(answer));
   CHECK(answer == Answer{STATUS_SUCCESS, {{l[1], AFD_POLL_ACCEPT}}});
-  b.world.connect(b.world.tcp(), l[2]);
+  b.system.connect(b.system.tcp(), l[2]);
   CHECK(b.is_quiet());
 }
 
 // Wine's poll is over with its first event: one entry, though others are ready when the packet is taken. Of Windows it
 // is not known; the simulated one reports those that became ready before the completion too, when there is a delay
 // (sim_test). Either is allowed: who takes the packet must bear both, and asks again.
-TEST_CASE_TEMPLATE("many.pending_several: others become ready before the packet is taken", World, ALL_KERNELS) {
-  Bench<World> b;
+TEST_CASE_TEMPLATE("many.pending_several: others become ready before the packet is taken", System, ALL_KERNELS) {
+  Bench<System> b;
   const auto l = listeners(b, {false, false, false});
   Request& request = b.request({{l[0], AFD_POLL_ACCEPT}, {l[1], AFD_POLL_ACCEPT}, {l[2], AFD_POLL_ACCEPT}});
   REQUIRE(b.submit(request) == STATUS_PENDING);
-  b.world.connect(b.world.tcp(), l[2]);
-  b.world.connect(b.world.tcp(), l[0]);
+  b.system.connect(b.system.tcp(), l[2]);
+  b.system.connect(b.system.tcp(), l[0]);
   const Answer answer = b.answer(request);
   b.fact("many.pending_several", "another becomes ready before its packet is dequeued", text(answer));
   CHECK(answer.status == STATUS_SUCCESS);
   const std::vector<Entry> one{{l[2], AFD_POLL_ACCEPT}}, both{{l[0], AFD_POLL_ACCEPT}, {l[2], AFD_POLL_ACCEPT}};
-  if (b.world.is_unknown()) {
+  if (b.system.is_unknown()) {
     MESSAGE("entries: " << answer.entries.size());
     CHECK((answer.entries == one || answer.entries == both));
   } else {
@@ -108,14 +108,14 @@ TEST_CASE_TEMPLATE("many.pending_several: others become ready before the packet 
         Answer{STATUS_SUCCESS, both});
 }
 
-TEST_CASE_TEMPLATE("many.mixed_events: several bits of one socket, and a failed one with its status", World,
+TEST_CASE_TEMPLATE("many.mixed_events: several bits of one socket, and a failed one with its status", System,
                    ALL_KERNELS) {
-  Bench<World> b;
-  const auto [x, y] = b.world.tcp_pair();
-  const Socket refused = b.world.tcp();
-  b.world.connect_to_nobody(refused);
+  Bench<System> b;
+  const auto [x, y] = b.system.tcp_pair();
+  const Socket refused = b.system.tcp();
+  b.system.connect_to_closed_port(refused);
   b.await(refused, AFD_POLL_CONNECT_FAIL);
-  b.world.shutdown(y);
+  b.system.shutdown(y);
   b.await(x, AFD_POLL_DISCONNECT);
   const auto answer = b.ask(
       {{x, AFD_POLL_SEND | AFD_POLL_RECEIVE | AFD_POLL_DISCONNECT}, {refused, AFD_POLL_CONNECT_FAIL | AFD_POLL_ABORT}});
@@ -126,21 +126,21 @@ TEST_CASE_TEMPLATE("many.mixed_events: several bits of one socket, and a failed 
 }
 
 // The same answers as to a request of one: bad.never and bad.no_socket.
-TEST_CASE_TEMPLATE("many.closed: one that is not open refuses the whole request, wherever it stands", World,
+TEST_CASE_TEMPLATE("many.closed: one that is not open refuses the whole request, wherever it stands", System,
                    ALL_KERNELS) {
   std::string statuses;
   for (const std::size_t bad : {std::size_t{0}, std::size_t{1}, std::size_t{2}}) {
     CAPTURE(bad);
-    Bench<World> b;
+    Bench<System> b;
     const auto l = listeners(b, {true, true, true});
     std::vector<Entry> asked{{l[0], everything}, {l[1], everything}, {l[2], everything}};
     asked[bad].socket = 0x7FFF0000;
     const NTSTATUS not_open = b.submit(b.request(asked));
     CHECK(not_open == STATUS_INVALID_HANDLE);
-    asked[bad].socket = reinterpret_cast<Socket>(b.world.no_socket());
+    asked[bad].socket = reinterpret_cast<Socket>(b.system.no_socket());
     const NTSTATUS status = b.submit(b.request(asked));
     statuses += (bad == 0 ? "" : "; ") + code(not_open) + ", " + code(status);
-    if (b.world.is_unknown()) {
+    if (b.system.is_unknown()) {
       CHECK((status == STATUS_OBJECT_TYPE_MISMATCH || status == STATUS_INVALID_HANDLE));
     } else {
       CHECK(status == (b.expects_wine() ? STATUS_OBJECT_TYPE_MISMATCH : STATUS_INVALID_HANDLE));
@@ -152,22 +152,22 @@ TEST_CASE_TEMPLATE("many.closed: one that is not open refuses the whole request,
   }
 }
 
-TEST_CASE_TEMPLATE("many.local_close: closing a member completes it with that member alone, whatever its mask", World,
+TEST_CASE_TEMPLATE("many.local_close: closing a member completes it with that member alone, whatever its mask", System,
                    ALL_KERNELS) {
-  Bench<World> b;
+  Bench<System> b;
   const auto l = listeners(b, {false, false, false});
   Request& request = b.request({{l[0], AFD_POLL_ACCEPT}, {l[1], AFD_POLL_ACCEPT}, {l[2], AFD_POLL_ACCEPT}});
   REQUIRE(b.submit(request) == STATUS_PENDING);
-  b.world.close(l[1]);
+  b.system.close(l[1]);
   const Answer answer = b.answer(request);
   b.fact("many.local_close", "a member of a pending list is closed", text(answer));
   CHECK(answer == Answer{STATUS_SUCCESS, {{l[1], AFD_POLL_LOCAL_CLOSE}}});
   CHECK(b.ask({{l[0], everything}, {l[2], everything}}, 0) == Answer{STATUS_SUCCESS, {}});
 }
 
-TEST_CASE_TEMPLATE("many.cancel: one cancel ends it, one packet follows, and its sockets are free", World,
+TEST_CASE_TEMPLATE("many.cancel: one cancel ends it, one packet follows, and its sockets are free", System,
                    ALL_KERNELS) {
-  Bench<World> b;
+  Bench<System> b;
   const auto l = listeners(b, {false, false, false});
   Request& request = b.request({{l[0], AFD_POLL_ACCEPT}, {l[1], AFD_POLL_ACCEPT}, {l[2], AFD_POLL_ACCEPT}});
   REQUIRE(b.submit(request) == STATUS_PENDING);
@@ -181,23 +181,23 @@ TEST_CASE_TEMPLATE("many.cancel: one cancel ends it, one packet follows, and its
   b.fact("many.cancel", "a pending list is cancelled: its packet; its sockets polled again",
          code(answer.status) + ", " + code(status));
   REQUIRE(status == STATUS_PENDING);
-  b.world.connect(b.world.tcp(), l[0]);
+  b.system.connect(b.system.tcp(), l[0]);
   CHECK(b.answer(again) == Answer{STATUS_SUCCESS, {{l[0], AFD_POLL_ACCEPT}}});
 }
 
-TEST_CASE_TEMPLATE("many.timeout: STATUS_TIMEOUT and no entry", World, ALL_KERNELS) {
-  Bench<World> b;
+TEST_CASE_TEMPLATE("many.timeout: STATUS_TIMEOUT and no entry", System, ALL_KERNELS) {
+  Bench<System> b;
   const auto l = listeners(b, {false, false});
   const Answer answer = b.ask({{l[0], everything}, {l[1], everything}}, -200'000);
   b.fact("many.timeout", "a list with Timeout of 20 ms, nothing ready", text(answer));
   CHECK(answer == Answer{STATUS_TIMEOUT, {}});
 }
 
-TEST_CASE_TEMPLATE("many.256: as many as 256 in one request", World, ALL_KERNELS) {
-  Bench<World> b;
+TEST_CASE_TEMPLATE("many.256: as many as 256 in one request", System, ALL_KERNELS) {
+  Bench<System> b;
   std::vector<Entry> writable, readable;
   for (int i = 0; i < 256; i++) {
-    const Socket socket = b.world.udp();
+    const Socket socket = b.system.udp();
     writable.push_back({socket, AFD_POLL_SEND});
     readable.push_back({socket, AFD_POLL_RECEIVE});
   }
@@ -207,16 +207,16 @@ TEST_CASE_TEMPLATE("many.256: as many as 256 in one request", World, ALL_KERNELS
   CHECK(answer == Answer{STATUS_SUCCESS, writable});
   Request& request = b.request(readable);
   REQUIRE(b.submit(request) == STATUS_PENDING);
-  b.world.send_to(readable[0].socket, readable[200].socket, 1);
+  b.system.send_to(readable[0].socket, readable[200].socket, 1);
   CHECK(b.answer(request) == Answer{STATUS_SUCCESS, {readable[200]}});
-  b.world.send_to(readable[0].socket, readable[17].socket, 1);
+  b.system.send_to(readable[0].socket, readable[17].socket, 1);
   b.await(readable[17].socket, AFD_POLL_RECEIVE);
   CHECK(b.ask(readable) == Answer{STATUS_SUCCESS, {readable[17], readable[200]}});
 }
 
-TEST_CASE_TEMPLATE("many.skip: on a helper that skips packets the whole answer is there in the call", World,
+TEST_CASE_TEMPLATE("many.skip: on a helper that skips packets the whole answer is there in the call", System,
                    ALL_KERNELS) {
-  Bench<World> b;
+  Bench<System> b;
   const HANDLE skips = b.open_helper(1);
   REQUIRE(b.kernel.skip_packet_on_success(skips));
   const auto l = listeners(b, {true, false, true});
@@ -227,5 +227,5 @@ TEST_CASE_TEMPLATE("many.skip: on a helper that skips packets the whole answer i
   const bool has_packet = b.has_packet();
   b.fact("many.skip", "a helper that skips packets, two of three ready: the call; a packet",
          text(answer) + "; " + yes_no(has_packet));
-  if (!b.world.is_unknown()) CHECK_FALSE(has_packet);
+  if (!b.system.is_unknown()) CHECK_FALSE(has_packet);
 }

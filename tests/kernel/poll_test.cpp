@@ -7,17 +7,17 @@
 
 using namespace conformance;
 
-TEST_CASE_TEMPLATE("accept.*: a poll waits, then one packet has its context, status, mask and size", World,
+TEST_CASE_TEMPLATE("accept.*: a poll waits, then one packet has its context, status, mask and size", System,
                    ALL_KERNELS) {
-  Bench<World> b;
-  const Socket listener = b.world.listener(), client = b.world.tcp();
+  Bench<System> b;
+  const Socket listener = b.system.listener(), client = b.system.tcp();
   Request& request = b.request({{listener, AFD_POLL_ACCEPT}});
   REQUIRE(b.submit(request) == STATUS_PENDING);
   CHECK(b.is_quiet());
-  b.world.connect(client, listener);
+  b.system.connect(client, listener);
   const auto packet = b.take();
   REQUIRE(packet.has_value());
-  CHECK(packet->KeyContext == reinterpret_cast<void*>(Bench<World>::key));
+  CHECK(packet->KeyContext == reinterpret_cast<void*>(Bench<System>::key));
   CHECK(packet->ApcContext == &request);
   CHECK(packet->IoStatusBlock.Status == STATUS_SUCCESS);
   CHECK(packet->IoStatusBlock.Information == sizeof(AfdPollOne));
@@ -25,51 +25,51 @@ TEST_CASE_TEMPLATE("accept.*: a poll waits, then one packet has its context, sta
   CHECK(b.is_quiet());
 }
 
-TEST_CASE_TEMPLATE("oneshot.quiet: a completed poll reports nothing more", World, ALL_KERNELS) {
-  Bench<World> b;
-  const Socket listener = b.world.listener(), first = b.world.tcp(), second = b.world.tcp();
+TEST_CASE_TEMPLATE("oneshot.quiet: a completed poll reports nothing more", System, ALL_KERNELS) {
+  Bench<System> b;
+  const Socket listener = b.system.listener(), first = b.system.tcp(), second = b.system.tcp();
   Request& waits = b.request({{listener, AFD_POLL_ACCEPT}});
   REQUIRE(b.submit(waits) == STATUS_PENDING);
-  b.world.connect(first, listener);
+  b.system.connect(first, listener);
   CHECK(b.answer(waits) == Answer{STATUS_SUCCESS, {{listener, AFD_POLL_ACCEPT}}});
   Request& at_once = b.request({{listener, AFD_POLL_ACCEPT}});
   REQUIRE(b.submit(at_once) == STATUS_SUCCESS);
   CHECK(b.answer(at_once) == Answer{STATUS_SUCCESS, {{listener, AFD_POLL_ACCEPT}}});
-  REQUIRE(b.world.accept(listener).has_value());
-  b.world.connect(second, listener);
+  REQUIRE(b.system.accept(listener).has_value());
+  b.system.connect(second, listener);
   b.await(listener, AFD_POLL_ACCEPT);  // through the other port: the new connection is there
   CHECK(b.is_quiet());
 }
 
 TEST_CASE_TEMPLATE("oneshot.rearm, oneshot.packet: what is ready completes in the call, with a packet all the same",
-                   World, ALL_KERNELS) {
-  Bench<World> b;
-  const Socket listener = b.world.listener(), client = b.world.tcp();
-  b.world.connect(client, listener);
+                   System, ALL_KERNELS) {
+  Bench<System> b;
+  const Socket listener = b.system.listener(), client = b.system.tcp();
+  b.system.connect(client, listener);
   b.await(listener, AFD_POLL_ACCEPT);
   for (int i = 0; i < 2; i++) {  // a level, not an edge
     Request& request = b.request({{listener, AFD_POLL_ACCEPT}});
     CHECK(b.submit(request) == STATUS_SUCCESS);
     CHECK(b.answer(request) == Answer{STATUS_SUCCESS, {{listener, AFD_POLL_ACCEPT}}});
   }
-  REQUIRE(b.world.accept(listener).has_value());
+  REQUIRE(b.system.accept(listener).has_value());
   CHECK(b.now(listener) == 0);
-  CHECK_FALSE(b.world.accept(listener).has_value());
+  CHECK_FALSE(b.system.accept(listener).has_value());
 }
 
-TEST_CASE_TEMPLATE("oneshot.packet: the packet of an answer in the call is there when the call returns", World,
+TEST_CASE_TEMPLATE("oneshot.packet: the packet of an answer in the call is there when the call returns", System,
                    ALL_KERNELS) {
-  Bench<World> b;
-  const Socket socket = b.world.udp();
+  Bench<System> b;
+  const Socket socket = b.system.udp();
   Request& request = b.request({{socket, AFD_POLL_SEND}});
   REQUIRE(b.submit(request) == STATUS_SUCCESS);
   CHECK(b.take(0s).has_value());
 }
 
-TEST_CASE_TEMPLATE("accept.null_context, accept.null_context_packet: completes in the call, and no packet", World,
+TEST_CASE_TEMPLATE("accept.null_context, accept.null_context_packet: completes in the call, and no packet", System,
                    ALL_KERNELS) {
-  Bench<World> b;
-  const Socket socket = b.world.udp();
+  Bench<System> b;
+  const Socket socket = b.system.udp();
   Request& request = b.request({{socket, AFD_POLL_SEND}});
   const NTSTATUS status = b.kernel.poll(b.helper, request.iosb, request.info(), request.size_bytes(), nullptr);
   b.fact("accept.null_context", "a poll with a null context, already ready: the call returns", code(status));
@@ -82,55 +82,55 @@ TEST_CASE_TEMPLATE("accept.null_context, accept.null_context_packet: completes i
 
 // Documented for handles in general; of these, Wine is known and Windows is not. The backend asks at its start. The
 // simulator can do without (reactor::sim::Options::skips), and sim_test tries that.
-TEST_CASE_TEMPLATE("skip.set, skip.inline, skip.pending: an answer in the call has no packet, a later one has", World,
+TEST_CASE_TEMPLATE("skip.set, skip.inline, skip.pending: an answer in the call has no packet, a later one has", System,
                    ALL_KERNELS) {
-  Bench<World> b;
+  Bench<System> b;
   const HANDLE skips = b.open_helper(1);
   const bool is_set = b.kernel.skip_packet_on_success(skips);
   b.fact("skip.set", "FILE_SKIP_COMPLETION_PORT_ON_SUCCESS on a helper handle", is_set ? "accepted" : "refused");
   REQUIRE(is_set);
-  const auto [x, y] = b.world.tcp_pair();
+  const auto [x, y] = b.system.tcp_pair();
   Request& at_once = b.request({{x, AFD_POLL_SEND}});
   CHECK(b.submit(at_once, skips) == STATUS_SUCCESS);
   CHECK(b.answer_in_memory(at_once) == Answer{STATUS_SUCCESS, {{x, AFD_POLL_SEND}}});
   const bool has_packet = b.has_packet();
   b.fact("skip.inline", "a poll that completes in the call: a packet is queued for it", yes_no(has_packet));
-  if (!b.world.is_unknown()) CHECK_FALSE(has_packet);
+  if (!b.system.is_unknown()) CHECK_FALSE(has_packet);
   Request& later = b.request({{x, AFD_POLL_RECEIVE}});
   const NTSTATUS status = b.submit(later, skips);
   CHECK(status == STATUS_PENDING);
-  REQUIRE(b.world.send(y, 1) == 1);
+  REQUIRE(b.system.send(y, 1) == 1);
   const Answer answer = b.answer(later);
   b.fact("skip.pending", "a poll that had to wait: the call, then its packet",
          code(status) + ", " + code(answer.status));
   CHECK(answer == Answer{STATUS_SUCCESS, {{x, AFD_POLL_RECEIVE}}});
 }
 
-TEST_CASE_TEMPLATE("skip.none: the same with nothing ready and no time to wait", World, ALL_KERNELS) {
-  Bench<World> b;
+TEST_CASE_TEMPLATE("skip.none: the same with nothing ready and no time to wait", System, ALL_KERNELS) {
+  Bench<System> b;
   const HANDLE skips = b.open_helper(1);
   REQUIRE(b.kernel.skip_packet_on_success(skips));
-  Request& request = b.request({{b.world.listener(), everything}}, 0);
+  Request& request = b.request({{b.system.listener(), everything}}, 0);
   CHECK(b.submit(request, skips) == STATUS_SUCCESS);
   CHECK(b.answer_in_memory(request) == Answer{STATUS_SUCCESS, {}});
   const bool has_packet = b.has_packet();
   b.fact("skip.none", "the same with nothing ready and Timeout 0", yes_no(has_packet));
-  if (!b.world.is_unknown()) CHECK_FALSE(has_packet);
+  if (!b.system.is_unknown()) CHECK_FALSE(has_packet);
 }
 
-TEST_CASE_TEMPLATE("timeout.zero: success in the call with no entry", World, ALL_KERNELS) {
-  Bench<World> b;
-  Request& request = b.request({{b.world.listener(), everything}}, 0);
+TEST_CASE_TEMPLATE("timeout.zero: success in the call with no entry", System, ALL_KERNELS) {
+  Bench<System> b;
+  Request& request = b.request({{b.system.listener(), everything}}, 0);
   CHECK(b.submit(request) == STATUS_SUCCESS);
   const Answer answer = b.answer(request);
   b.fact("timeout.zero", "Timeout 0 on an idle listener", text(answer));
   CHECK(answer == Answer{STATUS_SUCCESS, {}});
 }
 
-TEST_CASE_TEMPLATE("timeout.relative: STATUS_TIMEOUT with no entry, in its time", World, ALL_KERNELS) {
-  Bench<World> b;
+TEST_CASE_TEMPLATE("timeout.relative: STATUS_TIMEOUT with no entry, in its time", System, ALL_KERNELS) {
+  Bench<System> b;
   const auto before = b.kernel.now();
-  Request& request = b.request({{b.world.listener(), everything}}, -500'000);  // 50 ms
+  Request& request = b.request({{b.system.listener(), everything}}, -500'000);  // 50 ms
   CHECK(b.submit(request) == STATUS_PENDING);
   const Answer answer = b.answer(request);
   b.fact("timeout.relative", "Timeout of 50 ms on an idle listener", text(answer));
@@ -138,24 +138,24 @@ TEST_CASE_TEMPLATE("timeout.relative: STATUS_TIMEOUT with no entry, in its time"
   CHECK(b.kernel.now() - before >= 35ms);
 }
 
-TEST_CASE_TEMPLATE("timeout.relative: an event comes first, and then no time-out", World, ALL_KERNELS) {
-  Bench<World> b;
-  const auto [x, y] = b.world.tcp_pair();
+TEST_CASE_TEMPLATE("timeout.relative: an event comes first, and then no time-out", System, ALL_KERNELS) {
+  Bench<System> b;
+  const auto [x, y] = b.system.tcp_pair();
   Request& request = b.request({{x, AFD_POLL_RECEIVE}}, -500'000);
   CHECK(b.submit(request) == STATUS_PENDING);
-  REQUIRE(b.world.send(y, 1) == 1);
+  REQUIRE(b.system.send(y, 1) == 1);
   CHECK(b.answer(request) == Answer{STATUS_SUCCESS, {{x, AFD_POLL_RECEIVE}}});
   CHECK_FALSE(b.take(100ms).has_value());
 }
 
 // Both simulated kernels answer what Windows does. Real Wine first makes a handle for the request, which takes the
 // number just closed: it finds a handle of another kind. The backend makes no difference between the two.
-TEST_CASE_TEMPLATE("bad.closed, bad.quiet: a socket just closed is refused in the call, without a packet", World,
+TEST_CASE_TEMPLATE("bad.closed, bad.quiet: a socket just closed is refused in the call, without a packet", System,
                    ALL_KERNELS) {
-  Bench<World> b;
-  const Socket socket = b.world.udp();
-  b.world.close(socket);
-  const bool is_taken = b.expects_wine() && !b.world.is_simulated();
+  Bench<System> b;
+  const Socket socket = b.system.udp();
+  b.system.close(socket);
+  const bool is_taken = b.expects_wine() && !b.system.is_simulated();
   const NTSTATUS expected = is_taken ? STATUS_OBJECT_TYPE_MISMATCH : STATUS_INVALID_HANDLE;
   const NTSTATUS status = b.submit(b.request({{socket, everything}}));
   b.fact("bad.closed", "AFD_POLL on a socket that was just closed", code(status));
@@ -165,8 +165,8 @@ TEST_CASE_TEMPLATE("bad.closed, bad.quiet: a socket just closed is refused in th
   CHECK(quiet);
 }
 
-TEST_CASE_TEMPLATE("bad.never: a number that was never a handle", World, ALL_KERNELS) {
-  Bench<World> b;
+TEST_CASE_TEMPLATE("bad.never: a number that was never a handle", System, ALL_KERNELS) {
+  Bench<System> b;
   const NTSTATUS status = b.submit(b.request({{0x7FFF0000, everything}}));
   b.fact("bad.never", "AFD_POLL on a number that was never a handle", code(status));
   CHECK(status == STATUS_INVALID_HANDLE);
@@ -176,12 +176,12 @@ TEST_CASE_TEMPLATE("bad.never: a number that was never a handle", World, ALL_KER
 // Wine's answer was seen. Of Windows it is only known that numbers which are not open are STATUS_INVALID_HANDLE [Wine's
 // conformance tests]; the simulated one says that of an open handle of another kind too, so that the backend meets
 // either answer.
-TEST_CASE_TEMPLATE("bad.no_socket: a handle that is no socket", World, ALL_KERNELS) {
-  Bench<World> b;
-  const auto event = reinterpret_cast<Socket>(b.world.no_socket());
+TEST_CASE_TEMPLATE("bad.no_socket: a handle that is no socket", System, ALL_KERNELS) {
+  Bench<System> b;
+  const auto event = reinterpret_cast<Socket>(b.system.no_socket());
   const NTSTATUS status = b.submit(b.request({{event, everything}}));
   b.fact("bad.no_socket", "AFD_POLL on a handle that is no socket", code(status));
-  if (b.world.is_unknown()) {
+  if (b.system.is_unknown()) {
     MESSAGE("status " << code(status));
   } else {
     CHECK(status == (b.expects_wine() ? STATUS_OBJECT_TYPE_MISMATCH : STATUS_INVALID_HANDLE));
@@ -190,9 +190,9 @@ TEST_CASE_TEMPLATE("bad.no_socket: a handle that is no socket", World, ALL_KERNE
 }
 
 // The real one answers that itself, on Windows too, and never asks the system: Wine 8's server ends in an assertion.
-TEST_CASE_TEMPLATE("bad.helper: a helper handle that has got a socket's number", World, ALL_KERNELS) {
-  Bench<World> b;
-  const Socket socket = b.world.udp();
+TEST_CASE_TEMPLATE("bad.helper: a helper handle that has got a socket's number", System, ALL_KERNELS) {
+  Bench<System> b;
+  const Socket socket = b.system.udp();
   const auto helper = reinterpret_cast<Socket>(b.helper);
   const NTSTATUS status = b.submit(b.request({{socket, AFD_POLL_RECEIVE}, {helper, everything}}));
   b.fact("bad.helper", "SystemKernel, a helper handle in the list", code(status));
@@ -201,11 +201,11 @@ TEST_CASE_TEMPLATE("bad.helper: a helper handle that has got a socket's number",
 }
 
 // STATUS_INVALID_PARAMETER, so a caller's mistake cannot make the kernel read what is not there.
-TEST_CASE_TEMPLATE("bad.count: no handles, or more than the buffer holds", World, ALL_KERNELS) {
-  Bench<World> b;
+TEST_CASE_TEMPLATE("bad.count: no handles, or more than the buffer holds", System, ALL_KERNELS) {
+  Bench<System> b;
   std::string statuses;
   for (const ULONG count : {0U, 2U}) {
-    Request& request = b.request({{b.world.udp(), everything}});
+    Request& request = b.request({{b.system.udp(), everything}});
     request.info().NumberOfHandles = count;
     const NTSTATUS status = b.submit(request);
     statuses += (statuses.empty() ? "" : ", ") + code(status);
@@ -213,19 +213,19 @@ TEST_CASE_TEMPLATE("bad.count: no handles, or more than the buffer holds", World
     CHECK_FALSE(b.take(0s).has_value());
   }
   b.fact("bad.count", "NumberOfHandles 0; more than the buffer holds", statuses);
-  b.world.forget_violations();
+  b.system.forget_violations();
 }
 
 // Design rule 1. Reported of Windows Server 2016: they swap results or never finish [wepoll#35, trio#1269]. Wine serves
 // both. The simulated Windows does as reported (sim_test), so nothing is asked of it here.
-TEST_CASE_TEMPLATE("twice.pending: two polls pending on one socket", World, ALL_KERNELS) {
-  Bench<World> b;
-  const auto [x, y] = b.world.tcp_pair();
+TEST_CASE_TEMPLATE("twice.pending: two polls pending on one socket", System, ALL_KERNELS) {
+  Bench<System> b;
+  const auto [x, y] = b.system.tcp_pair();
   Request& first = b.request({{x, AFD_POLL_RECEIVE}});
   Request& second = b.request({{x, AFD_POLL_RECEIVE | AFD_POLL_DISCONNECT}});
   REQUIRE(b.submit(first) == STATUS_PENDING);
   REQUIRE(b.submit(second) == STATUS_PENDING);
-  REQUIRE(b.world.send(y, 1) == 1);
+  REQUIRE(b.system.send(y, 1) == 1);
   if (b.expects_wine()) {
     for (int i = 0; i < 2; i++) REQUIRE(b.take().has_value());
     b.fact("twice.pending", "two polls pending on one socket, then data: polls that complete", "2");
@@ -238,5 +238,5 @@ TEST_CASE_TEMPLATE("twice.pending: two polls pending on one socket", World, ALL_
            std::to_string(finished));
     MESSAGE("finished: " << finished << " of 2");
   }
-  b.world.forget_violations();
+  b.system.forget_violations();
 }

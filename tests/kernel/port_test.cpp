@@ -16,28 +16,28 @@ void* context_of(std::uintptr_t number) { return reinterpret_cast<void*>(number)
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("port.create, port.timeout_0: an empty port says STATUS_TIMEOUT", World, ALL_KERNELS) {
-  Bench<World> b;
+TEST_CASE_TEMPLATE("port.create, port.timeout_0: an empty port says STATUS_TIMEOUT", System, ALL_KERNELS) {
+  Bench<System> b;
   std::array<FILE_IO_COMPLETION_INFORMATION, 4> packets{};
   ULONG removed = 0;
   CHECK(b.kernel.dequeue(b.port, packets, removed, 0ns) == STATUS_TIMEOUT);
 }
 
-TEST_CASE_TEMPLATE("port.timeout_removed: the count after a time-out says nothing", World, ALL_KERNELS) {
-  Bench<World> b;
+TEST_CASE_TEMPLATE("port.timeout_removed: the count after a time-out says nothing", System, ALL_KERNELS) {
+  Bench<System> b;
   std::array<FILE_IO_COMPLETION_INFORMATION, 4> packets{};
   ULONG removed = 0xAAAAAAAA;
   CHECK(b.kernel.dequeue(b.port, packets, removed, 0ns) == STATUS_TIMEOUT);
   // The simulator does what Wine does in both flavours, since it is the trap.
-  if (b.world.is_unknown()) {
+  if (b.system.is_unknown()) {
     MESSAGE("removed is " << removed);
   } else {
     CHECK(removed == 1);
   }
 }
 
-TEST_CASE_TEMPLATE("port.timeout_50: ends by its time, at most 15 ms early", World, ALL_KERNELS) {
-  Bench<World> b;
+TEST_CASE_TEMPLATE("port.timeout_50: ends by its time, at most 15 ms early", System, ALL_KERNELS) {
+  Bench<System> b;
   std::array<FILE_IO_COMPLETION_INFORMATION, 4> packets{};
   ULONG removed = 0;
   const auto before = b.kernel.now();
@@ -46,8 +46,8 @@ TEST_CASE_TEMPLATE("port.timeout_50: ends by its time, at most 15 ms early", Wor
 }
 
 TEST_CASE_TEMPLATE("port.post, port.remove, port.round_trip.*: key and context come back, status and information are 0",
-                   World, ALL_KERNELS) {
-  Bench<World> b;
+                   System, ALL_KERNELS) {
+  Bench<System> b;
   constexpr ULONG_PTR key = 0x11223344;
   REQUIRE(b.kernel.post(b.port, nullptr, key, context_of(0x99AABBCC)) == STATUS_SUCCESS);
   const auto packet = b.take();
@@ -58,21 +58,22 @@ TEST_CASE_TEMPLATE("port.post, port.remove, port.round_trip.*: key and context c
   CHECK(packet->IoStatusBlock.Information == 0);
 }
 
-TEST_CASE_TEMPLATE("port.timeout_none, port.wake: asleep without a time-out until a packet comes", World, ALL_KERNELS) {
-  Bench<World> b;
-  b.world.meanwhile([&] { CHECK(b.kernel.post(b.port, nullptr, 7, nullptr) == STATUS_SUCCESS); });
+TEST_CASE_TEMPLATE("port.timeout_none, port.wake: asleep without a time-out until a packet comes", System,
+                   ALL_KERNELS) {
+  Bench<System> b;
+  b.system.meanwhile([&] { CHECK(b.kernel.post(b.port, nullptr, 7, nullptr) == STATUS_SUCCESS); });
   std::array<FILE_IO_COMPLETION_INFORMATION, 4> packets{};
   ULONG removed = 0;
   REQUIRE(b.kernel.dequeue(b.port, packets, removed, std::nullopt) == STATUS_SUCCESS);
   CHECK(removed == 1);
   CHECK(packets[0].KeyContext == context_of(7));
-  b.world.join();
+  b.system.join();
 }
 
 // Without a reserve a post needs memory, and so it can fail.
 TEST_CASE_TEMPLATE("reserve.create, reserve.post: a packet posted with a reserve comes like any other, again and again",
-                   World, ALL_KERNELS) {
-  Bench<World> b;
+                   System, ALL_KERNELS) {
+  Bench<System> b;
   const auto reserve = b.kernel.create_reserve();
   b.fact("reserve.create", "NtAllocateReserveObject for a packet", reserve ? "accepted" : "not there");
   if (!reserve) {
@@ -97,8 +98,8 @@ TEST_CASE_TEMPLATE("reserve.create, reserve.post: a packet posted with a reserve
   b.kernel.close(*reserve);
 }
 
-TEST_CASE_TEMPLATE("reserve.order: packets with and without a reserve come in the order posted", World, ALL_KERNELS) {
-  Bench<World> b;
+TEST_CASE_TEMPLATE("reserve.order: packets with and without a reserve come in the order posted", System, ALL_KERNELS) {
+  Bench<System> b;
   const auto first = b.kernel.create_reserve(), second = b.kernel.create_reserve();
   if (!first || !second) {
     b.fact("reserve.order", "packets with and without a reserve: out of order", "not there");
@@ -120,8 +121,8 @@ TEST_CASE_TEMPLATE("reserve.order: packets with and without a reserve come in th
 }
 
 // The library never does this: it posts again only after the packet was dequeued. The simulator calls it a violation.
-TEST_CASE_TEMPLATE("reserve.busy: a post with a reserve whose packet is still queued", World, ALL_KERNELS) {
-  Bench<World> b;
+TEST_CASE_TEMPLATE("reserve.busy: a post with a reserve whose packet is still queued", System, ALL_KERNELS) {
+  Bench<System> b;
   const auto reserve = b.kernel.create_reserve();
   if (!reserve) {
     b.fact("reserve.busy", "posted again before that packet is dequeued", "not there");
@@ -131,16 +132,16 @@ TEST_CASE_TEMPLATE("reserve.busy: a post with a reserve whose packet is still qu
   REQUIRE(b.kernel.post(b.port, *reserve, 1, context_of(1)) == STATUS_SUCCESS);
   const NTSTATUS status = b.kernel.post(b.port, *reserve, 1, context_of(2));
   b.fact("reserve.busy", "posted again before that packet is dequeued", code(status));
-  if (b.world.is_simulated()) CHECK_FALSE(NT_SUCCESS(status));
+  if (b.system.is_simulated()) CHECK_FALSE(NT_SUCCESS(status));
   while (b.take(quiet_time)) {
   }
   b.kernel.close(*reserve);
-  b.world.forget_violations();
+  b.system.forget_violations();
 }
 
-TEST_CASE_TEMPLATE("port.batch: up to so many in a call, in the order sent, and no more than there are", World,
+TEST_CASE_TEMPLATE("port.batch: up to so many in a call, in the order sent, and no more than there are", System,
                    ALL_KERNELS) {
-  Bench<World> b;
+  Bench<System> b;
   constexpr std::uintptr_t count = 600;
   for (std::uintptr_t i = 0; i < count; i++)
     REQUIRE(b.kernel.post(b.port, nullptr, 1, context_of(i)) == STATUS_SUCCESS);
@@ -159,11 +160,11 @@ TEST_CASE_TEMPLATE("port.batch: up to so many in a call, in the order sent, and 
   CHECK(b.is_quiet());
 }
 
-TEST_CASE_TEMPLATE("port.wakes: what four threads post comes, each once", World, ALL_KERNELS) {
-  Bench<World> b;
+TEST_CASE_TEMPLATE("port.wakes: what four threads post comes, each once", System, ALL_KERNELS) {
+  Bench<System> b;
   constexpr std::uintptr_t threads = 4, each = 250;
   for (std::uintptr_t thread = 0; thread < threads; thread++) {
-    b.world.meanwhile([&b, thread] {
+    b.system.meanwhile([&b, thread] {
       std::uintptr_t refused = 0;
       for (std::uintptr_t i = 0; i < each; i++) {
         refused += b.kernel.post(b.port, nullptr, 1, context_of(thread * each + i)) == STATUS_SUCCESS ? 0 : 1;
@@ -178,17 +179,17 @@ TEST_CASE_TEMPLATE("port.wakes: what four threads post comes, each once", World,
     seen.insert(packet->ApcContext);
   }
   CHECK(seen.size() == threads * each);
-  b.world.join();
+  b.system.join();
   CHECK(b.is_quiet());
 }
 
-TEST_CASE_TEMPLATE("port.waiters: four threads wait at one port, each gets its packets, and none comes twice", World,
+TEST_CASE_TEMPLATE("port.waiters: four threads wait at one port, each gets its packets, and none comes twice", System,
                    ALL_KERNELS) {
-  Bench<World> b;
+  Bench<System> b;
   constexpr std::uintptr_t threads = 4, each = 50;
   std::array<std::vector<void*>, threads> taken;
   for (auto& mine : taken) {
-    b.world.meanwhile([&b, &mine] {
+    b.system.meanwhile([&b, &mine] {
       std::array<FILE_IO_COMPLETION_INFORMATION, 1> packet{};
       ULONG removed = 0;
       while (mine.size() < each && b.kernel.dequeue(b.port, packet, removed, deadline) == STATUS_SUCCESS) {
@@ -205,7 +206,7 @@ TEST_CASE_TEMPLATE("port.waiters: four threads wait at one port, each gets its p
   for (std::uintptr_t i = 0; i < threads; i++) {
     CHECK(b.kernel.dequeue(b.side_port, done, removed, 2 * deadline) == STATUS_SUCCESS);
   }
-  b.world.join();
+  b.system.join();
   std::set<void*> seen;
   for (const auto& one : taken) {
     CHECK(one.size() == each);
@@ -217,10 +218,10 @@ TEST_CASE_TEMPLATE("port.waiters: four threads wait at one port, each gets its p
   CHECK(b.is_quiet());
 }
 
-TEST_CASE_TEMPLATE("afd.open, afd.belongs: helpers share a port, each with its own key", World, ALL_KERNELS) {
-  Bench<World> b;
+TEST_CASE_TEMPLATE("afd.open, afd.belongs: helpers share a port, each with its own key", System, ALL_KERNELS) {
+  Bench<System> b;
   const HANDLE other = b.open_helper(0x3344);
-  const Socket x = b.world.udp(), y = b.world.udp();
+  const Socket x = b.system.udp(), y = b.system.udp();
   Request& first = b.request({{x, AFD_POLL_SEND}});
   Request& second = b.request({{y, AFD_POLL_SEND}});
   REQUIRE(b.submit(first) == STATUS_SUCCESS);
@@ -228,22 +229,22 @@ TEST_CASE_TEMPLATE("afd.open, afd.belongs: helpers share a port, each with its o
   for (int i = 0; i < 2; i++) {
     const auto packet = b.take();
     REQUIRE(packet.has_value());
-    CHECK(packet->KeyContext == context_of(packet->ApcContext == &first ? Bench<World>::key : 0x3344));
+    CHECK(packet->KeyContext == context_of(packet->ApcContext == &first ? Bench<System>::key : 0x3344));
   }
 }
 
-TEST_CASE_TEMPLATE("base.handle: a socket without layers is its own base and can be polled", World, ALL_KERNELS) {
-  Bench<World> b;
-  for (const Socket socket : {b.world.udp(), b.world.tcp_pair().first}) {
+TEST_CASE_TEMPLATE("base.handle: a socket without layers is its own base and can be polled", System, ALL_KERNELS) {
+  Bench<System> b;
+  for (const Socket socket : {b.system.udp(), b.system.tcp_pair().first}) {
     CHECK(b.kernel.base_socket(socket) == reinterpret_cast<HANDLE>(socket));
     CHECK(b.now(socket, AFD_POLL_SEND) == AFD_POLL_SEND);
   }
 }
 
-TEST_CASE_TEMPLATE("base.errors: of what is not open, and of what is no socket", World, ALL_KERNELS) {
-  Bench<World> b;
+TEST_CASE_TEMPLATE("base.errors: of what is not open, and of what is no socket", System, ALL_KERNELS) {
+  Bench<System> b;
   const auto number = b.kernel.base_socket(0x7FFF0000);
-  const auto other = b.kernel.base_socket(reinterpret_cast<Socket>(b.world.no_socket()));
+  const auto other = b.kernel.base_socket(reinterpret_cast<Socket>(b.system.no_socket()));
   const auto name = [](const reactor::Result<HANDLE>& base) -> std::string {
     if (base) return "a handle";
     if (base.error() == std::errc::bad_file_descriptor) return "not open";
@@ -253,7 +254,7 @@ TEST_CASE_TEMPLATE("base.errors: of what is not open, and of what is no socket",
          name(number) + "; " + name(other));
   CHECK(number.error() == std::errc::bad_file_descriptor);
   CHECK(other.error() == std::errc::not_a_socket);
-  const Socket socket = b.world.udp();
-  b.world.close(socket);
+  const Socket socket = b.system.udp();
+  b.system.close(socket);
   CHECK_FALSE(b.kernel.base_socket(socket).has_value());
 }

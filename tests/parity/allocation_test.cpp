@@ -6,7 +6,7 @@
 
 using namespace parity;
 
-TEST_CASE_FIXTURE(NothingIsLeft, "rule 10: steady state allocates nothing") {
+TEST_CASE_FIXTURE(NothingIsLeft, "steady state allocates nothing: events, modify, remove and add") {
   constexpr std::size_t sockets = 100;
   Loopback loopback;
   Poller poller = make_poller();
@@ -17,7 +17,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "rule 10: steady state allocates nothing") {
     pairs.push_back(loopback.connect());
     registrations.push_back(must(poller.add(pairs.back().server.native(), Token{i}, asks_read)));
   }
-  std::array<Event, 64> room;
+  std::array<Event, 64> buffer;
   bool is_right = true;
   const auto work = [&] {
     for (std::size_t i = 0; i < sockets; i += 3) {
@@ -26,22 +26,22 @@ TEST_CASE_FIXTURE(NothingIsLeft, "rule 10: steady state allocates nothing") {
       is_right = is_right && registrations[i].modify(asks_read, static_cast<Mode>(i % 2));
     }
     waker.wake();
-    for (std::size_t told = 0; is_right && told < (sockets + 2) / 3;) {
-      const auto events = poller.wait(room, patience);
+    for (std::size_t received = 0; is_right && received < (sockets + 2) / 3;) {
+      const auto events = poller.wait(buffer, time_limit);
       is_right = is_right && events.has_value();
       for (const Event& event : is_right ? *events : std::span<const Event>()) {
         const auto index = static_cast<std::size_t>(event.token());
-        told += receive_all(pairs[index].server);
+        received += receive_all(pairs[index].server);
         if (index % 2 == 0) is_right = is_right && registrations[index].modify(asks_both);
         is_right = is_right && registrations[index].modify(asks_read);
       }
     }
-    // A socket that comes and goes takes the place of the one before.
+    // A socket that is added uses the place of the one that was removed before.
     is_right = is_right && registrations[1].remove();
     auto again = poller.add(pairs[1].server.native(), Token{1}, asks_read);
     is_right = is_right && again;
     if (again) registrations[1] = *std::move(again);
-    is_right = is_right && poller.wait(room, nanoseconds::zero());
+    is_right = is_right && poller.wait(buffer, nanoseconds::zero());
   };
   for (int i = 0; i < 20; ++i) work();
   const auto held = poller.stats();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What is asked wrongly is refused, each with its exact error, and harms nobody else.
+// Invalid calls are refused, each with its exact error, and do not affect other registrations.
 #include "support.hpp"
 
 #include <array>
@@ -9,12 +9,12 @@ using namespace parity;
 
 namespace {
 
-/// The poller is as good as before.
+/// The poller still works.
 void still_works(Poller& poller) {
   const Pair pair = make_pair();
   const Registration registration = must(poller.add(pair.server.native(), Token{99}, asks_read));
   send_byte(pair.client);
-  CHECK(next(poller) == Tellings{{99, readable}});
+  CHECK(next(poller) == Reports{{99, readable}});
 }
 
 }  // namespace
@@ -27,7 +27,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "bad input: an invalid socket is bad_file_descr
   still_works(poller);
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "bad input: a number that was never a socket's is bad_file_descriptor") {
+TEST_CASE_FIXTURE(NothingIsLeft, "bad input: a number that never was a socket is bad_file_descriptor") {
   Poller poller = make_poller();
   CHECK(reason(poller.add(NativeSocket{1'000'000}, Token{1}, asks_read)) == std::errc::bad_file_descriptor);
   CHECK(poller.stats().registrations == 0);
@@ -52,25 +52,25 @@ TEST_CASE_FIXTURE(NothingIsLeft, "bad input: a handle that is no socket is not_a
   still_works(poller);
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "bad input: an empty room and a negative time-out are invalid_argument") {
+TEST_CASE_FIXTURE(NothingIsLeft, "bad input: an empty buffer and a negative time-out are invalid_argument") {
   Poller poller = make_poller();
-  std::array<Event, 4> room;
+  std::array<Event, 4> buffer;
   CHECK(reason(poller.wait({})) == std::errc::invalid_argument);
   CHECK(reason(poller.wait({}, seconds(1))) == std::errc::invalid_argument);
-  CHECK(reason(poller.wait(room, nanoseconds(-1))) == std::errc::invalid_argument);
-  CHECK(reason(poller.wait(room, nanoseconds::min())) == std::errc::invalid_argument);
+  CHECK(reason(poller.wait(buffer, nanoseconds(-1))) == std::errc::invalid_argument);
+  CHECK(reason(poller.wait(buffer, nanoseconds::min())) == std::errc::invalid_argument);
   CHECK(poller.stats().wait_calls == 0);
   still_works(poller);
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "bad input: the longest time-out is a long one") {
+TEST_CASE_FIXTURE(NothingIsLeft, "bad input: nanoseconds::max is a valid time-out") {
   Poller poller = make_poller();
-  std::array<Event, 4> room;
+  std::array<Event, 4> buffer;
   poller.waker().wake();
-  CHECK(must(poller.wait(room, nanoseconds::max())).empty());
+  CHECK(must(poller.wait(buffer, nanoseconds::max())).empty());
   const Pair pair = make_pair();
   const Registration registration = must(poller.add(pair.server.native(), Token{1}, asks_write));
-  CHECK(must(poller.wait(room, nanoseconds::max())).size() == 1);
+  CHECK(must(poller.wait(buffer, nanoseconds::max())).size() == 1);
 }
 
 TEST_CASE_FIXTURE(NothingIsLeft, "bad input: a registration after remove is bad_file_descriptor") {
@@ -85,7 +85,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "bad input: a registration after remove is bad_
   still_works(poller);
 }
 
-// What is left of a move is asked on purpose: it has to say so, not crash.
+// Moved-from objects are used on purpose: they must return an error, and not crash.
 // NOLINTBEGIN(bugprone-use-after-move,clang-analyzer-cplusplus.Move)
 TEST_CASE_FIXTURE(NothingIsLeft, "bad input: a registration that was moved from is bad_file_descriptor") {
   Poller poller = make_poller();
@@ -97,8 +97,8 @@ TEST_CASE_FIXTURE(NothingIsLeft, "bad input: a registration that was moved from 
   CHECK(reason(from.remove()) == std::errc::bad_file_descriptor);
   CHECK(poller.stats().registrations == 1);
   must(to.modify(asks_write));
-  CHECK(next(poller) == Tellings{{1, writable}});
-  to = Registration();  // an assignment removes what was there
+  CHECK(next(poller) == Reports{{1, writable}});
+  to = Registration();  // the assignment removes the old registration
   CHECK(poller.stats().registrations == 0);
   CHECK(next(poller, quiet) == nothing);
   CHECK(reason(to.remove()) == std::errc::bad_file_descriptor);
@@ -110,18 +110,18 @@ TEST_CASE_FIXTURE(NothingIsLeft, "bad input: a poller that was moved from is bad
   Registration registration = must(from.add(pair.server.native(), Token{1}, asks_write));
   const Waker made_before = from.waker();
   Poller to = std::move(from);
-  std::array<Event, 4> room;
-  CHECK(reason(from.wait(room, nanoseconds::zero())) == std::errc::bad_file_descriptor);
+  std::array<Event, 4> buffer;
+  CHECK(reason(from.wait(buffer, nanoseconds::zero())) == std::errc::bad_file_descriptor);
   CHECK(reason(from.wait({}, nanoseconds::zero())) == std::errc::bad_file_descriptor);
   CHECK(reason(from.add(pair.client.native(), Token{2}, asks_write)) == std::errc::bad_file_descriptor);
   CHECK(from.stats().kernel_calls() == 0);
   from.waker().wake();
-  // Registrations and wakers go with it.
-  CHECK(next(to) == Tellings{{1, writable}});
+  // Registrations and wakers belong to the poller that it was moved to.
+  CHECK(next(to) == Reports{{1, writable}});
   must(registration.modify(asks_read));
   made_before.wake();
   CHECK(next(to) == nothing);
-  // An assignment ends what was there.
+  // The assignment destroys the old poller.
   to = make_poller();
   CHECK(reason(registration.modify(asks_write)) == std::errc::bad_file_descriptor);
   CHECK(next(to, quiet) == nothing);

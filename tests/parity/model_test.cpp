@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// 64 sockets whose interest, mode, data and connection change at random, against a model of what must be told.
+// 64 sockets whose interest, mode, data and connection change at random, compared with a model of what must be
+// reported.
 #include "support.hpp"
 
 #include <algorithm>
@@ -13,32 +14,32 @@ namespace {
 constexpr std::size_t sockets_count = 64;
 constexpr Readiness everything = readable | writable | priority | read_closed | hung_up | failed;
 
-/// What a socket is like, and so what must be told of it.
+/// The state of a socket, and so what must be reported for it.
 ///
 /// Some moves are left out, since the systems differ there on purpose (docs/semantics.md): in edge mode, nothing
-/// happens in a direction that is silent, and writing is not asked for.
+/// happens in a direction that is disarmed, and writable is not wanted.
 struct Model {
   Interest interest = Interest::none;
   Mode mode = Mode::level;
   std::size_t unread = 0;  // bytes that were sent to it
   bool is_reset = false;
-  bool is_touched = false;  // something was done to it since the last wait
-  Readiness silent = none;  // what oneshot or edge tell no more
-  Readiness was = none;     // what it was ready for at any time since the last wait
+  bool is_touched = false;    // changed since the last wait
+  Readiness disarmed = none;  // the directions that oneshot or edge has disarmed
+  Readiness was = none;       // its readiness at any time since the last wait
 
   [[nodiscard]] bool has_data() const noexcept { return unread != 0; }
   [[nodiscard]] Readiness now() const noexcept { return has_data() ? readable | writable : writable; }
-  [[nodiscard]] Readiness heard() const noexcept { return static_cast<Readiness>(interest); }
+  [[nodiscard]] Readiness wanted() const noexcept { return static_cast<Readiness>(interest); }
 
   [[nodiscard]] Readiness owed() const noexcept {
     const Readiness reset = readable | writable | hung_up | failed;
-    const Readiness end = (heard() & readable) != none ? reset | read_closed : reset;
-    return (is_reset ? end : now() & heard()) & ~silent;
+    const Readiness end = (wanted() & readable) != none ? reset | read_closed : reset;
+    return (is_reset ? end : now() & wanted()) & ~disarmed;
   }
 
-  /// Readiness is a hint: Windows may tell what was so when the kernel looked.
+  /// Readiness is a hint: Windows may report what was so when the poll completed.
   [[nodiscard]] Readiness allowed() const noexcept {
-    return is_windows() ? owed() | (was & heard() & ~silent) : owed();
+    return is_windows() ? owed() | (was & wanted() & ~disarmed) : owed();
   }
 
   [[nodiscard]] bool reports_once() const noexcept {
@@ -48,12 +49,12 @@ struct Model {
   void change(Interest to, Mode as) noexcept {
     interest = as == Mode::edge ? to & asks_read : to;
     mode = as;
-    silent = none;
+    disarmed = none;
   }
 
-  void told(Readiness readiness) noexcept {
-    if (reports_once()) silent = everything;
-    if (mode == Mode::edge) silent = silent | readiness;
+  void was_reported(Readiness readiness) noexcept {
+    if (reports_once()) disarmed = everything;
+    if (mode == Mode::edge) disarmed = disarmed | readiness;
   }
 };
 
@@ -95,7 +96,7 @@ class Group {
 
   void move(Member& member, std::size_t index) {
     Model& model = member.model;
-    const bool may_happen = !model.is_reset && (model.mode != Mode::edge || model.silent == none);
+    const bool may_happen = !model.is_reset && (model.mode != Mode::edge || model.disarmed == none);
     switch (pick(16)) {
       case 0: replace(member, index); break;
       case 1:
@@ -111,7 +112,7 @@ class Group {
         if (!may_happen) return;
         send_byte(member.pair.client);
         ++model.unread;
-        // Loopback delivers later under load, and one that came after a wait would be an event that is not owed.
+        // Loopback is slower under load. A byte that arrived after a wait would be an event that is not expected.
         while (available(member.pair.server) < model.unread) std::this_thread::yield();
         break;
       case 7:
@@ -133,12 +134,12 @@ class Group {
 
   static void read(Member& member) {
     Model& model = member.model;
-    if (model.is_reset) return;  // a receive would take the error with it, on one system or the other
+    if (model.is_reset) return;  // on one of the systems a receive would consume the error
     CHECK(receive_all(member.pair.server) == model.unread);
     model.unread = 0;
     if (model.mode == Mode::edge) {
       must(member.registration.drained(asks_read));
-      model.silent = none;
+      model.disarmed = none;
     }
   }
 
@@ -156,7 +157,7 @@ class Group {
     member.model.was = member.model.now();
   }
 
-  /// Waits until all that is owed was told, and checks that nothing else is.
+  /// Waits until all that is owed was reported, and checks that nothing else is.
   void expect_what_is_owed() {
     std::array<Readiness, sockets_count> owed;
     bool owes = false;
@@ -164,30 +165,30 @@ class Group {
       owed[i] = members_[i].model.owed();
       owes = owes || owed[i] != none;
     }
-    const auto deadline = std::chrono::steady_clock::now() + patience;
+    const auto deadline = std::chrono::steady_clock::now() + time_limit;
     for (bool is_first = true; is_first || owes; is_first = false) {
-      const Tellings told = next(poller_, owes ? nanoseconds(patience) : nanoseconds::zero());
+      const Reports reports = next(poller_, owes ? nanoseconds(time_limit) : nanoseconds::zero());
       std::array<bool, sockets_count> seen{};
-      for (const auto& [token, readiness] : told) {
+      for (const auto& [token, readiness] : reports) {
         const std::size_t index = token % sockets_count;
         Model& model = members_[index].model;
         CAPTURE(index);
         CAPTURE(static_cast<int>(model.mode));
-        CAPTURE(model.heard());
+        CAPTURE(model.wanted());
         REQUIRE(token == members_[index].token);
         REQUIRE_FALSE(seen[index]);
         seen[index] = true;
         const Readiness allowed = is_first ? model.allowed() : model.owed();
         if (readiness == none || !covers(allowed, readiness)) {
-          FAIL("told ", text(readiness), ", owed ", text(model.owed()), ", allowed ", text(allowed));
+          FAIL("reported ", text(readiness), ", owed ", text(model.owed()), ", allowed ", text(allowed));
         }
-        model.told(readiness);
+        model.was_reported(readiness);
         owed[index] = model.reports_once() ? none : owed[index] & ~readiness;
       }
       owes = std::ranges::any_of(owed, [](Readiness readiness) { return readiness != none; });
       if (owes && std::chrono::steady_clock::now() > deadline) {
         for (std::size_t i = 0; i < sockets_count; ++i) {
-          if (owed[i] != none) FAIL("socket ", i, " was not told ", text(owed[i]));
+          if (owed[i] != none) FAIL("socket ", i, " was not reported as ", text(owed[i]));
         }
       }
     }

@@ -15,13 +15,13 @@ struct Registered {
       : registration(must(poller.add(pair.server.native(), Token{1}, interest, mode))) {}
 };
 
-const Tellings is_readable{{1, readable}};
-const Tellings is_writable{{1, writable}};
-const Tellings is_both{{1, readable | writable}};
+const Reports is_readable{{1, readable}};
+const Reports is_writable{{1, writable}};
+const Reports is_both{{1, readable | writable}};
 
 }  // namespace
 
-TEST_CASE_FIXTURE(NothingIsLeft, "level: told in every wait while it is so") {
+TEST_CASE_FIXTURE(NothingIsLeft, "level: reported in each wait while it is ready") {
   Registered on_level(asks_both, Mode::level);
   auto& [pair, poller, registration] = on_level;
   for (int i = 0; i < 3; ++i) CHECK(next(poller) == is_writable);
@@ -43,7 +43,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "level: drained has no effect") {
   CHECK(next(poller) == is_readable);
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "oneshot: told once, then silent until modify") {
+TEST_CASE_FIXTURE(NothingIsLeft, "oneshot: reported once, then disarmed until modify") {
   Registered once(asks_read, Mode::oneshot);
   auto& [pair, poller, registration] = once;
   CHECK(next(poller, quiet) == nothing);
@@ -51,9 +51,9 @@ TEST_CASE_FIXTURE(NothingIsLeft, "oneshot: told once, then silent until modify")
   CHECK(next(poller) == is_readable);
   CHECK(next(poller, quiet) == nothing);
   send_byte(pair.client);
-  must(registration.drained(asks_read));  // that is for edge
+  must(registration.drained(asks_read));  // has an effect with edge only
   CHECK(next(poller, quiet) == nothing);
-  must(registration.modify(asks_read));  // keeps the mode
+  must(registration.modify(asks_read));  // does not change the mode
   CHECK(next(poller) == is_readable);
   CHECK(next(poller, quiet) == nothing);
   must(registration.modify(asks_both));
@@ -61,7 +61,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "oneshot: told once, then silent until modify")
   CHECK(next(poller, quiet) == nothing);
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "oneshot: an event in one direction silences all") {
+TEST_CASE_FIXTURE(NothingIsLeft, "oneshot: an event in one direction disarms all directions") {
   Registered once(asks_both, Mode::oneshot);
   auto& [pair, poller, registration] = once;
   CHECK(next(poller) == is_writable);
@@ -70,11 +70,11 @@ TEST_CASE_FIXTURE(NothingIsLeft, "oneshot: an event in one direction silences al
   reset(pair.client);
   CHECK(next(poller, quiet) == nothing);
   must(registration.modify(asks_nothing));
-  CHECK(next(poller) == Tellings{{1, readable | writable | hung_up | failed}});
+  CHECK(next(poller) == Reports{{1, readable | writable | hung_up | failed}});
   CHECK(next(poller, quiet) == nothing);
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "edge: told once, silent, told again after it was drained") {
+TEST_CASE_FIXTURE(NothingIsLeft, "edge: reported once, disarmed, and reported again after drained") {
   Registered edge(asks_read, Mode::edge);
   auto& [pair, poller, registration] = edge;
   for (int i = 0; i < 3; ++i) {
@@ -87,7 +87,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "edge: told once, silent, told again after it w
   }
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "edge: what came between would-block and drained is told") {
+TEST_CASE_FIXTURE(NothingIsLeft, "edge: data that came between would-block and drained is reported") {
   Registered edge(asks_read, Mode::edge);
   auto& [pair, poller, registration] = edge;
   for (int i = 0; i < 100; ++i) {
@@ -103,7 +103,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "edge: what came between would-block and draine
   CHECK(next(poller, quiet) == nothing);
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "edge: new data before drained is told by epoll alone") {
+TEST_CASE_FIXTURE(NothingIsLeft, "edge: new data before drained is reported by epoll and not by AFD") {
   Registered edge(asks_read, Mode::edge);
   auto& [pair, poller, registration] = edge;
   send_byte(pair.client);
@@ -113,13 +113,13 @@ TEST_CASE_FIXTURE(NothingIsLeft, "edge: new data before drained is told by epoll
   CHECK(next(poller, quiet) == nothing);
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "edge: the directions are silent each for itself") {
+TEST_CASE_FIXTURE(NothingIsLeft, "edge: each direction is disarmed by itself") {
   Registered edge(asks_both, Mode::edge);
   auto& [pair, poller, registration] = edge;
   CHECK(next(poller) == is_writable);
   CHECK(next(poller, quiet) == nothing);
   send_byte(pair.client);
-  // epoll repeats what else is so in the event that something new causes.
+  // epoll's event for something new repeats what else is ready.
   CHECK(next(poller) == (is_windows() ? is_readable : is_both));
   CHECK(next(poller, quiet) == nothing);
   const std::size_t taken = fill(pair.server);
@@ -130,35 +130,35 @@ TEST_CASE_FIXTURE(NothingIsLeft, "edge: the directions are silent each for itsel
   CHECK(next(poller) == (is_windows() ? is_writable : is_both));
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "edge: a reset is told once") {
+TEST_CASE_FIXTURE(NothingIsLeft, "edge: a reset is reported once") {
   Registered edge(asks_read, Mode::edge);
   auto& [pair, poller, registration] = edge;
   send_byte(pair.client);
   CHECK(next(poller) == is_readable);
   CHECK(next(poller, quiet) == nothing);
   reset(pair.client);
-  // AFD was not asked about reading again: it tells of the reset, and what a reset always sets.
+  // Reading is disarmed for AFD: it reports the reset, and what a reset always sets.
   constexpr Readiness over = readable | writable | hung_up | failed;
-  CHECK(next(poller) == Tellings{{1, on(over | read_closed, over)}});
+  CHECK(next(poller) == Reports{{1, on(over | read_closed, over)}});
   CHECK(next(poller, quiet) == nothing);
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "modify ends the silence of oneshot and edge") {
+TEST_CASE_FIXTURE(NothingIsLeft, "modify arms what oneshot and edge have disarmed") {
   for (const Mode mode : {Mode::oneshot, Mode::edge}) {
     Registered silent(asks_both, mode);
     auto& [pair, poller, registration] = silent;
     send_byte(pair.client);
-    Tellings told = settled(poller, is_both);  // the byte may come after the first event
+    Reports reports = settled(poller, is_both);  // the byte may come after the first event
     for (int i = 0; i < 3; ++i) {
       must(registration.modify(asks_both));
-      told = settled(poller, is_both);
-      CHECK(told == is_both);
+      reports = settled(poller, is_both);
+      CHECK(reports == is_both);
       CHECK(next(poller, quiet) == nothing);
     }
   }
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "modify changes from every mode to every other") {
+TEST_CASE_FIXTURE(NothingIsLeft, "modify changes each mode to each other mode") {
   constexpr Mode modes[]{Mode::level, Mode::oneshot, Mode::edge};
   for (const Mode from : modes) {
     for (const Mode to : modes) {
@@ -175,7 +175,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "modify changes from every mode to every other"
   }
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "every mode: a wider interest reaches a thread that waits") {
+TEST_CASE_FIXTURE(NothingIsLeft, "every mode: a wider interest takes effect in a wait that has begun") {
   for (const Mode mode : {Mode::level, Mode::oneshot, Mode::edge}) {
     CAPTURE(static_cast<int>(mode));
     Registered waited_for(asks_nothing, mode);
@@ -187,22 +187,22 @@ TEST_CASE_FIXTURE(NothingIsLeft, "every mode: a wider interest reaches a thread 
       must(registration.modify(asks_nothing));
       send_byte(pair.client);
       must(registration.modify(asks_read));
-      // In level mode the wait that was under way may have told once more of writing.
-      Tellings told = waiting.take();
-      if (mode == Mode::level && told == is_writable) told = waiting.take();
-      REQUIRE(told == is_readable);
+      // In level mode the wait that had begun may have reported writable once more.
+      Reports reports = waiting.take();
+      if (mode == Mode::level && reports == is_writable) reports = waiting.take();
+      REQUIRE(reports == is_readable);
       must(registration.modify(asks_nothing));
       CHECK(receive_all(pair.server) == 1);
       poller.waker().wake();
-      // So it may of reading.
-      told = waiting.take();
-      if (mode == Mode::level && told == is_readable) told = waiting.take();
-      REQUIRE(told == nothing);
+      // And readable, too.
+      reports = waiting.take();
+      if (mode == Mode::level && reports == is_readable) reports = waiting.take();
+      REQUIRE(reports == nothing);
     }
   }
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "every mode: a narrower interest reaches a thread that waits") {
+TEST_CASE_FIXTURE(NothingIsLeft, "every mode: a narrower interest takes effect in a wait that has begun") {
   for (const Mode mode : {Mode::level, Mode::oneshot, Mode::edge}) {
     CAPTURE(static_cast<int>(mode));
     Registered waited_for(asks_read, mode);
@@ -233,12 +233,13 @@ TEST_CASE_FIXTURE(NothingIsLeft, "every mode: sockets added and removed while a 
     send_byte(pair.client);
     for (std::uint64_t i = 0; i < 100; ++i) {
       Registration registration = must(poller.add(pair.server.native(), Token{i}, asks_read, mode));
-      REQUIRE(waiting.take() == Tellings{{i, readable}});
+      REQUIRE(waiting.take() == Reports{{i, readable}});
       must(registration.remove());
       poller.waker().wake();
-      Tellings told = waiting.take();
-      if (mode == Mode::level && told == Tellings{{i, readable}}) told = waiting.take();  // begun before the remove
-      REQUIRE(told == nothing);
+      Reports reports = waiting.take();
+      if (mode == Mode::level && reports == Reports{{i, readable}})
+        reports = waiting.take();  // begun before the remove
+      REQUIRE(reports == nothing);
     }
   }
 }

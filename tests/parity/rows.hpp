@@ -8,8 +8,8 @@
 #include <cstdlib>
 #include <string>
 
-/// What the tests of docs/semantics.md's rows have in common. With REACTOR_ROWS set in the environment they print the
-/// table of that page: what it says is what is asserted here.
+/// What the tests of the rows of docs/semantics.md share. With REACTOR_ROWS set in the environment they print the table
+/// of that page, so the page says what is asserted here.
 namespace parity {
 
 inline constexpr Readiness broken = readable | writable | hung_up | failed;
@@ -31,7 +31,7 @@ inline void print_row(const char* situation, Interest asked, const On<Readiness>
               cell(row.windows_value).c_str(), cell(row.wine_value).c_str());
 }
 
-/// A socket under watch, in a poller of its own.
+/// A registered socket, with its own poller.
 class Watch {
  public:
   explicit Watch(const Socket& socket) : Watch(socket.native()) {}
@@ -42,12 +42,11 @@ class Watch {
     print_row(situation, asked, row);
     INFO(situation, ", asked for ", static_cast<Readiness>(asked));
     const Readiness wanted = row;
-    const Tellings exactly = wanted == none ? nothing : Tellings{{1, wanted}};
+    const Reports exactly = wanted == none ? nothing : Reports{{1, wanted}};
     CHECK(settled(poller_, exactly) == exactly);
-    // Level: reported again; but a hang-up with nothing asked for need not be.
     if (wanted == none) return;
     // Level: reported again, but for hang-up and failure with Interest::none.
-    const Tellings again = asked == asks_nothing ? nothing : exactly;
+    const Reports again = asked == asks_nothing ? nothing : exactly;
     CHECK(settled(poller_, again) == again);
   }
   void reports(const char* situation, Interest asked, Readiness row) { reports(situation, asked, everywhere(row)); }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The rows of docs/semantics.md: a situation, what was asked, what exactly is reported. shutdown_rows_test.cpp has
+// The rows of docs/semantics.md: a situation, an interest, and exactly what is reported. shutdown_rows_test.cpp has
 // more.
 #include "rows.hpp"
 
@@ -10,7 +10,7 @@ using namespace parity;
 
 namespace {
 
-/// A stream whose connect was begun where nobody listens.
+/// A stream that connects to a port without a listener.
 TcpStream refused_stream() {
   auto listener = std::optional(must(TcpListener::bind(Address::loopback_ipv4())));
   const Address nobody = must(listener->local_address());
@@ -18,7 +18,7 @@ TcpStream refused_stream() {
   return must(TcpStream::connect(nobody));
 }
 
-/// Connects that stay pending, for their listener's backlog is full. Windows itself refuses those: then there is none.
+/// Connects that stay pending, as the backlog of their listener is full. Empty on Windows, which refuses them.
 struct Blackhole {
   TcpListener listener = must(TcpListener::bind(Address::loopback_ipv4(), 1));
   std::vector<TcpStream> clients;
@@ -29,9 +29,9 @@ struct Blackhole {
       clients.push_back(must(TcpStream::connect(address)));
       Poller poller = make_poller();
       const Registration registration = must(poller.add(clients.back().native(), Token{1}, asks_write));
-      const Tellings told = next(poller, milliseconds(250));
-      if (told.empty()) return true;
-      if (told != Tellings{{1, writable}}) return false;
+      const Reports reports = next(poller, milliseconds(250));
+      if (reports.empty()) return true;
+      if (reports != Reports{{1, writable}}) return false;
     }
     return false;
   }
@@ -59,7 +59,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: data behind FIN") {
   Watch watch(pair.server);
   send_byte(pair.client);
   must(pair.client.shutdown(Shutdown::write));
-  // Wine says DISCONNECT only when all is read (kernel-facts: fin.behind_data).
+  // Wine reports DISCONNECT only when all data was read (kernel-facts: fin.behind_data).
   watch.reports("data and a FIN behind it", asks_all,
                 on(readable | writable | read_closed, readable | writable | read_closed, readable | writable));
   watch.reports("data and a FIN behind it", asks_read, on(readable | read_closed, readable | read_closed, readable));
@@ -84,7 +84,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: our own shutdown") {
   watch.reports("our own shutdown of writing", asks_all, writable);
   watch.reports("our own shutdown of writing", asks_nothing, none);
   must(pair.client.shutdown(Shutdown::write));
-  // AFD does not report what this side has shut.
+  // AFD does not report the shutdown of its own side.
   watch.reports("both sides shut writing", asks_all,
                 on(readable | writable | read_closed | hung_up, readable | writable | read_closed));
   watch.reports("both sides shut writing", asks_nothing, on(hung_up, none));
@@ -127,19 +127,19 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: refused connect") {
   }
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "row: refused connect, and why") {
+TEST_CASE_FIXTURE(NothingIsLeft, "row: refused connect, and its error") {
   const TcpStream stream = refused_stream();
   Poller poller = make_poller();
   const Registration registration = must(poller.add(stream.native(), Token{1}, asks_write, Mode::oneshot));
   std::array<Event, 4> buffer;
-  const auto events = must(poller.wait(buffer, patience));
-  REQUIRE(tellings(events) == Tellings{{1, broken}});
+  const auto events = must(poller.wait(buffer, time_limit));
+  REQUIRE(reports_of(events) == Reports{{1, broken}});
   const std::error_code error = must(stream.take_error());
   CHECK(error.message() == (is_windows() ? "connection refused (Winsock 10061)" : "connection refused (errno 111)"));
   CHECK(Reason{error} == std::errc::connection_refused);
-  // Linux does not report it with the event.
+  // Linux does not report the error with the event.
   CHECK(events[0].error() == (is_windows() ? error : std::error_code()));
-  // Wine goes on to say WSAENOTCONN.
+  // Wine then returns WSAENOTCONN.
   if (!is_wine()) CHECK_FALSE(must(stream.take_error()));
 }
 
@@ -160,12 +160,12 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: connect to a blackhole, then close") {
     return;
   }
   Watch watch(blackhole.clients.back());
-  watch.reports("connect that nobody answers", asks_all, none);
-  watch.reports("connect that nobody answers", asks_nothing, none);
+  watch.reports("connect without an answer", asks_all, none);
+  watch.reports("connect without an answer", asks_nothing, none);
   must(watch.registration().modify(asks_all));
   CHECK(next(watch.poller(), nanoseconds::zero()) == nothing);
   blackhole.clients.pop_back();
-  print_row("connect that nobody answers, closed", asks_all, everywhere(none));
+  print_row("connect without an answer, closed", asks_all, everywhere(none));
   CHECK(next(watch.poller(), quiet) == nothing);
   CHECK(reason(watch.registration().modify(asks_all)) == std::errc::bad_file_descriptor);
 }
@@ -173,7 +173,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: connect to a blackhole, then close") {
 TEST_CASE_FIXTURE(NothingIsLeft, "row: listener") {
   const TcpListener listener = must(TcpListener::bind(Address::loopback_ipv4()));
   Watch watch(listener);
-  watch.reports("listener, nobody there", asks_all, none);
+  watch.reports("listener, no connection", asks_all, none);
   const TcpStream client = must(TcpStream::connect(must(listener.local_address())));
   watch.reports("listener, a connection to accept", asks_all, readable);
   watch.reports("listener, a connection to accept", asks_write, none);
@@ -205,7 +205,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: UDP datagram") {
   const UdpSocket from = must(UdpSocket::bind(Address::loopback_ipv4()));
   const UdpSocket to = must(UdpSocket::bind(Address::loopback_ipv4()));
   Watch watch(to);
-  watch.reports("UDP, nothing there", asks_all, writable);
+  watch.reports("UDP, no datagram", asks_all, writable);
   constexpr std::byte byte{'x'};
   CHECK(must(from.send_to({&byte, 1}, must(to.local_address()))) == 1);
   watch.reports("UDP datagram", asks_all, readable | writable);
@@ -234,7 +234,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: UDP port unreachable") {
   constexpr std::byte byte{'x'};
   CHECK(must(from.send({&byte, 1})) == 1);
   Watch watch(from);
-  // Windows lets a receive fail with WSAECONNRESET; no event was seen under Wine (kernel-facts).
+  // On Windows a receive fails with WSAECONNRESET. Under Wine there was no event (kernel-facts).
   watch.reports("UDP port unreachable", asks_all, on(readable | writable | failed, readable | writable, writable));
   watch.reports("UDP port unreachable", asks_nothing, on(readable | writable | failed, none));
 }
@@ -266,14 +266,14 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: duplicated socket closed once") {
   watch.reports("duplicated socket, before it was closed once", asks_read, none);
   pair.server.close();
   print_row("duplicated socket closed once", asks_read, everywhere(none));
-  CHECK(next(watch.poller(), quiet) == nothing);  // on both systems it is still the same connection
+  CHECK(next(watch.poller(), quiet) == nothing);  // still the same connection, on both systems
   send_byte(pair.client);
   print_row("duplicated socket closed once, then data", asks_read, everywhere(readable));
-  CHECK(next(watch.poller()) == Tellings{{1, readable}});
-  // Windows asks again by a number that is closed, and so notices; epoll has it by the connection.
+  CHECK(next(watch.poller()) == Reports{{1, readable}});
+  // Windows polls again by the closed number, and so finds out; epoll has registered the connection.
   const On<Readiness> again = on(readable, none);
   print_row("the same, in the next wait", asks_read, again);
-  CHECK(next(watch.poller(), quiet) == (Readiness{again} == none ? nothing : Tellings{{1, again}}));
+  CHECK(next(watch.poller(), quiet) == (Readiness{again} == none ? nothing : Reports{{1, again}}));
   CHECK(watch.registration().remove().has_value());
   CHECK(next(watch.poller(), quiet) == nothing);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The rules of "What must never break" that can be seen from outside, each by its number.
+// The rules of docs/architecture.md that can be seen through the public interface, by their names.
 #include "support.hpp"
 
 #include <algorithm>
@@ -11,7 +11,7 @@ using namespace parity;
 
 namespace {
 
-/// Closes it, and makes a socket that has the same number: systems give one that was closed to who asks next.
+/// Closes it, and opens a socket with the same number: systems use the number that was closed last.
 UdpSocket reuse_number(TcpStream& old) {
   const NativeSocket number = old.native();
   std::vector<UdpSocket> others;
@@ -21,7 +21,7 @@ UdpSocket reuse_number(TcpStream& old) {
     if (fresh.native() == number) return fresh;
     others.push_back(std::move(fresh));
   }
-  FAIL("the system does not give the number again");
+  FAIL("the system does not use the number again");
   return {};
 }
 
@@ -31,13 +31,14 @@ void send_byte_to(const UdpSocket& socket) {
   REQUIRE(must(from.send_to({&byte, 1}, must(socket.local_address()))) == 1);
 }
 
-const Tellings is_readable{{1, readable}};
+const Reports is_readable{{1, readable}};
 
 }  // namespace
 
-TEST_CASE_FIXTURE(NothingIsLeft,
-                  "rule 2: a poller destroyed with everything pending, then all that is left of it used") {
-  constexpr std::size_t count = 300;  // more than a block of the arena, more than a helper handle
+TEST_CASE_FIXTURE(
+    NothingIsLeft,
+    "kernel owns its memory: a poller is destroyed while polls are pending, and its registrations are used after it") {
+  constexpr std::size_t count = 300;  // more than a block of the arena and a helper handle have
   Loopback loopback;
   std::vector<Pair> pairs;
   std::vector<Registration> registrations;
@@ -48,8 +49,8 @@ TEST_CASE_FIXTURE(NothingIsLeft,
     const Mode mode = i % 3 == 0 ? Mode::level : i % 3 == 1 ? Mode::oneshot : Mode::edge;
     registrations.push_back(must(poller->add(pairs.back().server.native(), Token{i}, asks_read, mode)));
   }
-  CHECK(next(*poller, nanoseconds::zero()) == nothing);  // now all of them are asked for
-  // Some have an answer on its way, some were removed or changed, some closed.
+  CHECK(next(*poller, nanoseconds::zero()) == nothing);  // now all of them are polled
+  // Some have an event on its way, some were removed or modified, some closed.
   for (std::size_t i = 0; i < count; i += 7) send_byte(pairs[i].client);
   for (std::size_t i = 1; i < count; i += 7) must(registrations[i].remove());
   for (std::size_t i = 2; i < count; i += 7) must(registrations[i].modify(asks_both));
@@ -63,18 +64,18 @@ TEST_CASE_FIXTURE(NothingIsLeft,
     CHECK(reason(registration.remove()) == std::errc::bad_file_descriptor);
   }
   for (const Pair& pair : pairs) {
-    if (pair.server.is_open()) send_byte(pair.client);  // nobody is told
+    if (pair.server.is_open()) send_byte(pair.client);  // not reported to anyone
   }
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "rule 4: after remove returns, no later wait tells of the registration") {
+TEST_CASE_FIXTURE(NothingIsLeft, "nothing after remove: no later wait reports the registration") {
   const Pair pair = make_pair();
   Poller poller = make_poller();
   for (std::uint64_t i = 0; i < 200; ++i) {
     Registration registration = must(poller.add(pair.server.native(), Token{i}, asks_read));
     if (i % 2 == 0) CHECK(next(poller, nanoseconds::zero()) == nothing);
-    send_byte(pair.client);  // with its event on the way, or told already
-    if (i % 3 == 0) CHECK(next(poller) == Tellings{{i, readable}});
+    send_byte(pair.client);  // with its event on the way, or reported already
+    if (i % 3 == 0) CHECK(next(poller) == Reports{{i, readable}});
     must(registration.remove());
     REQUIRE(next(poller, milliseconds(1)) == nothing);
     CHECK(receive_all(pair.server) == 1);
@@ -82,12 +83,13 @@ TEST_CASE_FIXTURE(NothingIsLeft, "rule 4: after remove returns, no later wait te
   CHECK(poller.stats().registrations == 0);
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "rule 4: a duplicated socket closed once is silent after remove, and costs nothing") {
+TEST_CASE_FIXTURE(NothingIsLeft,
+                  "nothing after remove: a duplicated socket that was closed once is not reported and costs no calls") {
   Pair pair = make_pair();
   const TcpStream other = duplicate(pair.server);
   Poller poller = make_poller();
   Registration registration = must(poller.add(pair.server.native(), Token{1}, asks_both));
-  CHECK(next(poller) == Tellings{{1, writable}});
+  CHECK(next(poller) == Reports{{1, writable}});
   pair.server.close();
   must(registration.remove());
   send_byte(pair.client);
@@ -97,7 +99,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "rule 4: a duplicated socket closed once is sil
   CHECK(poller.stats().wait_calls - before <= 2);
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "rule 5: closing a socket without removing it is safe") {
+TEST_CASE_FIXTURE(NothingIsLeft, "a number is not an identity: closing a socket without removing it is safe") {
   Loopback loopback;
   Poller poller = make_poller();
   for (std::uint64_t i = 0; i < 60; ++i) {
@@ -105,11 +107,11 @@ TEST_CASE_FIXTURE(NothingIsLeft, "rule 5: closing a socket without removing it i
     const Mode mode = i % 3 == 0 ? Mode::level : i % 3 == 1 ? Mode::oneshot : Mode::edge;
     Registration registration = must(poller.add(pair.server.native(), Token{i}, asks_read, mode));
     const bool is_armed = i % 2 == 0;
-    const bool has_told = i % 4 < 2;
+    const bool has_fired = i % 4 < 2;
     if (is_armed) CHECK(next(poller, nanoseconds::zero()) == nothing);
-    if (has_told) {
+    if (has_fired) {
       send_byte(pair.client);
-      CHECK(next(poller) == Tellings{{i, readable}});
+      CHECK(next(poller) == Reports{{i, readable}});
     }
     pair.server.close();
     CHECK(next(poller, milliseconds(1)) == nothing);
@@ -119,18 +121,18 @@ TEST_CASE_FIXTURE(NothingIsLeft, "rule 5: closing a socket without removing it i
   CHECK(poller.stats().pending_polls == 0);
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "rule 5: a number used again while the old registration lives") {
+TEST_CASE_FIXTURE(NothingIsLeft, "a number is not an identity: reuse while the old registration exists") {
   for (const bool was_armed : {false, true}) {
-    for (const bool has_told : {false, true}) {
+    for (const bool has_fired : {false, true}) {
       CAPTURE(was_armed);
-      CAPTURE(has_told);
+      CAPTURE(has_fired);
       Poller poller = make_poller();
       Pair old = make_pair();
       Registration old_one = must(poller.add(old.server.native(), Token{7}, asks_read));
       if (was_armed) CHECK(next(poller, nanoseconds::zero()) == nothing);
-      if (has_told) {
+      if (has_fired) {
         send_byte(old.client);
-        CHECK(next(poller) == Tellings{{7, readable}});
+        CHECK(next(poller) == Reports{{7, readable}});
       }
       const UdpSocket fresh = reuse_number(old.server);
       const auto added = poller.add(fresh.native(), Token{1}, asks_read);
@@ -138,7 +140,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "rule 5: a number used again while the old regi
       CHECK(next(poller, quiet) == nothing);
       send_byte_to(fresh);
       CHECK(next(poller) == is_readable);
-      // What is left of the old one must not harm the new one.
+      // To use the old registration must not affect the new one.
       CHECK(reason(old_one.modify(asks_both)) == std::errc::bad_file_descriptor);
       CHECK(reason(old_one.drained(asks_read)) == std::errc::bad_file_descriptor);
       CHECK(old_one.remove().has_value());
@@ -148,11 +150,11 @@ TEST_CASE_FIXTURE(NothingIsLeft, "rule 5: a number used again while the old regi
   }
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "rule 5: a number used again, the old registration removed first") {
+TEST_CASE_FIXTURE(NothingIsLeft, "a number is not an identity: reuse after the old registration was removed") {
   Poller poller = make_poller();
   Pair old = make_pair();
   Registration old_one = must(poller.add(old.server.native(), Token{7}, asks_both));
-  CHECK(next(poller) == Tellings{{7, writable}});
+  CHECK(next(poller) == Reports{{7, writable}});
   const UdpSocket fresh = reuse_number(old.server);
   must(old_one.remove());
   const Registration registration = must(poller.add(fresh.native(), Token{1}, asks_read));
@@ -161,8 +163,9 @@ TEST_CASE_FIXTURE(NothingIsLeft, "rule 5: a number used again, the old registrat
   CHECK(next(poller) == is_readable);
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft,
-                  "rule 5: adding a registered socket again: refused on Linux, a new registration on Windows") {
+TEST_CASE_FIXTURE(
+    NothingIsLeft,
+    "a number is not an identity: adding again is refused on Linux, and replaces the registration on Windows") {
   for (const Mode mode : {Mode::level, Mode::oneshot, Mode::edge}) {
     CAPTURE(static_cast<int>(mode));
     const Pair pair = make_pair();
@@ -177,22 +180,22 @@ TEST_CASE_FIXTURE(NothingIsLeft,
         CHECK(reason(again) == std::errc::file_exists);
         continue;
       }
-      // Nothing on Windows says whether the number still means the socket that it meant.
+      // On Windows it cannot be determined whether the number still means the same socket.
       CHECK(reason(registration.modify(asks_read)) == std::errc::bad_file_descriptor);
       registration = std::move(*again);
     }
     send_byte(pair.client);
-    CHECK(next(poller) == Tellings{{is_windows() ? 2U : 1U, readable}});
+    CHECK(next(poller) == Reports{{is_windows() ? 2U : 1U, readable}});
     CHECK(poller.stats().registrations == 1);
-    // Removed, it can be added again.
+    // After remove, it can be added again.
     must(registration.remove());
     registration = must(poller.add(pair.server.native(), Token{4}, asks_read));
-    CHECK(next(poller) == Tellings{{4, readable}});
+    CHECK(next(poller) == Reports{{4, readable}});
   }
 }
 
 TEST_CASE_FIXTURE(NothingIsLeft,
-                  "rule 5: the old socket lives on in a duplicate: the new one with its number is added") {
+                  "a number is not an identity: a new socket is added although the old one is open in a duplicate") {
   for (const bool was_armed : {false, true}) {
     CAPTURE(was_armed);
     Poller poller = make_poller();
@@ -204,14 +207,14 @@ TEST_CASE_FIXTURE(NothingIsLeft,
     Registration added = must(poller.add(fresh.native(), Token{1}, asks_read));
     send_byte_to(fresh);
     CHECK(next(poller) == is_readable);
-    send_byte(old.client);  // to the old socket: no registration is its any more
+    send_byte(old.client);  // to the old socket, which is not registered any more
     CHECK(next(poller) == is_readable);
     must(added.remove());
     CHECK(next(poller, quiet) == nothing);
   }
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "rule 7: an idle poller makes no calls, whatever was reported before") {
+TEST_CASE_FIXTURE(NothingIsLeft, "no spin: an idle poller makes no calls, whatever was reported before") {
   Loopback loopback;
   Poller poller = make_poller();
   const TcpListener listener = must(TcpListener::bind(Address::loopback_ipv4()));
@@ -224,7 +227,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "rule 7: an idle poller makes no calls, whateve
     return pairs.back();
   };
   pairs.reserve(16);
-  const auto tells_no_more = [&] {
+  const auto reports_nothing_more = [&] {
     for (int i = 0; i < 10 && !next(poller, quiet).empty(); ++i) continue;
     const auto before = poller.stats();
     CHECK(next(poller, milliseconds(200)) == nothing);
@@ -234,43 +237,43 @@ TEST_CASE_FIXTURE(NothingIsLeft, "rule 7: an idle poller makes no calls, whateve
   };
 
   send_byte(add(asks_read, Mode::level).client);  // data that was read
-  CHECK(next(poller) == Tellings{{1, readable}});
+  CHECK(next(poller) == Reports{{1, readable}});
   CHECK(receive_all(pairs.back().server) == 1);
-  tells_no_more();
+  reports_nothing_more();
   for (const Mode mode : {Mode::oneshot, Mode::edge}) {  // data that was not
     send_byte(add(asks_read, mode).client);
-    CHECK(next(poller) == Tellings{{pairs.size(), readable}});
-    tells_no_more();
+    CHECK(next(poller) == Reports{{pairs.size(), readable}});
+    reports_nothing_more();
   }
-  for (const Mode mode : {Mode::oneshot, Mode::edge}) {  // FIN and RST, told once
+  for (const Mode mode : {Mode::oneshot, Mode::edge}) {  // FIN and RST, reported once
     must(add(asks_read, mode).client.shutdown(Shutdown::write));
-    CHECK(next(poller) == Tellings{{pairs.size(), readable | read_closed}});
+    CHECK(next(poller) == Reports{{pairs.size(), readable | read_closed}});
     reset(add(asks_nothing, mode).client);
-    CHECK(next(poller) == Tellings{{pairs.size(), readable | writable | hung_up | failed}});
-    tells_no_more();
+    CHECK(next(poller) == Reports{{pairs.size(), readable | writable | hung_up | failed}});
+    reports_nothing_more();
   }
-  for (const Interest deaf : {asks_nothing, Interest::priority}) {  // FIN and data that nobody asked for
-    send_byte(add(deaf, Mode::level).client);
+  for (const Interest interest : {asks_nothing, Interest::priority}) {  // FIN and data that are not wanted
+    send_byte(add(interest, Mode::level).client);
     must(pairs.back().client.shutdown(Shutdown::write));
-    tells_no_more();
+    reports_nothing_more();
   }
-  fill(add(asks_write, Mode::level).server);  // room that is gone, and a FIN that is not asked for
+  fill(add(asks_write, Mode::level).server);  // a full send buffer, and a FIN that is not wanted
   must(pairs.back().client.shutdown(Shutdown::write));
-  tells_no_more();
+  reports_nothing_more();
   add(asks_read, Mode::level).server.close();
-  tells_no_more();
+  reports_nothing_more();
   const Registration listening = must(poller.add(listener.native(), Token{99}, asks_read));
   const TcpStream client = must(TcpStream::connect(must(listener.local_address())));
-  CHECK(next(poller) == Tellings{{99, readable}});
+  CHECK(next(poller) == Reports{{99, readable}});
   const TcpStream server = must(listener.accept());
-  tells_no_more();
+  reports_nothing_more();
   poller.waker().wake();
-  tells_no_more();
+  reports_nothing_more();
   registrations.clear();
-  tells_no_more();
+  reports_nothing_more();
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "rule 7: Interest::none reports a reset once, then nothing until modify") {
+TEST_CASE_FIXTURE(NothingIsLeft, "no spin: Interest::none reports a reset once, then nothing until modify") {
   Pair pair = make_pair();
   Poller poller = make_poller();
   Registration registration = must(poller.add(pair.server.native(), Token{1}, asks_nothing));
@@ -278,29 +281,30 @@ TEST_CASE_FIXTURE(NothingIsLeft, "rule 7: Interest::none reports a reset once, t
   reset(pair.client);
   constexpr Readiness end = readable | writable | hung_up | failed;
   for (int i = 0; i < 3; ++i) {
-    CHECK(next(poller) == Tellings{{1, end}});
+    CHECK(next(poller) == Reports{{1, end}});
     const auto before = poller.stats();
     CHECK(next(poller, quiet) == nothing);
     CHECK(poller.stats().kernel_calls() - before.kernel_calls() <= 2);
     must(registration.modify(asks_nothing));
   }
   must(registration.modify(asks_read));
-  for (int i = 0; i < 3; ++i) CHECK(next(poller) == Tellings{{1, end | read_closed}});
+  for (int i = 0; i < 3; ++i) CHECK(next(poller) == Reports{{1, end | read_closed}});
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "rule 8: one bad socket never fails wait") {
+TEST_CASE_FIXTURE(NothingIsLeft,
+                  "one bad socket never fails wait: sockets that are closed, reset or refused between good ones") {
   Loopback loopback;
   std::vector<Pair> pairs;
   std::vector<Registration> registrations;
   Poller poller = make_poller();
-  Tellings wanted;
+  Reports wanted;
   for (std::uint64_t i = 0; i < 40; ++i) {
     pairs.push_back(loopback.connect());
     registrations.push_back(must(poller.add(pairs.back().server.native(), Token{i}, asks_read)));
   }
   for (std::uint64_t i = 0; i < 40; ++i) {
-    if (i == 20) CHECK_FALSE(next(poller).empty());  // half were closed before they were asked for, half will be after
-    // One thing each: what a poll that is out has answered is told, also when more came or the socket was closed since.
+    if (i == 20) CHECK_FALSE(next(poller).empty());  // half are closed before they are polled, half after
+    // One event each: what a poll has reported is delivered, also when more came or the socket was closed since.
     if (i % 4 == 1) {
       pairs[i].server.close();
       continue;
@@ -312,7 +316,8 @@ TEST_CASE_FIXTURE(NothingIsLeft, "rule 8: one bad socket never fails wait") {
   CHECK(settled(poller, wanted) == wanted);
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "rule 9: a refused change leaves the registration consistent") {
+TEST_CASE_FIXTURE(NothingIsLeft,
+                  "unasked cancellation means arm again: a refused change leaves the registration consistent") {
   Pair pair = make_pair();
   const Pair good = make_pair();
   Poller poller = make_poller();
@@ -320,28 +325,30 @@ TEST_CASE_FIXTURE(NothingIsLeft, "rule 9: a refused change leaves the registrati
   const Registration other = must(poller.add(good.server.native(), Token{2}, asks_read));
   CHECK(next(poller, nanoseconds::zero()) == nothing);
   pair.server.close();
-  // epoll says so at once; AFD when it comes to arm it.
+  // epoll reports it at once, AFD when the registration is armed.
   const auto changed = registration.modify(asks_both);
   if (!changed) CHECK(reason(changed) == std::errc::bad_file_descriptor);
   send_byte(good.client);
-  CHECK(next(poller) == Tellings{{2, readable}});
+  CHECK(next(poller) == Reports{{2, readable}});
   CHECK(reason(registration.modify(asks_read)) == std::errc::bad_file_descriptor);
   CHECK(registration.remove().has_value());
   CHECK(poller.stats().registrations == 1);
-  CHECK(next(poller) == Tellings{{2, readable}});
+  CHECK(next(poller) == Reports{{2, readable}});
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "rule 9: the thread that registered exits, and its registrations go on") {
+TEST_CASE_FIXTURE(
+    NothingIsLeft,
+    "unasked cancellation means arm again: registrations work after the thread that added them has ended") {
   const Pair pair = make_pair();
   Poller poller = make_poller();
   std::optional<Registration> registration;
-  Tellings told{{0, none}};
+  Reports reports{{0, none}};
   std::thread([&] {
-    std::array<Event, 4> room;
+    std::array<Event, 4> buffer;
     registration = *poller.add(pair.server.native(), Token{1}, asks_read);
-    told = tellings(*poller.wait(room, nanoseconds::zero()));  // asked for by this thread
+    reports = reports_of(*poller.wait(buffer, nanoseconds::zero()));  // polled by this thread
   }).join();
-  CHECK(told == nothing);
+  CHECK(reports == nothing);
   CHECK(next(poller, quiet) == nothing);
   send_byte(pair.client);
   CHECK(next(poller) == is_readable);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Rows of docs/semantics.md where the systems agree least: our own shutdowns, urgent bytes inline, the reason of a
+// Rows of docs/semantics.md in which the systems differ most: our own shutdowns, urgent bytes inline, the error of a
 // reset.
 #include "rows.hpp"
 
@@ -25,7 +25,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: our own shutdown of reading") {
                 on(readable | writable | read_closed, readable | writable));
   watch.reports("our own shutdown of reading, then data", asks_read, on(readable | read_closed, readable));
   if (!is_windows()) CHECK(receive_all(pair.server) == 1);
-  // Windows does not give it out, so level reports it for ever: do not wait for reading any more.
+  // Windows does not return the data, so level reports it for ever: modify the interest then.
   if (is_windows()) CHECK(reason(pair.server.receive(buffer)) == std::errc::broken_pipe);
   watch.reports("the same, after a receive", asks_read, on(readable | read_closed, readable));
   watch.reports("the same, after a receive", asks_nothing, none);
@@ -77,7 +77,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: shutdown of a UDP socket") {
 TEST_CASE_FIXTURE(NothingIsLeft, "row: shutdown of a UDP socket that is not connected") {
   const UdpSocket to = must(UdpSocket::bind(Address::loopback_ipv4()));
   Watch watch(to);
-  // Linux does it and says that it failed.
+  // Linux shuts it down and returns an error.
   const auto done = to.shutdown(Shutdown::both);
   if (!is_windows()) CHECK(reason(done) == std::errc::not_connected);
   if (is_windows()) CHECK(done.has_value());
@@ -93,7 +93,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: shutdown of a listener") {
   const auto done = alias.shutdown(Shutdown::read);
   if (!is_windows()) CHECK(done.has_value());
   if (is_windows()) CHECK(reason(done) == std::errc::not_connected);
-  // On Linux it listens no longer, on Windows it goes on.
+  // On Linux it does not listen any more, on Windows it does.
   watch.reports("listener, shut for reading", asks_all, on(readable | writable | hung_up, none));
   watch.reports("listener, shut for reading", asks_read, on(readable | hung_up, none));
   const TcpStream client = must(TcpStream::connect(address));
@@ -126,18 +126,18 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: urgent data inline") {
   watch.reports("urgent data, inline, received", asks_all, writable);
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "row: RST, and why") {
+TEST_CASE_FIXTURE(NothingIsLeft, "row: RST, and its error") {
   Pair pair = make_pair();
   Watch watch(pair.server);
   reset(pair.client);
-  CHECK(settled(watch.poller(), {{1, broken}}) == Tellings{{1, broken}});
-  // Windows has nothing in SO_ERROR; there a receive says why.
+  CHECK(settled(watch.poller(), {{1, broken}}) == Reports{{1, broken}});
+  // Windows has no error in SO_ERROR; there a receive returns it.
   const std::error_code taken = must(pair.server.take_error());
   if (!is_windows()) CHECK(Reason{taken} == std::errc::connection_reset);
   if (is_windows()) CHECK_FALSE(taken);
   std::array<std::byte, 4> buffer;
   const auto received = pair.server.receive(buffer);
-  // On Linux take_error took it away. Wine forgets it when it was polled (kernel-facts: "recv after that").
+  // On Linux take_error has consumed it. Wine loses it when it was polled (kernel-facts: "recv after that").
   const bool is_lost = !is_windows() || is_wine();
   if (is_lost) CHECK(must(received) == 0);
   if (!is_lost) CHECK(reason(received) == std::errc::connection_reset);

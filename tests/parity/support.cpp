@@ -7,10 +7,10 @@
 
 namespace parity {
 
-Tellings tellings(std::span<const Event> events) {
-  Tellings result;
+Reports reports_of(std::span<const Event> events) {
+  Reports result;
   for (const Event& event : events) result.push_back({std::to_underlying(event.token()), event.readiness()});
-  std::ranges::sort(result, {}, &Told::token);
+  std::ranges::sort(result, {}, &Report::token);
   return result;
 }
 
@@ -26,25 +26,25 @@ std::string text(Readiness readiness) {
 }
 
 Poller make_poller() {
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody sets it meanwhile
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): no thread sets it
   static const bool is_inline = std::getenv("REACTOR_NO_INLINE") == nullptr;
   return must(Poller::create({.inline_completions = is_inline}));
 }
 
-Tellings next(Poller& poller, nanoseconds timeout) {
-  std::array<Event, 256> room;
-  return tellings(must(poller.wait(room, timeout)));
+Reports next(Poller& poller, nanoseconds timeout) {
+  std::array<Event, 256> buffer;
+  return reports_of(must(poller.wait(buffer, timeout)));
 }
 
-Tellings settled(Poller& poller, const Tellings& wanted) {
+Reports settled(Poller& poller, const Reports& wanted) {
   if (wanted.empty()) return next(poller, quiet);
-  const auto is_wanted = [&](const Told& told) {
-    const auto same = std::ranges::find(wanted, told.token, &Told::token);
-    return same != wanted.end() && covers(same->readiness, told.readiness);
+  const auto is_wanted = [&](const Report& report) {
+    const auto same = std::ranges::find(wanted, report.token, &Report::token);
+    return same != wanted.end() && covers(same->readiness, report.readiness);
   };
-  const auto deadline = std::chrono::steady_clock::now() + patience;
+  const auto deadline = std::chrono::steady_clock::now() + time_limit;
   for (;;) {
-    Tellings came = next(poller);
+    Reports came = next(poller);
     const bool is_part = std::ranges::all_of(came, is_wanted);
     if (came == wanted || !is_part || std::chrono::steady_clock::now() > deadline) return came;
   }
@@ -57,10 +57,10 @@ Address Loopback::address() const { return must(listener_.local_address()); }
 Pair Loopback::connect() {
   TcpStream client = must(TcpStream::connect(address()));
   const Registration accepts = must(poller_.add(listener_.native(), Token{1}, asks_read));
-  REQUIRE(next(poller_) == Tellings{{1, readable}});
+  REQUIRE(next(poller_) == Reports{{1, readable}});
   TcpStream server = must(listener_.accept());
   const Registration connects = must(poller_.add(client.native(), Token{2}, asks_write));
-  REQUIRE(next(poller_) == Tellings{{2, writable}});
+  REQUIRE(next(poller_) == Reports{{2, writable}});
   return {std::move(client), std::move(server)};
 }
 
@@ -75,7 +75,7 @@ void send_all(const TcpStream& stream, std::span<const std::byte> bytes) {
       bytes = bytes.subspan(*sent);
     } else {
       REQUIRE(reason(sent) == std::errc::operation_would_block);
-      REQUIRE(next(poller) == Tellings{{1, writable}});
+      REQUIRE(next(poller) == Reports{{1, writable}});
     }
   }
 }
@@ -124,16 +124,16 @@ Waiting::~Waiting() {
 }
 
 void Waiting::run() {
-  std::array<Event, 256> room;
+  std::array<Event, 256> buffer;
   for (;;) {
-    const auto told = poller_.wait(room, patience);
+    const auto events = poller_.wait(buffer, time_limit);
     std::unique_lock lock(mutex_);
     if (is_ending_) return;
-    if (told && told->empty() && !told->woken()) continue;  // the end of the time
-    if (told) {
-      result_ = tellings(*told);
+    if (events && events->empty() && !events->woken()) continue;  // the time-out is over
+    if (events) {
+      result_ = reports_of(*events);
     } else {
-      result_ = reactor::failure(told.error());
+      result_ = reactor::failure(events.error());
     }
     is_ready_ = true;
     changed_.notify_all();
@@ -142,16 +142,16 @@ void Waiting::run() {
   }
 }
 
-Tellings Waiting::take() {
+Reports Waiting::take() {
   std::unique_lock lock(mutex_);
-  if (!changed_.wait_for(lock, patience, [this] { return is_ready_; })) FAIL("no wait returned in time");
+  if (!changed_.wait_for(lock, time_limit, [this] { return is_ready_; })) FAIL("no wait returned in time");
   is_ready_ = false;
   changed_.notify_all();
   return must(std::move(result_));
 }
 
 NothingIsLeft::NothingIsLeft() {
-  // What a process opens once and keeps: the network's start-up, the runtime's own handles.
+  // What a process opens once and keeps, as for the start of the network and by the runtime, is not counted.
   static const bool is_warm = [] {
     const Pair pair = make_pair();
     fill(pair.client);
@@ -167,7 +167,7 @@ NothingIsLeft::NothingIsLeft() {
 NothingIsLeft::~NothingIsLeft() { CHECK(open_handles() == before_); }
 
 std::uint64_t seed() {
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody sets it meanwhile
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): no thread sets it
   const char* given = std::getenv("REACTOR_SEED");
   return given != nullptr ? std::strtoull(given, nullptr, 0) : 20250101;
 }
@@ -182,9 +182,9 @@ doctest::String toString(Readiness readiness) { return parity::text(readiness).c
 
 namespace doctest {
 
-String StringMaker<parity::Tellings>::convert(const parity::Tellings& tellings) {
+String StringMaker<parity::Reports>::convert(const parity::Reports& reports_of) {
   std::string result = "{";
-  for (const auto& [token, readiness] : tellings) {
+  for (const auto& [token, readiness] : reports_of) {
     result += " " + std::to_string(token) + ":" + parity::text(readiness);
   }
   return (result + " }").c_str();

@@ -23,7 +23,7 @@
 
 #include "../process_handles.hpp"
 
-/// What the parity tests have in common. Everything that needs a call of the operating system is behind support.cpp.
+/// What the parity tests share. Everything that needs a call of the operating system is in system.cpp.
 namespace parity {
 
 using ::open_handles;
@@ -56,8 +56,8 @@ inline constexpr Interest asks_write = Interest::writable;
 inline constexpr Interest asks_both = Interest::readable | Interest::writable;
 inline constexpr Interest asks_all = Interest::readable | Interest::writable | Interest::priority;
 
-/// How long a test waits for what must come, and how long for what must not.
-inline constexpr seconds patience{10};
+/// How long a test waits for what must happen, and for what must not.
+inline constexpr seconds time_limit{10};
 inline constexpr milliseconds quiet{50};
 
 [[nodiscard]] bool is_windows() noexcept;
@@ -70,7 +70,7 @@ struct On {
   T windows_value;  // by public sources: docs/kernel-facts.md
   T wine_value;     // as run
 
-  // NOLINTNEXTLINE(google-explicit-constructor): an expectation stands where its value does
+  // NOLINTNEXTLINE(google-explicit-constructor): an expectation is used as its value
   [[nodiscard]] operator T() const noexcept {
     if (!is_windows()) return linux_value;
     return is_wine() ? wine_value : windows_value;
@@ -91,31 +91,31 @@ template <class T>
 }
 
 /// An event without what a test does not compare.
-struct Told {
+struct Report {
   std::uint64_t token;
   Readiness readiness;
 
-  [[nodiscard]] friend bool operator==(const Told&, const Told&) noexcept = default;
+  [[nodiscard]] friend bool operator==(const Report&, const Report&) noexcept = default;
 };
-using Tellings = std::vector<Told>;  // sorted by token
-inline const Tellings nothing;
+using Reports = std::vector<Report>;  // sorted by token
+inline const Reports nothing;
 
-[[nodiscard]] Tellings tellings(std::span<const Event> events);
+[[nodiscard]] Reports reports_of(std::span<const Event> events);
 /// "readable|writable"
 [[nodiscard]] std::string text(Readiness readiness);
 [[nodiscard]] constexpr bool covers(Readiness all, Readiness part) noexcept { return (all & part) == part; }
 
 /// One wait, which must not fail.
-[[nodiscard]] Tellings next(Poller& poller, nanoseconds timeout = patience);
+[[nodiscard]] Reports next(Poller& poller, nanoseconds timeout = time_limit);
 
-/// Waits until exactly `wanted` is told in one wait (what comes before may be part of it, as bytes and FIN may arrive
-/// one after the other). Returns that, or what came instead; to want nothing is to see `quiet` pass.
-[[nodiscard]] Tellings settled(Poller& poller, const Tellings& wanted);
+/// Waits until one wait reports exactly `wanted`. Earlier waits may report part of it, as bytes and FIN may arrive one
+/// after the other. Returns the last reports. If `wanted` is empty: what comes within `quiet`.
+[[nodiscard]] Reports settled(Poller& poller, const Reports& wanted);
 
-/// With REACTOR_NO_INLINE set in the environment, one that takes no answer from the call itself: the fall-back.
+/// With REACTOR_NO_INLINE set in the environment, without inline completions: the fall-back.
 [[nodiscard]] Poller make_poller();
 
-/// The value of a Result that must have one; ends the test when it has not.
+/// The value of a Result that must have one. Ends the test if it has none.
 template <class T>
 [[nodiscard]] T must(Result<T> result) {
   if (!result) FAIL("failed: ", result.error().message());
@@ -125,7 +125,7 @@ inline void must(const Result<>& result) {
   if (!result) FAIL("failed: ", result.error().message());
 }
 
-/// Why a Result has no value, to be compared with a std::errc; a success is equal to none of them.
+/// The error of a Result, to be compared with a std::errc. A success is equal to none of them.
 struct Reason {
   std::error_code code;
 
@@ -156,25 +156,25 @@ class Loopback {
 
 [[nodiscard]] Pair make_pair();
 
-/// Sends all of it, waiting for room where there is none.
+/// Sends all bytes, and waits while the send buffer is full.
 void send_all(const TcpStream& stream, std::span<const std::byte> bytes);
 void send_byte(const TcpStream& stream);
-/// Receives until would-block or the end, and returns how many bytes that was; a reset counts as the end.
+/// Receives until would-block or the end, and returns the number of bytes. A reset counts as the end.
 std::size_t receive_all(const TcpStream& stream);
-/// Sends until the stream takes no more for good: both systems move bytes on for a while after they first say so.
+/// Sends until the stream takes no more: both systems still move bytes on for a while after the first would-block.
 std::size_t fill(const TcpStream& stream);
-/// So that the other end is told of a reset.
+/// Closes it with a reset for the peer.
 void reset(TcpStream& stream);
 
-/// A thread that waits on a poller, hands over what one wait told, and waits again when that was taken.
+/// A thread that waits on a poller, hands over what one wait reported, and waits again when that was taken.
 class Waiting {
  public:
   explicit Waiting(Poller& poller);
   Waiting(const Waiting&) = delete;
   Waiting& operator=(const Waiting&) = delete;
   ~Waiting();
-  /// What one wait told: nothing after a wake. Ends the test when no wait returns in time.
-  [[nodiscard]] Tellings take();
+  /// What one wait reported: nothing after a wake. Ends the test if no wait returns in time.
+  [[nodiscard]] Reports take();
 
  private:
   void run();
@@ -184,18 +184,18 @@ class Waiting {
   std::condition_variable changed_;
   bool is_ready_ = false;
   bool is_ending_ = false;
-  Result<Tellings> result_;
+  Result<Reports> result_;
   std::thread thread_;
 };
 
-// What takes a call of the system.
+// Functions that call the system: system.cpp.
 [[nodiscard]] TcpStream unconnected_stream();
 [[nodiscard]] TcpStream duplicate(const TcpStream& stream);
-/// How many bytes have arrived and were not received.
+/// The number of bytes that have arrived and were not received.
 [[nodiscard]] std::size_t available(const TcpStream& stream);
-/// Whether another loop that watches a Poller's native_handle() is told of it within that time.
+/// Whether another loop that watches a Poller's native_handle() sees it ready within that time.
 [[nodiscard]] bool is_signalled(reactor::NativeHandle handle, milliseconds timeout);
-/// Something that has a handle or descriptor and is no socket.
+/// A handle or descriptor that is not a socket.
 class RegularFile {
  public:
   RegularFile();
@@ -208,7 +208,7 @@ class RegularFile {
   NativeSocket native_;
 };
 
-/// The fixture of every test here: it leaves no handle open.
+/// The fixture of every test here: checks that the test leaves no handle open.
 class NothingIsLeft {
  public:
   NothingIsLeft();
@@ -227,14 +227,14 @@ class NothingIsLeft {
 
 namespace reactor {
 
-/// doctest finds it by this name, next to the type: "readable|writable".
+/// doctest finds this function by its name. The result is as "readable|writable".
 [[nodiscard]] doctest::String toString(Readiness readiness);  // NOLINT(readability-identifier-naming)
 
 }  // namespace reactor
 
 template <>
-struct doctest::StringMaker<parity::Tellings> {
-  static String convert(const parity::Tellings& tellings);
+struct doctest::StringMaker<parity::Reports> {
+  static String convert(const parity::Reports& reports_of);
 };
 template <>
 struct doctest::StringMaker<parity::Reason> {

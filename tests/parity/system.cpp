@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// The only file of these tests that knows on which system it runs.
+// The only file of these tests that depends on the system.
 #include "support.hpp"
 
 #ifdef _WIN32
 #ifndef NOMINMAX
-#define NOMINMAX  // MinGW's library may have said so before
+#define NOMINMAX  // MinGW's library may have defined it
 #endif
 #define WIN32_LEAN_AND_MEAN
 #include <winsock2.h>

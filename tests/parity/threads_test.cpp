@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Wakes, time-outs, and one socket or one poller for many threads. What goes wrong in a thread is counted there and
-// checked by the test's own.
+// Wakes, time-outs, and one socket or one poller for many threads. Other threads count their errors, and the test's
+// thread checks the count.
 #include "support.hpp"
 
 #include <algorithm>
@@ -24,12 +24,12 @@ void run_in_threads(int count, Function function) {
   for (std::thread& thread : threads) thread.join();
 }
 
-/// Waits that tell nothing are over at once after a wake, so it takes no longer than the slowest of them.
+/// After a wake, waits without events end at once, so all of them take no longer than the slowest one.
 constexpr seconds not_for_ever{5};
 
 }  // namespace
 
-TEST_CASE_FIXTURE(NothingIsLeft, "rule 6: a wake before wait ends it, and only it") {
+TEST_CASE_FIXTURE(NothingIsLeft, "no lost wake: a wake before a wait ends that wait, and no other") {
   Poller poller = make_poller();
   for (int i = 0; i < 100; ++i) {
     poller.waker().wake();
@@ -41,7 +41,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "rule 6: a wake before wait ends it, and only i
   CHECK(poller.stats().wakes == 100);
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "rule 6: a wake during wait ends it") {
+TEST_CASE_FIXTURE(NothingIsLeft, "no lost wake: a wake during a wait ends it") {
   Poller poller = make_poller();
   Waiting waiting(poller);
   for (int i = 0; i < 1000; ++i) {
@@ -50,53 +50,53 @@ TEST_CASE_FIXTURE(NothingIsLeft, "rule 6: a wake during wait ends it") {
   }
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "a wait without a time-out ends by a wake and by an event") {
+TEST_CASE_FIXTURE(NothingIsLeft, "a wait without a time-out is ended by a wake and by an event") {
   Poller poller = make_poller();
   const Pair pair = make_pair();
   const Registration registration = must(poller.add(pair.server.native(), Token{1}, asks_read));
-  std::array<Event, 4> room;
+  std::array<Event, 4> buffer;
   std::thread waking([&] { poller.waker().wake(); });
-  CHECK(must(poller.wait(room)).empty());
+  CHECK(must(poller.wait(buffer)).empty());
   waking.join();
   std::thread sending([&] {
     constexpr std::byte byte{'x'};
     static_cast<void>(pair.client.send({&byte, 1}));
   });
-  CHECK(tellings(must(poller.wait(room))) == Tellings{{1, readable}});
+  CHECK(reports_of(must(poller.wait(buffer))) == Reports{{1, readable}});
   sending.join();
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "rule 6: a wake with the room full of events is not lost") {
+TEST_CASE_FIXTURE(NothingIsLeft, "no lost wake: a wake is not lost when events fill the buffer") {
   const Pair pair = make_pair();
   Poller poller = make_poller();
   const Registration registration = must(poller.add(pair.server.native(), Token{1}, asks_write));
-  std::array<Event, 1> room;
+  std::array<Event, 1> buffer;
   const auto wakes_before = poller.stats().wakes;
   poller.waker().wake();
-  // It may come with an event or, when the room has no space for both, in one of the next waits.
-  for (int i = 0; i < 4; ++i) static_cast<void>(must(poller.wait(room, patience)));
+  // The wake may come with an event or in one of the next waits.
+  for (int i = 0; i < 4; ++i) static_cast<void>(must(poller.wait(buffer, time_limit)));
   CHECK(poller.stats().wakes == wakes_before + 1);
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "rule 6: a wake that comes with events is reported, and once") {
+TEST_CASE_FIXTURE(NothingIsLeft, "no lost wake: a wake that comes with events is reported once") {
   const Pair pair = make_pair();
   Poller poller = make_poller();
   const Registration registration = must(poller.add(pair.server.native(), Token{1}, asks_write));
   std::array<Event, 8> buffer;
   for (int round = 0; round < 50; ++round) {
-    CHECK_FALSE(must(poller.wait(buffer, patience)).woken());
+    CHECK_FALSE(must(poller.wait(buffer, time_limit)).woken());
     poller.waker().wake();
     int woken = 0;
     for (int i = 0; i < 4; ++i) {
-      const auto events = must(poller.wait(buffer, patience));
+      const auto events = must(poller.wait(buffer, time_limit));
       woken += events.woken() ? 1 : 0;
-      CHECK((events.woken() || tellings(events.span()) == Tellings{{1, writable}}));
+      CHECK((events.woken() || reports_of(events.span()) == Reports{{1, writable}}));
     }
     CHECK(woken == 1);
   }
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "a wait that a time-out or an event ends was not woken") {
+TEST_CASE_FIXTURE(NothingIsLeft, "a wait that ends by a time-out or an event is not reported as woken") {
   const Pair pair = make_pair();
   Poller poller = make_poller();
   const Registration registration = must(poller.add(pair.server.native(), Token{1}, asks_read));
@@ -107,14 +107,15 @@ TEST_CASE_FIXTURE(NothingIsLeft, "a wait that a time-out or an event ends was no
     CHECK_FALSE(events.woken());
   }
   send_byte(pair.client);
-  const auto events = must(poller.wait(buffer, patience));
+  const auto events = must(poller.wait(buffer, time_limit));
   REQUIRE(events.size() == 1);
   CHECK(events.front().token() == Token{1});
   CHECK(events[0].readable());
   CHECK_FALSE(events.woken());
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "rule 6: posts that are taken only after a wake are all taken, beside a busy socket") {
+TEST_CASE_FIXTURE(NothingIsLeft,
+                  "no lost wake: work that is posted with a wake each is all done, beside a busy socket") {
   constexpr int posts = 300;
   const Pair pair = make_pair();
   Poller poller = make_poller();
@@ -134,8 +135,8 @@ TEST_CASE_FIXTURE(NothingIsLeft, "rule 6: posts that are taken only after a wake
     }
   });
   std::array<Event, 8> buffer;
-  for (auto last = Clock::now(); taken < posts && Clock::now() - last < patience;) {
-    if (!must(poller.wait(buffer, patience)).woken()) continue;
+  for (auto last = Clock::now(); taken < posts && Clock::now() - last < time_limit;) {
+    if (!must(poller.wait(buffer, time_limit)).woken()) continue;
     const std::scoped_lock lock(mutex);
     taken += static_cast<int>(queue.size());
     queue.clear();
@@ -146,7 +147,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "rule 6: posts that are taken only after a wake
   CHECK(taken == posts);
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "rule 6: a wake from ten threads at once is one packet") {
+TEST_CASE_FIXTURE(NothingIsLeft, "no lost wake: wakes from ten threads at once are one packet") {
   Poller poller = make_poller();
   const Waker waker = poller.waker();
   run_in_threads(threads_count, [&](int) {
@@ -157,36 +158,36 @@ TEST_CASE_FIXTURE(NothingIsLeft, "rule 6: a wake from ten threads at once is one
   CHECK(poller.stats().wakes == 1);
   const auto begin = Clock::now();
   CHECK(next(poller, quiet) == nothing);
-  CHECK(Clock::now() - begin >= quiet);  // nothing was left of the others
+  CHECK(Clock::now() - begin >= quiet);  // no other wake was left
   CHECK(poller.stats().post_calls == 1);
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "rule 6: a wake from ten threads during wait is never lost") {
+TEST_CASE_FIXTURE(NothingIsLeft, "no lost wake: wakes from ten threads during a wait are never lost") {
   constexpr int rounds = 500;
   Poller poller = make_poller();
   const Waker waker = poller.waker();
   std::array<std::atomic<int>, threads_count> asked{};
-  std::atomic<int> answered = 0;  // rounds that the waiting thread has seen complete
+  std::atomic<int> completed = 0;  // rounds that the waiting thread has seen complete
   std::atomic<bool> is_late = false;
   std::thread wakers([&] {
     run_in_threads(threads_count, [&](int self) {
       for (int round = 1; round <= rounds && !is_late; ++round) {
         asked[static_cast<std::size_t>(self)] = round;
         waker.wake();
-        while (answered < round && !is_late) std::this_thread::yield();
+        while (completed < round && !is_late) std::this_thread::yield();
       }
     });
   });
   std::uint64_t waits = 0;
-  while (answered < rounds && !is_late) {
-    std::array<Event, 4> room;
+  while (completed < rounds && !is_late) {
+    std::array<Event, 4> buffer;
     const auto begin = Clock::now();
-    const auto told = poller.wait(room, patience);
+    const auto events = poller.wait(buffer, time_limit);
     ++waits;
-    // Whatever was stored before a wake is seen by who returns from the wait that it ended.
-    if (!told || !told->empty() || Clock::now() - begin >= patience) is_late = true;
+    // What was stored before a wake is visible after the wait that it ended.
+    if (!events || !events->empty() || Clock::now() - begin >= time_limit) is_late = true;
     const auto lowest = std::ranges::min_element(asked, {}, [](const auto& value) { return value.load(); });
-    answered = lowest->load();
+    completed = lowest->load();
   }
   wakers.join();
   CHECK_FALSE(is_late);
@@ -195,7 +196,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "rule 6: a wake from ten threads during wait is
   CHECK(stats.post_calls <= waits + 1);
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "time-outs: never early") {
+TEST_CASE_FIXTURE(NothingIsLeft, "time-outs: a wait never returns before its deadline") {
   Poller poller = make_poller();
   const Pair pair = make_pair();
   const Registration registration = must(poller.add(pair.server.native(), Token{1}, asks_read));
@@ -214,7 +215,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "time-outs: never early") {
   }
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "time-outs: zero looks and does not wait") {
+TEST_CASE_FIXTURE(NothingIsLeft, "time-outs: a wait of zero does not block, and reports what is ready") {
   Poller poller = make_poller();
   const Pair pair = make_pair();
   Registration registration = must(poller.add(pair.server.native(), Token{1}, asks_read));
@@ -222,21 +223,21 @@ TEST_CASE_FIXTURE(NothingIsLeft, "time-outs: zero looks and does not wait") {
   for (int i = 0; i < 1000; ++i) REQUIRE(next(poller, nanoseconds::zero()) == nothing);
   CHECK(Clock::now() - begin < not_for_ever);
   send_byte(pair.client);
-  CHECK(next(poller) == Tellings{{1, readable}});
-  for (int i = 0; i < 100; ++i) REQUIRE(next(poller, nanoseconds::zero()) == Tellings{{1, readable}});
-  for (int i = 0; i < 100; ++i) {  // also what was asked for only now
+  CHECK(next(poller) == Reports{{1, readable}});
+  for (int i = 0; i < 100; ++i) REQUIRE(next(poller, nanoseconds::zero()) == Reports{{1, readable}});
+  for (int i = 0; i < 100; ++i) {  // also what was added just now
     must(registration.modify(i % 2 == 0 ? asks_both : asks_write));
-    REQUIRE(next(poller, nanoseconds::zero()) == Tellings{{1, i % 2 == 0 ? readable | writable : writable}});
+    REQUIRE(next(poller, nanoseconds::zero()) == Reports{{1, i % 2 == 0 ? readable | writable : writable}});
   }
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "time-outs: an event of another socket does not shorten or prolong them") {
+TEST_CASE_FIXTURE(NothingIsLeft, "time-outs: changes by another thread neither shorten nor prolong a wait") {
   Poller poller = make_poller();
   const Pair pair = make_pair();
   Registration registration = must(poller.add(pair.server.native(), Token{1}, asks_write, Mode::oneshot));
-  CHECK(next(poller) == Tellings{{1, writable}});
+  CHECK(next(poller) == Reports{{1, writable}});
   std::atomic<bool> is_done = false;
-  std::thread busy([&] {  // changes that tell nothing
+  std::thread busy([&] {  // changes without events
     while (!is_done) {
       if (!registration.modify(asks_read)) return;
       if (!registration.modify(asks_nothing)) return;
@@ -253,7 +254,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "time-outs: an event of another socket does not
   busy.join();
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "one socket in ten pollers with ten threads") {
+TEST_CASE_FIXTURE(NothingIsLeft, "one socket in ten pollers is reported by each of them, to ten threads") {
   const Pair pair = make_pair();
   constexpr int rounds = 50;
   std::vector<Poller> pollers;
@@ -261,7 +262,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "one socket in ten pollers with ten threads") {
   for (int i = 0; i < threads_count; ++i) pollers.push_back(make_poller());
   std::mutex mutex;
   std::condition_variable changed;
-  int told_right = 0;  // of this round
+  int right_reports = 0;  // of this round
   int round = 0;
   std::atomic<int> wrong = 0;
   std::vector<std::thread> threads;
@@ -272,15 +273,15 @@ TEST_CASE_FIXTURE(NothingIsLeft, "one socket in ten pollers with ten threads") {
       const Token token{static_cast<std::uint64_t>(self)};
       auto registration = poller.add(pair.server.native(), token, asks_read, Mode::oneshot);
       if (!registration) ++wrong;
-      std::array<Event, 4> room;
+      std::array<Event, 4> buffer;
       for (int i = 1; registration && i <= rounds; ++i) {
-        const auto told = poller.wait(room, patience);
-        if (!told || tellings(*told) != Tellings{{std::to_underlying(token), readable}}) ++wrong;
+        const auto events = poller.wait(buffer, time_limit);
+        if (!events || reports_of(*events) != Reports{{std::to_underlying(token), readable}}) ++wrong;
         std::unique_lock lock(mutex);
-        ++told_right;
+        ++right_reports;
         changed.notify_all();
-        // The byte must be read before anyone asks again.
-        if (!changed.wait_for(lock, patience, [&] { return round >= i; })) ++wrong;
+        // The byte must be read before a thread polls again.
+        if (!changed.wait_for(lock, time_limit, [&] { return round >= i; })) ++wrong;
         lock.unlock();
         if (!registration->modify(asks_read)) ++wrong;
       }
@@ -289,9 +290,9 @@ TEST_CASE_FIXTURE(NothingIsLeft, "one socket in ten pollers with ten threads") {
   for (int i = 1; i <= rounds; ++i) {
     send_byte(pair.client);
     std::unique_lock lock(mutex);
-    CHECK(changed.wait_for(lock, 2 * patience, [&] { return told_right == threads_count; }));
+    CHECK(changed.wait_for(lock, 2 * time_limit, [&] { return right_reports == threads_count; }));
     CHECK(receive_all(pair.server) == 1);
-    told_right = 0;
+    right_reports = 0;
     round = i;
     changed.notify_all();
   }
@@ -311,16 +312,16 @@ TEST_CASE_FIXTURE(NothingIsLeft, "ten threads wait on one poller: each event goe
     pairs.push_back(loopback.connect());
     registrations.push_back(must(poller.add(pairs.back().server.native(), Token{i}, asks_read, Mode::oneshot)));
   }
-  std::array<std::atomic<int>, sockets> told{};
+  std::array<std::atomic<int>, sockets> times_reported{};
   std::atomic<int> wrong = 0;
   std::atomic<bool> is_done = false;
   std::vector<std::thread> threads;
   threads.reserve(threads_count);
   for (int i = 0; i < threads_count; ++i) {
     threads.emplace_back([&] {
-      std::array<Event, 3> room;
+      std::array<Event, 3> buffer;
       while (!is_done) {
-        const auto events = poller.wait(room, patience);
+        const auto events = poller.wait(buffer, time_limit);
         if (!events) {
           ++wrong;
           return;
@@ -329,22 +330,24 @@ TEST_CASE_FIXTURE(NothingIsLeft, "ten threads wait on one poller: each event goe
           const auto index = static_cast<std::size_t>(event.token());
           if (event.readiness() != readable || receive_all(pairs[index].server) != 1) ++wrong;
           if (!registrations[index].modify(asks_read)) ++wrong;
-          ++told[index];
+          ++times_reported[index];
         }
       }
     });
   }
-  const auto deadline = Clock::now() + 2 * patience;
+  const auto deadline = Clock::now() + 2 * time_limit;
   for (int round = 1; round <= rounds; ++round) {
     for (const Pair& pair : pairs) send_byte(pair.client);
-    const auto all_told = [&] { return std::ranges::all_of(told, [&](const auto& times) { return times >= round; }); };
-    while (!all_told() && Clock::now() < deadline) std::this_thread::yield();
-    for (const auto& times : told) CHECK(times == round);
+    const auto all_reported = [&] {
+      return std::ranges::all_of(times_reported, [&](const auto& times) { return times >= round; });
+    };
+    while (!all_reported() && Clock::now() < deadline) std::this_thread::yield();
+    for (const auto& times : times_reported) CHECK(times == round);
   }
   is_done = true;
-  // One wake ends one wait: as many as there are threads, each after the one before was taken.
+  // One wake ends one wait: one for each thread, each after the wake before was received.
   std::thread waking([&] {
-    for (const auto end = Clock::now() + patience; poller.stats().registrations != 0 && Clock::now() < end;) {
+    for (const auto end = Clock::now() + time_limit; poller.stats().registrations != 0 && Clock::now() < end;) {
       poller.waker().wake();
       std::this_thread::yield();
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Real work through one poller and one thread: echoes, datagrams, many sockets, many connections.
+// Data through one poller and one thread: echoes, datagrams, many sockets, many connections.
 #include "support.hpp"
 
 #include <algorithm>
@@ -11,8 +11,8 @@ using namespace parity;
 
 namespace {
 
-/// An endless row of bytes that any part of can be compared at once. Its period is a prime, so that a block that comes
-/// twice or is missing shows.
+/// An endless sequence of bytes, any part of which can be compared. Its period is a prime, so that a block that is
+/// missing or comes twice is found.
 class Pattern {
  public:
   static constexpr std::size_t period = 1'048'583;
@@ -35,8 +35,8 @@ class Pattern {
   std::vector<std::byte> bytes_;
 };
 
-/// Sends `total` bytes from a client to a server that sends them back, both ends in one poller on one thread; each asks
-/// for just what it can use, as it should.
+/// Sends `total` bytes from a client to a server that sends them back, with both ends in one poller on one thread. The
+/// interest of each end is what it can use.
 class Echo {
  public:
   explicit Echo(std::size_t total) : total_(total) {
@@ -47,11 +47,11 @@ class Echo {
   }
 
   void run() {
-    std::array<Event, 4> room;
+    std::array<Event, 4> buffer;
     while (received_ < total_) {
       must(client_.modify(sent_ < total_ ? asks_both : asks_read));
       must(server_.modify(held_begin_ < held_end_ ? asks_write : asks_read));
-      const auto events = must(poller_.wait(room, patience));
+      const auto events = must(poller_.wait(buffer, time_limit));
       REQUIRE_FALSE(events.empty());
       for (const Event& event : events) {
         if (event.token() == Token{1} && event.writable()) client_sends();
@@ -102,7 +102,7 @@ class Echo {
   }
 
   std::size_t total_, sent_ = 0, received_ = 0;
-  std::size_t held_begin_ = 0, held_end_ = 0;  // what the server has in hand
+  std::size_t held_begin_ = 0, held_end_ = 0;  // what the server has received and not sent
   bool is_same_ = true;
   Pattern pattern_;
   std::vector<std::byte> buffer_ = std::vector<std::byte>(Pattern::part_max);
@@ -130,21 +130,21 @@ TEST_CASE_FIXTURE(NothingIsLeft, "UDP ping-pong, 1,000 rounds") {
   for (std::uint32_t round = 0; round < 1000; ++round) {
     const auto ping = std::as_bytes(std::span(&round, 1));
     REQUIRE(must(left.send_to(ping, right_address)) == sizeof round);
-    REQUIRE(next(poller) == Tellings{{2, readable}});
+    REQUIRE(next(poller) == Reports{{2, readable}});
     std::array<std::byte, 16> bytes;
     const auto arrived = must(right.receive_from(bytes));
     REQUIRE(arrived.size == sizeof round);
     REQUIRE(arrived.from == left_address);
     REQUIRE(std::ranges::equal(std::span(bytes).first(arrived.size), ping));
     REQUIRE(must(right.send_to(std::span(bytes).first(arrived.size), arrived.from)) == sizeof round);
-    REQUIRE(next(poller) == Tellings{{1, readable}});
+    REQUIRE(next(poller) == Reports{{1, readable}});
     REQUIRE(must(left.receive_from(bytes)).from == right_address);
     REQUIRE(std::ranges::equal(std::span(bytes).first(sizeof round), ping));
   }
   CHECK(next(poller, quiet) == nothing);
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "a room smaller than the number of ready sockets: everyone gets a turn") {
+TEST_CASE_FIXTURE(NothingIsLeft, "a buffer smaller than the number of ready sockets: each of them is reported") {
   constexpr std::uint64_t sockets = 64;
   Loopback loopback;
   Poller poller = make_poller();
@@ -155,27 +155,27 @@ TEST_CASE_FIXTURE(NothingIsLeft, "a room smaller than the number of ready socket
     send_byte(pairs.back().client);
     registrations.push_back(must(poller.add(pairs.back().server.native(), Token{i}, asks_read)));
   }
-  REQUIRE(settled(poller, next(poller)).size() == sockets);  // all of them are ready, and asked for
+  REQUIRE(settled(poller, next(poller)).size() == sockets);  // all of them are ready and polled
   for (const std::size_t size : {1U, 4U, 5U, 63U}) {
     CAPTURE(size);
-    std::vector<Event> room(size);
+    std::vector<Event> buffer(size);
     const std::size_t waits = (sockets + size - 1) / size;
     for (int pass = 0; pass < 3; ++pass) {
-      std::set<std::uint64_t> told;
+      std::set<std::uint64_t> reports;
       for (std::size_t i = 0; i < waits; ++i) {
-        const Tellings events = tellings(must(poller.wait(room, patience)));
+        const Reports events = reports_of(must(poller.wait(buffer, time_limit)));
         CHECK(events.size() == size);
         for (const auto& [token, readiness] : events) {
           CHECK(readiness == readable);
-          told.insert(token);
+          reports.insert(token);
         }
       }
-      CHECK(told.size() == sockets);
+      CHECK(reports.size() == sockets);
     }
   }
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "2,000 sockets at once") {
+TEST_CASE_FIXTURE(NothingIsLeft, "2,000 sockets are reported at once") {
   constexpr std::uint64_t sockets = 2000;
   Loopback loopback;
   Poller poller = make_poller();
@@ -193,18 +193,18 @@ TEST_CASE_FIXTURE(NothingIsLeft, "2,000 sockets at once") {
       send_byte(pairs[i].client);
       wanted.insert(i);
     }
-    std::set<std::uint64_t> told;
-    while (told.size() < wanted.size()) {
-      const Tellings events = next(poller);
+    std::set<std::uint64_t> reports;
+    while (reports.size() < wanted.size()) {
+      const Reports events = next(poller);
       REQUIRE_FALSE(events.empty());
       for (const auto& [token, readiness] : events) {
         REQUIRE(wanted.contains(token));
         REQUIRE(readiness == readable);
         REQUIRE(receive_all(pairs[token].server) == 1);
-        told.insert(token);
+        reports.insert(token);
       }
     }
-    CHECK(told == wanted);
+    CHECK(reports == wanted);
     CHECK(next(poller, quiet) == nothing);
   }
   registrations.clear();
@@ -225,22 +225,22 @@ TEST_CASE_FIXTURE(NothingIsLeft, "10,000 connects and disconnects leave no handl
   for (std::uint64_t i = 1; i <= connections; ++i) {
     TcpStream client = must(TcpStream::connect(address));
     const Registration connects = must(poller.add(client.native(), Token{1}, asks_write, Mode::oneshot));
-    const Tellings both{{0, readable}, {1, writable}};
-    Tellings told = next(poller);
-    while (told != both) {  // one may come before the other, and the listener stays ready
-      if (told == Tellings{{1, writable}}) break;
-      REQUIRE(told == Tellings{{0, readable}});
-      told = next(poller);
+    const Reports both{{0, readable}, {1, writable}};
+    Reports reports = next(poller);
+    while (reports != both) {  // one may come before the other, and the listener stays ready
+      if (reports == Reports{{1, writable}}) break;
+      REQUIRE(reports == Reports{{0, readable}});
+      reports = next(poller);
     }
     TcpStream server = must(listener.accept());
     Registration accepted = must(poller.add(server.native(), Token{2}, i % 3 == 0 ? asks_nothing : asks_write));
     if (i % 2 == 0) reset(client);
-    if (i % 2 == 1) {  // closed without remove, with the poll out
+    if (i % 2 == 1) {  // closed without remove, with its poll pending
       if (i % 3 == 0) CHECK(next(poller, nanoseconds::zero()) == nothing);
       must(server.set_abortive_close());
       server.close();
     } else {
-      REQUIRE(settled(poller, {{2, over}}) == Tellings{{2, over}});
+      REQUIRE(settled(poller, {{2, over}}) == Reports{{2, over}});
       must(accepted.remove());
     }
     if (i != 1000 && i != connections) continue;

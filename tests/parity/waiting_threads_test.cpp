@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Four threads that wait on one Poller. What goes wrong in a thread is counted there and checked by the test's own.
+// Four threads wait on one Poller. They count their errors, and the test's thread checks the count.
 #include "support.hpp"
 
 #include <array>
@@ -14,8 +14,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int waiting_count = 4;
 
-/// Four threads wait on one Poller until the end. 64 clients send a byte each, in rounds; the thread that is given a
-/// socket's event receives what there is.
+/// Four threads wait on one Poller until the end. 64 clients send a byte each, in rounds. The thread that gets the
+/// event of a socket receives the byte.
 struct Crowd {
   static constexpr std::size_t sockets = 64;
   static constexpr std::size_t rounds = 25;
@@ -55,7 +55,7 @@ struct Crowd {
   void wait_and_handle() {
     std::array<Event, sockets> buffer;
     while (!is_done) {
-      const auto given = poller.wait(buffer, patience);
+      const auto given = poller.wait(buffer, time_limit);
       if (!given || (given->empty() && !given->woken())) {
         ++wrong;
         break;
@@ -74,10 +74,10 @@ struct Crowd {
     for (std::size_t round = 1; round <= rounds && !is_late; ++round) {
       for (const Pair& pair : pairs) send_byte(pair.client);
       std::unique_lock lock(mutex);
-      is_late = !changed.wait_for(lock, patience, [&] { return received >= round * sockets; });
+      is_late = !changed.wait_for(lock, time_limit, [&] { return received >= round * sockets; });
     }
     is_done = true;
-    for (const auto end = Clock::now() + 2 * patience; waiting > 0 && Clock::now() < end;) {
+    for (const auto end = Clock::now() + 2 * time_limit; waiting > 0 && Clock::now() < end;) {
       poller.waker().wake();
       std::this_thread::yield();
     }
@@ -89,9 +89,9 @@ struct Crowd {
   }
 };
 
-/// What a slow machine may make of it: each event alone costs the dequeue that brings it, a poll for its group and one
-/// for itself, once in a while one more when it leaves a group, and a nudge: a post and a dequeue; a dequeue that finds
-/// nothing, and a poll that is asked for in vain. Wakes, and what add has asked, are apart.
+/// The most calls on a slow machine. An event that comes alone costs a dequeue, a poll of its group and one of its own,
+/// sometimes one more when it leaves a group, a nudge (a post and a dequeue), a dequeue without a packet, and a poll
+/// without an event. Wakes and the polls of add are counted apart.
 void check_calls(const Crowd& crowd) {
   if (!is_windows()) return;
   const auto stats = crowd.poller.stats();
@@ -108,8 +108,8 @@ TEST_CASE_FIXTURE(NothingIsLeft, "four threads wait on one poller, level: each b
   Crowd crowd(Mode::level);
   crowd.run();
   CHECK(crowd.events >= Crowd::messages);
-  // Until a byte is received each thread can be given its event once, as it then receives it; and once more a thread
-  // can be given an event whose byte another has just received.
+  // Until a byte is received, each thread can get its event once. In addition, a thread can get an event whose byte
+  // another thread has just received.
   CHECK(crowd.events <= (waiting_count + 1) * Crowd::messages);
   check_calls(crowd);
 }
@@ -121,7 +121,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "four threads wait on one poller, oneshot: each
   check_calls(crowd);
 }
 
-TEST_CASE_FIXTURE(NothingIsLeft, "rule 6: wakes from eight threads against four that wait are never lost") {
+TEST_CASE_FIXTURE(NothingIsLeft, "no lost wake: wakes from eight threads to four waiting ones are never lost") {
   constexpr std::size_t wakers_count = 8;
   constexpr int rounds = 100;
   Poller poller = make_poller();
@@ -133,13 +133,13 @@ TEST_CASE_FIXTURE(NothingIsLeft, "rule 6: wakes from eight threads against four 
   const auto wait = [&] {
     std::array<Event, 4> buffer;
     while (!is_done) {
-      const auto events = poller.wait(buffer, patience);
+      const auto events = poller.wait(buffer, time_limit);
       if (!events || !events->empty() || !events->woken()) {
         is_late = true;
         break;
       }
       ++woken;
-      // Whatever was stored before a wake is seen by the thread whose wait it has ended.
+      // What was stored before a wake is visible to the thread whose wait it has ended.
       for (std::size_t i = 0; i < wakers_count; ++i) {
         const int value = asked[i];
         for (int old = seen[i]; old < value && !seen[i].compare_exchange_weak(old, value);) {
@@ -163,7 +163,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "rule 6: wakes from eight threads against four 
   for (std::size_t i = 0; i < wakers_count; ++i) wakers.emplace_back(storm, i);
   for (std::thread& thread : wakers) thread.join();
   is_done = true;
-  for (const auto end = Clock::now() + 2 * patience; waiting > 0 && Clock::now() < end;) {
+  for (const auto end = Clock::now() + 2 * time_limit; waiting > 0 && Clock::now() < end;) {
     waker.wake();
     std::this_thread::yield();
   }

@@ -25,8 +25,8 @@ namespace {
 
 struct Setting {
   sim::Flavour flavour;
-  bool is_paced;     // what is told is read, and ready again a millisecond later: groups have to wait in the kernel
-  std::size_t room;  // of a wait, in events
+  bool is_paced;  // what is told is read, and ready again a millisecond later: groups have to wait in the kernel
+  std::size_t buffer_size;  // of a wait, in events
   bool hot_groups = true;
 };
 
@@ -37,7 +37,7 @@ struct Member {
   Habit habit = Habit::reads;
   Registration registration{};
   bool is_open = true, is_registered = true;
-  int times_told = 0;             // of this registration
+  int times_reported = 0;         // of this registration
   std::uint64_t ready_since = 0;  // the first wait that could have told of it; 0 when it is not ready
 };
 
@@ -56,7 +56,7 @@ class Program {
   Setting setting;
   afd_fixture::SimFixture fixture;
   std::deque<Member> members;
-  std::vector<std::size_t> told;  // by the last wait
+  std::vector<std::size_t> reported;  // by the last wait
 
   [[nodiscard]] sim::SimNet& net() { return fixture.kernel.net(); }
   [[nodiscard]] Stats stats() const { return fixture.poller->stats(); }
@@ -80,7 +80,7 @@ class Program {
     REQUIRE(added.has_value());
     member.registration = std::move(*added);
     member.is_open = member.is_registered = true;
-    member.times_told = 0;
+    member.times_reported = 0;
     member.ready_since = 0;
   }
   void send(std::size_t index) { REQUIRE(net().send(members[index].peer, 1) == 1u); }
@@ -97,10 +97,10 @@ class Program {
     if (waits_ % 29 == 0) wake();
     note_ready();
     const std::uint64_t wakes = stats().wakes;
-    const auto events = fixture.poller->wait(std::span(fixture.buffer).first(setting.room), 10ms);
+    const auto events = fixture.poller->wait(std::span(fixture.buffer).first(setting.buffer_size), 10ms);
     REQUIRE(events.has_value());
-    told.clear();
-    for (const Event& event : *events) was_told(event);
+    reported.clear();
+    for (const Event& event : *events) on_event(event);
     if (stats().wakes > wakes) was_late(woken_since_);
     // Nobody is forgotten, told of in the end or not.
     for (const Member& member : members) worst_ = std::max(worst_, waits_of(member.ready_since));
@@ -122,13 +122,13 @@ class Program {
     }
     ready_max_ = std::max(ready_max_, ready);
   }
-  void was_told(const Event& event) {
+  void on_event(const Event& event) {
     const auto index = static_cast<std::size_t>(event.token());
     Member& member = members.at(index);
     REQUIRE(member.is_registered);
     if (!member.is_open) return;  // its answer was on its way when it was closed
-    told.push_back(index);
-    member.times_told++;
+    reported.push_back(index);
+    member.times_reported++;
     if (!event.readable()) return;
     was_late(member.ready_since);
     if (member.habit == Habit::never_reads) return;
@@ -153,7 +153,7 @@ Played play(const Setting& setting) {
   Adversary adversary(program);
   for (int i = 0; i < 100; i++) program.wait();
   const Stats before = program.stats();
-  REQUIRE((before.group_arms > 0) == (setting.hot_groups && setting.room > 1));  // there are no groups of one
+  REQUIRE((before.group_arms > 0) == (setting.hot_groups && setting.buffer_size > 1));  // there are no groups of one
   Played played{};
   for (int i = 0; i < 600; i++) {
     const Stats last = program.stats();
@@ -169,7 +169,7 @@ Played play(const Setting& setting) {
   // Taking turns, each of the ready has its own within ready / room waits; at most every other wait is filled by the
   // port, or ended by a wake, before its turn comes. One wait more for who became ready when its own turn had just
   // passed and is told of by a packet, and one for a wake between.
-  played.bound = 2 * ((program.ready_max() + setting.room - 1) / setting.room) + 2;
+  played.bound = 2 * ((program.ready_max() + setting.buffer_size - 1) / setting.buffer_size) + 2;
   played.calls_per_event = static_cast<double>(after.kernel_calls() - before.kernel_calls()) /
                            static_cast<double>(after.events - before.events);
   return played;
@@ -179,29 +179,29 @@ template <class Adversary>
 void check() {
   for (const auto flavour : {sim::Flavour::windows, sim::Flavour::wine}) {
     for (const bool is_paced : {false, true}) {
-      for (const std::size_t room : {1u, 2u, 7u, 64u}) {
+      for (const std::size_t buffer_size : {1u, 2u, 7u, 64u}) {
         CAPTURE(flavour);
         CAPTURE(is_paced);
-        CAPTURE(room);
-        const Played with = play<Adversary>({flavour, is_paced, room});
-        const Played without = play<Adversary>({flavour, is_paced, room, false});
+        CAPTURE(buffer_size);
+        const Played with = play<Adversary>({flavour, is_paced, buffer_size});
+        const Played without = play<Adversary>({flavour, is_paced, buffer_size, false});
         INFO("worst: " << with.worst << " of " << with.bound << " waits, " << without.worst << " without groups; "
                        << with.group_arms << " groups, the largest of " << with.largest << "; calls per event: "
                        << with.calls_per_event << ", " << without.calls_per_event << " without groups");
         CHECK(with.worst <= with.bound);
         CHECK(with.calls_per_event <= 1.5 * without.calls_per_event);
         CHECK(without.worst <= without.bound);
-        if (room == 1) continue;  // no groups
+        if (buffer_size == 1) continue;  // no groups
         CHECK(with.group_arms > 0);
-        CHECK(with.largest >= Adversary::together(room));
+        CHECK(with.largest >= Adversary::together(buffer_size));
       }
     }
   }
 }
 
-struct Nobody {
+struct NoAdversary {
   static std::uint64_t together(std::size_t) { return 2; }
-  explicit Nobody(Program&) {}
+  explicit NoAdversary(Program&) {}
   void act() {}
 };
 
@@ -211,7 +211,7 @@ class Toggler {
   static std::uint64_t together(std::size_t) { return 2; }
   explicit Toggler(Program& program) : program_(program) {}
   void act() {
-    if (program_.told.empty()) return;
+    if (program_.reported.empty()) return;
     is_wide_ = !is_wide_;
     REQUIRE(program_.members[0].registration.modify(is_wide_ ? Interest::readable | Interest::writable
                                                              : Interest::readable));
@@ -233,10 +233,10 @@ class Closers {
   }
   void act() {
     if (closed_ != none) open(std::exchange(closed_, none));
-    if (program_.told.empty()) return;
+    if (program_.reported.empty()) return;
     const std::size_t index = closers_[turn_ % closers_.size()];
     Member& member = program_.members[index];
-    if (member.times_told < 3) return;  // it is not hot yet
+    if (member.times_reported < 3) return;  // it is not hot yet
     const unsigned turn = turn_++;
     if (turn % 2 == 0) REQUIRE(member.registration.remove());
     member.is_registered = turn % 2 != 0;
@@ -269,11 +269,12 @@ class Closers {
 // All of 256 are ready at once, so that they are polled together; then one at a time.
 class OneOfMany {
  public:
-  static std::uint64_t together(std::size_t room) {
-    return std::min<std::uint64_t>(afd::Group::capacity, room * afd::GroupPolicy::members_per_event);
+  static std::uint64_t together(std::size_t buffer_size) {
+    return std::min<std::uint64_t>(afd::Group::capacity, buffer_size * afd::GroupPolicy::members_per_event);
   }
   explicit OneOfMany(Program& program) : program_(program) {
-    for (std::uint64_t i = 0; i < together(program.setting.room); i++) many_.push_back(program.add(Habit::reads));
+    for (std::uint64_t i = 0; i < together(program.setting.buffer_size); i++)
+      many_.push_back(program.add(Habit::reads));
     for (int i = 0; i < 4; i++) {
       for (all(); unread_ > 0; count()) {
         program.wait();
@@ -295,7 +296,7 @@ class OneOfMany {
     unread_ = many_.size();
   }
   void count() {
-    for (const std::size_t index : program_.told) unread_ -= index >= many_[0];
+    for (const std::size_t index : program_.reported) unread_ -= index >= many_[0];
   }
 
   Program& program_;
@@ -319,7 +320,7 @@ class Storm {
 
 }  // namespace
 
-TEST_CASE("adversary: a small room, down to one event") { check<Nobody>(); }
+TEST_CASE("adversary: a small room, down to one event") { check<NoAdversary>(); }
 TEST_CASE("adversary: a member that toggles its interest at every event") { check<Toggler>(); }
 TEST_CASE("adversary: members that close at every event, and whose numbers are used again") { check<Closers>(); }
 TEST_CASE("adversary: a group of 256, of which one fires at a time") { check<OneOfMany>(); }

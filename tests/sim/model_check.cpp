@@ -7,7 +7,7 @@
 #include <reactor/nt/status.hpp>
 #include <reactor/poller.hpp>
 
-#include "model_world.hpp"
+#include "model_checker.hpp"
 
 namespace reactor::sim::model {
 
@@ -15,7 +15,7 @@ using namespace reactor;
 using namespace reactor::nt;
 using namespace std::chrono_literals;
 
-World::World(const Program& program, const Log* log)
+Checker::Checker(const Program& program, const Log* log)
     : program_(program), log_(log), sim_(program.options), kernel_(sim_), net_(sim_.net()) {
   const PollerOptions options{.inline_completions = program.inline_completions, .hot_groups = program.hot_groups};
   auto backend = afd::AfdBackend::create(kernel_, options);
@@ -31,18 +31,18 @@ World::World(const Program& program, const Log* log)
   sim_.set_when_asleep([this] { return !asleep_.empty() && while_asleep(); });
 }
 
-World::~World() { sim_.set_when_asleep(nullptr); }
+Checker::~Checker() { sim_.set_when_asleep(nullptr); }
 
-void World::run() {
+void Checker::run() {
   while (next_step_ < program_.steps.size()) run_step();
   note("the end");
   kernel_.allow(100'000 + 1000 * sockets_.size());
   finish();
 }
 
-void World::fail(std::string_view rule) const { throw Broken(std::string(rule)); }
+void Checker::fail(std::string_view rule) const { throw Broken(std::string(rule)); }
 
-Registered* World::find_open(const Socket& socket, std::uint32_t* token) {
+Registered* Checker::find_open(const Socket& socket, std::uint32_t* token) {
   for (const std::uint32_t at : open_) {
     if (registered_[at].polled != socket.polled) continue;
     if (token != nullptr) *token = at;
@@ -51,7 +51,7 @@ Registered* World::find_open(const Socket& socket, std::uint32_t* token) {
   return nullptr;
 }
 
-void World::mark_over(std::uint32_t token) {
+void Checker::mark_over(std::uint32_t token) {
   Registered& reg = registered_[token];
   (reg.state == State::live ? live_ : closed_)--;
   reg.state = State::over;
@@ -59,7 +59,7 @@ void World::mark_over(std::uint32_t token) {
   std::erase(open_, token);
 }
 
-void World::see_denials() {
+void Checker::see_denials() {
   if (kernel_.has_denials()) {
     for (const Denial& denial : kernel_.take_denials()) see_denial(denial);
   }
@@ -67,7 +67,7 @@ void World::see_denials() {
 }
 
 // A second poll was accepted: the number has meant a socket that was closed since.
-void World::clear_suspects() {
+void Checker::clear_suspects() {
   std::erase_if(suspects_, [this](std::uint32_t token) {
     Registered& reg = registered_[token];
     if (reg.not_afd != NotAfd::suspected || reg.state == State::over) return true;
@@ -77,14 +77,14 @@ void World::clear_suspects() {
   });
 }
 
-void World::clear_suspicion(Registered& reg) {
+void Checker::clear_suspicion(Registered& reg) {
   reg.not_afd = NotAfd::no;
   reg.silent = reg.silent_before;
 }
 
 // A registration whose poll was refused as if its socket were closed has ended, whether it was closed or not; but for
 // the very first one: if the number still has the same base socket, that is not AFD's.
-void World::see_denial(const Denial& denial) {
+void Checker::see_denial(const Denial& denial) {
   const auto found =
       std::ranges::find_if(open_, [&](std::uint32_t at) { return registered_[at].polled == denial.socket; });
   require(found != open_.end(), "a socket was polled that is not registered");
@@ -109,7 +109,7 @@ void World::see_denial(const Denial& denial) {
 }
 
 // Statistics, the model, and what the kernel says agree.
-void World::check_books() {
+void Checker::check_books() {
   see_denials();
   const Stats stats = backend_->stats();
   require(stats.registrations >= live_ && stats.registrations <= live_ + closed_, "stats: registrations");
@@ -130,7 +130,7 @@ void World::check_books() {
 }
 
 // Each kernel call is counted, as what it is, and nothing else is.
-void World::check_counts(const Stats& stats) {
+void Checker::check_counts(const Stats& stats) {
   const Counts counts = sim_.counts();
   const auto of = [&counts](Call call) { return counts[std::to_underlying(call)]; };
   require(stats.arm_calls == of(Call::poll), "stats: arm_calls");
@@ -145,14 +145,14 @@ void World::check_counts(const Stats& stats) {
 }
 
 // No more faults and no more delays, and all that was under way has arrived.
-void World::calm() {
+void Checker::calm() {
   sim_.set_faults({});
   sim_.set_delays({}, {}, {});
   sim_.settle();
 }
 
 // What is ready and armed is delivered within as many waits as it takes by turns, with a buffer of any size.
-void World::checkpoint(std::size_t room_size) {
+void Checker::checkpoint(std::size_t buffer_size) {
   calm();
   std::vector<std::uint32_t> waiting;
   for (const std::uint32_t token : open_) {
@@ -161,31 +161,32 @@ void World::checkpoint(std::size_t room_size) {
   // Every other wait may be spent on those that only the port reports, however few; and packets that report nothing
   // any more may come one at a time.
   const std::size_t on_the_way = sim_.held_entries() + sim_.queued_packets();
-  const std::size_t tellers = waiting.size() + closed_;  // who was closed may speak for another socket of its number
-  const std::size_t turns = 2 * ((tellers + room_size - 1) / room_size) + on_the_way + 2;
+  const std::size_t reporters = waiting.size() + closed_;  // who was closed may speak for another socket of its number
+  const std::size_t turns = 2 * ((reporters + buffer_size - 1) / buffer_size) + on_the_way + 2;
   const std::uint64_t begin = waits_;
-  std::array<Event, 64> room;
+  std::array<Event, 64> buffer;
   for (std::size_t turn = 0; turn < turns && !waiting.empty();) {
     const std::uint64_t wakes = backend_->stats().wakes;
-    const std::size_t count = wait_once(std::span(room).first(room_size), 0ns);
+    const std::size_t count = wait_once(std::span(buffer).first(buffer_size), 0ns);
     if (count > 0 || backend_->stats().wakes == wakes) turn++;
     // With nothing read meanwhile, what is no longer owed was a suspicion that has not come true.
-    std::erase_if(waiting, [&](std::uint32_t token) { return registered_[token].told_in > begin || !is_owed(token); });
+    std::erase_if(waiting,
+                  [&](std::uint32_t token) { return registered_[token].delivered_in > begin || !is_owed(token); });
   }
   if (!waiting.empty()) {
     fail("readiness was lost: " + std::to_string(waiting.front()) + " was not told within " + std::to_string(turns) +
-         " waits with a room of " + std::to_string(room_size));
+         " waits with a room of " + std::to_string(buffer_size));
   }
 }
 
-bool World::is_owed(std::uint32_t token) const {
+bool Checker::is_owed(std::uint32_t token) const {
   const Registered& reg = registered_[token];
   return reg.state == State::live && owed(reg, net_.events_of(*reg.endpoint)) != Readiness::none;
 }
 
 // A checkpoint in the middle of a program, which then goes on as if there had been none.
-void World::pause(std::size_t room_size) {
-  checkpoint(room_size);
+void Checker::pause(std::size_t buffer_size) {
+  checkpoint(buffer_size);
   std::vector<std::pair<std::uint32_t, Mode>> modes;
   for (const std::uint32_t token : open_) modes.emplace_back(token, registered_[token].mode);
   check_idle();
@@ -197,22 +198,22 @@ void World::pause(std::size_t room_size) {
 }
 
 // Rule 7: when all has been told once, a wait of an hour costs next to nothing, whatever was told before.
-void World::check_idle() {
+void Checker::check_idle() {
   for (const std::uint32_t token : std::vector(open_)) {
     modify(registered_[token], registered_[token].interest, Mode::oneshot);
     // No number names it any more, and it may report another socket that has its base's number.
     if (by_number_ != nullptr && registered_[token].state == State::closed) remove(token);
   }
-  std::array<Event, 64> room;
+  std::array<Event, 64> buffer;
   for (std::size_t waits = 0;; waits++) {
     require(waits <= 3 + open_.size(), "told again and again though silent");
     const std::uint64_t wakes = backend_->stats().wakes;
-    if (wait_once(room, 0ns) == 0 && backend_->stats().wakes == wakes) break;
+    if (wait_once(buffer, 0ns) == 0 && backend_->stats().wakes == wakes) break;
   }
   const nanoseconds begin = sim_.now();
   const std::uint64_t calls = kernel_.counted().calls;
   is_quiet_ = true;
-  require(wait_once(room, 1h) == 0, "told though silent");
+  require(wait_once(buffer, 1h) == 0, "told though silent");
   is_quiet_ = false;
   require(sim_.now() - begin == 1h, "a wait of an hour that takes less or more");
   require(kernel_.counted().calls - calls <= 2, "an idle wait that makes kernel calls (rule 7)");
@@ -220,11 +221,11 @@ void World::check_idle() {
 }
 
 // Everything is given back: slots, blocks, requests.
-void World::be_over() {
+void Checker::be_over() {
   const auto look = [this] {
-    std::array<Event, 64> room;
+    std::array<Event, 64> buffer;
     sim_.settle();
-    for (int i = 0; i < 4; i++) require(wait_once(room, 0ns) == 0, "told though everything is over");
+    for (int i = 0; i < 4; i++) require(wait_once(buffer, 0ns) == 0, "told though everything is over");
   };
   look();
   require(backend_->stats().registrations == 0, "a registration is left");
@@ -242,7 +243,7 @@ void World::be_over() {
   require(sim_.held_requests() == kernel_.held_probes(), "the kernel holds what is not counted");
 }
 
-void World::finish() {
+void Checker::finish() {
   checkpoint(1 + program_.seed % 8);
   check_idle();
   net_.end_child();
@@ -250,8 +251,8 @@ void World::finish() {
   for (const std::uint32_t token : std::vector(open_)) {
     if (registered_[token].state == State::closed) modify(registered_[token], Interest::readable, Mode::oneshot);
   }
-  std::array<Event, 64> room;
-  for (int i = 0; i < 2; i++) static_cast<void>(wait_once(room, 0ns));
+  std::array<Event, 64> buffer;
+  for (int i = 0; i < 2; i++) static_cast<void>(wait_once(buffer, 0ns));
   for (const std::uint32_t token : std::vector(open_)) {
     const Registered& reg = registered_[token];
     if (reg.not_afd == NotAfd::delivered) continue;  // it is polled no more
@@ -277,9 +278,9 @@ void World::finish() {
           modify(registered_[token], Interest::readable, Mode::level);  // it is asked for until it has ended
         }
       }
-      static_cast<void>(wait_once(room, 0ns));
+      static_cast<void>(wait_once(buffer, 0ns));
       while (!sockets_.empty()) close(sockets_.size() - 1, false, false);
-      for (std::size_t i = 0; i < 8 + open_.size(); i++) static_cast<void>(wait_once(room, 0ns));
+      for (std::size_t i = 0; i < 8 + open_.size(); i++) static_cast<void>(wait_once(buffer, 0ns));
       for (const std::uint32_t token : std::vector(open_)) mark_over(token);
       be_over();
       break;
@@ -294,7 +295,7 @@ void World::finish() {
   const Stats after = backend_->stats();
   require(after.arena_slots == 0 && after.pending_polls == 0, "a slot is left after the end (rule 2)");
   check_counts(after);
-  require(!backend_->wait(room, 0ns).has_value(), "a wait after the end");
+  require(!backend_->wait(buffer, 0ns).has_value(), "a wait after the end");
   backend_->wake();
   backend_.reset();
   require(sim_.open_handles() == 0, "a handle is left open");
@@ -303,7 +304,7 @@ void World::finish() {
   if (!violations.empty()) fail("the kernel saw: " + violations.front());
 }
 
-void World::add_to(Totals& totals) const {
+void Checker::add_to(Totals& totals) const {
   totals += {.runs = 1,
              .steps = next_step_,
              .waits = waits_,
@@ -351,10 +352,10 @@ std::string describe(const Totals& totals) {
          text(totals.deferred, " times deferred");
 }
 
-std::optional<std::string> run(const Program& program, const World::Log* log, Totals* totals) try {
-  World world(program, log);
-  world.run();
-  if (totals != nullptr) world.add_to(*totals);
+std::optional<std::string> run(const Program& program, const Checker::Log* log, Totals* totals) try {
+  Checker checker(program, log);
+  checker.run();
+  if (totals != nullptr) checker.add_to(*totals);
   return std::nullopt;
 } catch (const std::exception& error) {
   return error.what();

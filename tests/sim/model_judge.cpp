@@ -7,7 +7,7 @@
 
 #include <reactor/nt/status.hpp>
 
-#include "model_world.hpp"
+#include "model_checker.hpp"
 
 namespace reactor::sim::model {
 
@@ -67,7 +67,7 @@ Readiness owed(const Registered& reg, ULONG events) {
 
 // A wait fails for a dequeue that was refused, and for a shortage that left sockets unarmed only when it has nothing to
 // report and a pause has not helped.
-void World::judge_failure(const Wait& wait, std::error_code why) {
+void Checker::judge_failure(const Wait& wait, std::error_code why) {
   const auto& now = kernel_.counted();
   const bool is_dequeue = now.refused_dequeues > wait.counted.refused_dequeues;
   if (is_dequeue && why == make_error(STATUS_INSUFFICIENT_RESOURCES)) return;
@@ -81,7 +81,7 @@ void World::judge_failure(const Wait& wait, std::error_code why) {
   require(may_be_early || sim_.now() - wait.begin >= pause, "a wait failed for a shortage without its pause");
 }
 
-void World::judge(Wait& wait, std::span<const Event> events, bool is_woken) {
+void Checker::judge(Wait& wait, std::span<const Event> events, bool is_woken) {
   if (log_ != nullptr) note("  the wait reports ", std::to_string(events.size()), is_woken ? ", woken" : "");
   events_ += events.size();
   if (checks(Rule::defer)) see_denials();
@@ -92,7 +92,7 @@ void World::judge(Wait& wait, std::span<const Event> events, bool is_woken) {
 
 // Those that the next wait may arm although nothing has marked them since the last one: they did not fit into a buffer,
 // or were delivered.
-std::size_t World::unarmed() {
+std::size_t Checker::unarmed() {
   return static_cast<std::size_t>(std::ranges::count_if(open_, [this](std::uint32_t token) {
     const Registered& reg = registered_[token];
     return reg.silent != 0xFF && sim_.held_on(reg.polled) == 0;
@@ -108,9 +108,9 @@ std::size_t World::unarmed() {
 //   base_socket: one for each first poll that was refused as if the socket were closed;
 //   other threads: one nudge for what did not fit into the buffer; and for each wait that began meanwhile, and so may
 //   have deferred something, one dequeue that ends with the grace.
-void World::judge_calls(const Wait& wait, std::size_t told, bool has_failed) {
+void Checker::judge_calls(const Wait& wait, std::size_t events, bool has_failed) {
   // A wait whose buffer is full, or that fails, may leave what was marked to the next.
-  if (!has_failed && told < wait.buffer) marked_before_wait_ = marked_;
+  if (!has_failed && events < wait.buffer) marked_before_wait_ = marked_;
   const auto& now = kernel_.counted();
   const std::uint64_t calls = now.calls - wait.counted.calls - wait.of_others;
   const std::uint64_t packets = now.packets - wait.counted.packets, refusals = now.refusals - wait.counted.refusals;
@@ -118,7 +118,7 @@ void World::judge_calls(const Wait& wait, std::size_t told, bool has_failed) {
   // Delivered by a packet; the rest was there in the call.
   const std::uint64_t inlines = sim_.inline_answers() - wait.inlines;
   const std::uint64_t returned = kernel_.returned() - wait.returned;
-  std::uint64_t reported = told > inlines ? told - inlines : 0;
+  std::uint64_t reported = events > inlines ? events - inlines : 0;
   if (!checks(Rule::calls)) reported = 0;
   const std::uint64_t reporting = std::min(packets, reported);
   std::uint64_t to_arm = wait.unarmed + (marked_ - wait.marked) + (returned - std::min(returned, reported));
@@ -126,23 +126,23 @@ void World::judge_calls(const Wait& wait, std::size_t told, bool has_failed) {
   constexpr std::uint64_t opening = 2;
   const std::uint64_t again = refusals + 2 * (sim_.empty_answers() - wait.empties) + wait.owed;
   const std::uint64_t others = (asleep_.empty() ? 0 : 1) + (waits_ - wait.number);
-  if (!checks(Rule::calls) && !asleep_.empty()) to_arm = 2 * (to_arm + told);
+  if (!checks(Rule::calls) && !asleep_.empty()) to_arm = 2 * (to_arm + events);
   if (calls <= opening + dequeues + to_arm + again + (now.bases - wait.counted.bases) + others) return;
   fail("a wait that makes too many kernel calls (rule 7): " + std::to_string(calls) + " for " +
        std::to_string(packets) + " packets, " + std::to_string(to_arm) + " to be armed and " + std::to_string(again) +
        " again");
 }
 
-void World::judge_event(const Wait& wait, const Event& event) {
+void Checker::judge_event(const Wait& wait, const Event& event) {
   const auto token = std::to_underlying(event.token());
-  const Readiness told = event.readiness();
-  if (log_ != nullptr) note("    ", std::to_string(token), ": ", text_of(told));
+  const Readiness reported = event.readiness();
+  if (log_ != nullptr) note("    ", std::to_string(token), ": ", text_of(reported));
   require(token < registered_.size(), "an event with a token that was never given");
   Registered& reg = registered_[token];
   require(reg.state != State::over, "an event after the registration's end (rules 4 and 5)");
-  require(told != Readiness::none, "an event that says nothing");
+  require(reported != Readiness::none, "an event that says nothing");
   judge_repetition(wait, reg);
-  const bool is_error = any(told, Readiness::failed) && !any(told, Readiness::hung_up);
+  const bool is_error = any(reported, Readiness::failed) && !any(reported, Readiness::hung_up);
   if (reg.not_afd == NotAfd::suspected && event.error() == make_error(STATUS_ACCESS_DENIED)) {
     clear_suspicion(reg);  // asked once more, it was refused for this
   }
@@ -151,11 +151,11 @@ void World::judge_event(const Wait& wait, const Event& event) {
   } else if (is_error) {
     judge_error_event(event);
   } else if (!reg.is_reused) {
-    judge_readiness(reg, told);
+    judge_readiness(reg, reported);
   }
-  disarm(reg, told);
-  reg.told_in = wait.number;
-  reg.begun_when_told = waits_;
+  disarm(reg, reported);
+  reg.delivered_in = wait.number;
+  reg.begun_when_delivered = waits_;
   reg.is_changed = false;
   between_waits_[thread_].left.push_back(token_of(reg));
   between_waits_[thread_].has_level |= reg.mode == Mode::level;
@@ -164,16 +164,16 @@ void World::judge_event(const Wait& wait, const Event& event) {
 }
 
 // A thread that sleeps is not told what another thread's wait has just delivered.
-void World::judge_repetition(const Wait& wait, const Registered& reg) {
-  require(reg.told_in != wait.number, "delivered twice in one wait");
-  if (!checks(Rule::one_thread) || reg.told_in == 0 || reg.is_changed) return;
-  const bool has_begun = waits_ > reg.begun_when_told;
+void Checker::judge_repetition(const Wait& wait, const Registered& reg) {
+  require(reg.delivered_in != wait.number, "delivered twice in one wait");
+  if (!checks(Rule::one_thread) || reg.delivered_in == 0 || reg.is_changed) return;
+  const bool has_begun = waits_ > reg.begun_when_delivered;
   require(has_begun || sim_.now() - last_begin_ >= grace,
           "one readiness was delivered to two threads: no wait began in between");
 }
 
 // Its provider is not AFD, or has seemed not to be: one event says so, and then it is disarmed for good.
-void World::judge_not_afd(Registered& reg, const Event& event) {
+void Checker::judge_not_afd(Registered& reg, const Event& event) {
   require(event.readiness() == (Readiness::readable | Readiness::writable | Readiness::failed) &&
               event.error() == std::errc::not_supported,
           "a first poll that was refused as if the socket were closed is reported as not_supported");
@@ -182,7 +182,7 @@ void World::judge_not_afd(Registered& reg, const Event& event) {
 }
 
 // A poll was refused for a reason that is neither a shortage nor about the handle.
-void World::judge_error_event(const Event& event) {
+void Checker::judge_error_event(const Event& event) {
   require(event.readiness() == (Readiness::readable | Readiness::writable | Readiness::failed),
           "an error that says more");
   const auto& counted = kernel_.counted();
@@ -192,15 +192,15 @@ void World::judge_error_event(const Event& event) {
   require(checks(Rule::shortage) ? is_denial : event.error() != std::error_code(), "an error without its reason");
 }
 
-void World::judge_readiness(const Registered& reg, Readiness told) const {
+void Checker::judge_readiness(const Registered& reg, Readiness reported) const {
   const Readiness possible = wanted(reg, could_be(reg));
-  const bool is_whole = any(told, Readiness::readable) && any(told, Readiness::writable);
-  require(!any(told, Readiness::failed) || is_whole, "a failure that is not readable and writable");
-  if ((told & possible) == told) return;
-  fail("reported what never was, or is not wanted: " + text_of(told) + "; it can be " + text_of(possible));
+  const bool is_whole = any(reported, Readiness::readable) && any(reported, Readiness::writable);
+  require(!any(reported, Readiness::failed) || is_whole, "a failure that is not readable and writable");
+  if ((reported & possible) == reported) return;
+  fail("reported what never was, or is not wanted: " + text_of(reported) + "; it can be " + text_of(possible));
 }
 
-void World::disarm(Registered& reg, Readiness told) const {
+void Checker::disarm(Registered& reg, Readiness reported) const {
   switch (reg.mode) {
     case Mode::level:
       // epoll reports EPOLLERR and EPOLLHUP in every wait.
@@ -208,16 +208,16 @@ void World::disarm(Registered& reg, Readiness told) const {
       break;
     case Mode::oneshot: reg.silent = 0xFF; break;
     case Mode::edge:
-      if (any(told, Readiness::readable | Readiness::read_closed)) reg.silent |= 1;
-      if (any(told, Readiness::writable)) reg.silent |= 2;
-      if (any(told, Readiness::priority)) reg.silent |= 4;
-      if (any(told, Readiness::failed)) reg.silent |= ending_bit;
+      if (any(reported, Readiness::readable | Readiness::read_closed)) reg.silent |= 1;
+      if (any(reported, Readiness::writable)) reg.silent |= 2;
+      if (any(reported, Readiness::priority)) reg.silent |= 4;
+      if (any(reported, Readiness::failed)) reg.silent |= ending_bit;
       break;
   }
 }
 
 // What it can report from now on is what is so now or later. Others may be registered for the same socket.
-void World::restart_history(Registered& reg) {
+void Checker::restart_history(Registered& reg) {
   Endpoint& endpoint = *reg.endpoint;
   for (const std::uint32_t token : open_) {
     Registered& other = registered_[token];
@@ -226,7 +226,7 @@ void World::restart_history(Registered& reg) {
   endpoint.history = reg.seen = net_.events_of(endpoint);
 }
 
-void World::judge_wakes(Wait& wait, bool is_empty, bool is_woken) {
+void Checker::judge_wakes(Wait& wait, bool is_empty, bool is_woken) {
   const std::uint64_t wakes = backend_->stats().wakes;
   const std::uint64_t taken = wakes - std::exchange(wakes_seen_, wakes);
   require(taken <= (is_wake_owed_ ? 1 : 0), "a wake came twice, or without being sent (rule 6)");
@@ -247,7 +247,7 @@ void World::judge_wakes(Wait& wait, bool is_empty, bool is_woken) {
 }
 
 // Nothing is reported: then nothing is so, but for what may wait.
-void World::judge_silence(std::string_view where, std::size_t sleepers) {
+void Checker::judge_silence(std::string_view where, std::size_t sleepers) {
   for (const std::uint32_t token : open_) {
     const Registered& reg = registered_[token];
     if (reg.state != State::live) continue;
@@ -264,7 +264,7 @@ void World::judge_silence(std::string_view where, std::size_t sleepers) {
 //   without a reserve object a nudge was refused: the next call of any thread makes up for it.
 // Of several threads that sleep only the innermost is played, and it may be another one's part to do it in time: one
 // that was kept by it would have come back long ago.
-bool World::is_excused(const Registered& reg, std::size_t sleepers) {
+bool Checker::is_excused(const Registered& reg, std::size_t sleepers) {
   const nanoseconds now = sim_.now();
   const auto is_in_time = [&](nanoseconds since) { return sleepers > 1 || now <= since + grace; };
   if (checks(Rule::defer) && reg.deferral && reg.deferral->begun == waits_ && is_in_time(reg.deferral->at)) {
@@ -276,10 +276,10 @@ bool World::is_excused(const Registered& reg, std::size_t sleepers) {
   return (is_put_off && is_in_time(attempt.at)) || kernel_.owes_cancel(reg.polled) || kernel_.owes_post();
 }
 
-void World::defer(Registered& reg) { reg.deferral = {.begun = waits_, .thread = thread_, .at = sim_.now()}; }
+void Checker::defer(Registered& reg) { reg.deferral = {.begun = waits_, .thread = thread_, .at = sim_.now()}; }
 
 // A thread that has re-armed all that its last wait delivered has dealt with it: what it has deferred is armed now.
-void World::was_rearmed(std::uint32_t token) {
+void Checker::was_rearmed(std::uint32_t token) {
   auto& batch = between_waits_[thread_];
   if (batch.has_level || std::erase(batch.left, token) == 0 || !batch.left.empty()) return;
   for (const std::uint32_t at : open_) {

@@ -5,7 +5,7 @@
 
 #include <reactor/afd/epoll_bits.hpp>
 
-#include "model_world.hpp"
+#include "model_checker.hpp"
 
 namespace reactor::sim::model {
 
@@ -56,13 +56,13 @@ class BitsSink final : public afd::EventSink {
 
 }  // namespace
 
-Result<WaitResult> World::wait_in_backend(std::span<Event> buffer, std::optional<nanoseconds> timeout) {
+Result<WaitResult> Checker::wait_in_backend(std::span<Event> buffer, std::optional<nanoseconds> timeout) {
   if (by_number_ == nullptr) return backend_->wait(buffer, timeout);
   BitsSink sink(buffer);
   return by_number_->wait(sink, timeout);
 }
 
-Result<RegistrationId> World::add_in_backend(SocketNumber socket, Token token, Interest interest, Mode mode) {
+Result<RegistrationId> Checker::add_in_backend(SocketNumber socket, Token token, Interest interest, Mode mode) {
   const auto number = static_cast<NativeSocket>(socket);
   if (by_number_ == nullptr) return backend_->add(number, token, interest, mode);
   return by_number_->add(number, afd::epoll_watch(bits_of(interest, mode), std::to_underlying(token)));
@@ -70,7 +70,7 @@ Result<RegistrationId> World::add_in_backend(SocketNumber socket, Token token, I
 
 // The number is open: of others the C API says so without asking the backend. It may mean another socket
 // than the one that was added: what is registered by that number means it from now on (rule 5).
-void World::modify_number(SocketNumber number, Interest interest, Mode mode) {
+void Checker::modify_number(SocketNumber number, Interest interest, Mode mode) {
   const Socket socket{number, net_.base_of(number), net_.endpoint(number)};
   if (conflicts(socket)) return;
   mark(socket.polled);
@@ -109,7 +109,7 @@ void World::modify_number(SocketNumber number, Interest interest, Mode mode) {
   was_marked(*reg);
 }
 
-void World::remove_number(SocketNumber number) {
+void Checker::remove_number(SocketNumber number) {
   const Socket socket{number, net_.base_of(number), net_.endpoint(number)};
   see_denials();
   Registered* reg = find_open(socket);

@@ -37,7 +37,7 @@ std::uint8_t byte(Random& random) { return static_cast<std::uint8_t>(random.next
 
 void add_phase(Program& program, Random& random, const Weights& weights, std::size_t count) {
   // In a hot phase it is always the same sockets that fire, and the same room.
-  const std::uint8_t first = byte(random), size = byte(random), room = byte(random);
+  const std::uint8_t first = byte(random), size = byte(random), buffer = byte(random);
   for (; count > 0; count--) {
     Step step{draw(random, weights), byte(random), byte(random), byte(random), false};
     if (&weights == &hot && step.op == Op::burst) {
@@ -45,7 +45,7 @@ void add_phase(Program& program, Random& random, const Weights& weights, std::si
       step.b = size;
     }
     if (&weights == &hot && step.op == Op::wait) {
-      step.a = random.chance(850) ? room : step.a;
+      step.a = random.chance(850) ? buffer : step.a;
       step.c |= 3;  // what is told is served
     }
     if (step.op == Op::add && random.chance(750)) step.b = 1;  // readable, level
@@ -121,15 +121,15 @@ Program make_program(std::uint64_t seed) {
   Random random(Random(seed).next() ^ 0x6D6F64656C);
   draw_circumstances(program, random);
   program.by_number = seed % 4 == 3;
-  if (const bool has_large_room = seed % 1000 == 249; has_large_room || seed % 500 == 499) {
+  if (const bool has_large_buffer = seed % 1000 == 249; has_large_buffer || seed % 500 == 499) {
     program.sockets_max = 700;
     program.options.faults.skip_refused = program.options.faults.helper_refused = 0;
     program.options.faults.port_refused = program.options.faults.poll_invalid = 0;
     program.options.faults.poll_denied = program.options.faults.empty_answer = 0;
     std::size_t pairs = 320;
-    if (has_large_room) {  // and more packets than one dequeue takes, after those that led up to it
+    if (has_large_buffer) {  // and more packets than one dequeue takes, after those that led up to it
       program.sockets_max = 1400;
-      program.room_max = 700;
+      program.buffer_max = 700;
       pairs = 640;
       program.hot_groups = false;
     } else {  // more hot sockets than a group has room for
@@ -141,7 +141,7 @@ Program make_program(std::uint64_t seed) {
     }
     for (int i = 0; i < 12; i++) {
       program.steps.push_back({Op::burst, 0, 255, 0, false});
-      if (has_large_room) program.steps.insert(program.steps.end(), 3, {Op::pass, 255, 0, 0, false});
+      if (has_large_buffer) program.steps.insert(program.steps.end(), 3, {Op::pass, 255, 0, 0, false});
       for (int j = 0; j < 6; j++) program.steps.push_back({Op::wait, 63, 1, 3, false});
     }
     add_phase(program, random, hot, 40);
@@ -206,7 +206,7 @@ Program decode_program(std::span<const std::uint8_t> bytes) {
   fault(faults.empty_answer, 14, 200);
   fault(faults.reserve_refused, 15, 300);
   fault(faults.poll_denied, 16, 30);
-  if ((head[3] & 2) != 0) program.room_max = 300;
+  if ((head[3] & 2) != 0) program.buffer_max = 300;
   constexpr std::size_t steps_max = 400;
   for (; bytes.size() >= 4 && program.steps.size() < steps_max; bytes = bytes.subspan(4)) {
     const auto op = static_cast<Op>((bytes[0] & 0x7F) % op_names.size());
@@ -245,7 +245,7 @@ std::string describe(const Program& program) {
   if (!program.inline_completions) text += ", no inline completions";
   if (!program.hot_groups) text += ", no hot groups";
   if (program.by_number) text += ", by number";
-  if (program.room_max != 64) text += ", room for up to " + std::to_string(program.room_max);
+  if (program.buffer_max != 64) text += ", room for up to " + std::to_string(program.buffer_max);
   const auto fault = [&](const char* name, int per_mille) {
     if (per_mille > 0) text += std::string(", ") + name + " " + std::to_string(per_mille) + "/1000";
   };

@@ -79,7 +79,7 @@ struct Program {
   bool inline_completions = true, hot_groups = true;
   bool by_number = false;  ///< as the C API does it: registrations named by their socket's number, epoll's bits
   std::size_t sockets_max = 48;
-  std::size_t room_max = 64;  ///< for events
+  std::size_t buffer_max = 64;  ///< for events
   Ending ending = Ending::remove_all;
   std::uint32_t left_out = rules_to_come;  ///< a bit for each Rule that is not checked
   std::vector<Step> steps;

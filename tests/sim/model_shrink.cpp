@@ -9,7 +9,7 @@
 #include <numeric>
 #include <sstream>
 
-#include "model_world.hpp"
+#include "model_checker.hpp"
 
 namespace reactor::sim::model {
 

@@ -8,7 +8,7 @@
 
 #include <reactor/nt/status.hpp>
 
-#include "model_world.hpp"
+#include "model_checker.hpp"
 
 namespace reactor::sim::model {
 
@@ -29,7 +29,7 @@ Interest interest_of(std::uint8_t b) { return static_cast<Interest>(b & 7); }
 }  // namespace
 
 // One step; with it, those that other threads do meanwhile.
-void World::run_step() {
+void Checker::run_step() {
   const Step& step = program_.steps[next_step_++];
   if (log_ != nullptr) {
     note("step ", std::to_string(next_step_ - 1), " by thread ", std::to_string(thread_of(step)), " ", describe(step));
@@ -44,12 +44,12 @@ void World::run_step() {
   sim_.play_thread(outer);
 }
 
-std::uint32_t World::thread_of(const Step& step) const {
+std::uint32_t Checker::thread_of(const Step& step) const {
   const auto depth = static_cast<std::uint32_t>(asleep_.size());
   return 1 + depth + ((step.c & 64) != 0 ? 10 : 0);
 }
 
-void World::perform(const Step& step) {
+void Checker::perform(const Step& step) {
   switch (step.op) {
     case Op::open: return open(step);
     case Op::wake: return wake();
@@ -70,7 +70,7 @@ void World::perform(const Step& step) {
   if (!sockets_.empty()) perform_on_socket(step, step.a % sockets_.size());
 }
 
-void World::perform_on_socket(const Step& step, std::size_t at) {
+void Checker::perform_on_socket(const Step& step, std::size_t at) {
   const SocketNumber number = sockets_[at].number;
   switch (step.op) {
     case Op::add: return add(step);
@@ -91,7 +91,7 @@ void World::perform_on_socket(const Step& step, std::size_t at) {
   }
 }
 
-void World::open(const Step& step) {
+void Checker::open(const Step& step) {
   if (sockets_.size() + 2 > program_.sockets_max) return;
   const Socket* other = sockets_.empty() ? nullptr : &sockets_[step.b % sockets_.size()];
   switch (step.a % 16) {
@@ -117,13 +117,13 @@ void World::open(const Step& step) {
   }
 }
 
-void World::open_pair() {
+void Checker::open_pair() {
   const auto [a, b] = net_.tcp_pair();
   keep(a);
   keep(b);
 }
 
-void World::keep(SocketNumber number) {
+void Checker::keep(SocketNumber number) {
   if (number == 0) return;
   sockets_.push_back({number, net_.base_of(number), net_.endpoint(number)});
   for (const std::uint32_t token : open_) {
@@ -134,17 +134,17 @@ void World::keep(SocketNumber number) {
 
 // Its number may be one that a registration still goes by whose socket was closed: then that one may poll this socket
 // too, through its number, while it is polled through another. Where that spoils both answers nothing can be required.
-void World::duplicate(const Socket& socket) {
+void Checker::duplicate(const Socket& socket) {
   const SocketNumber number = net_.duplicate(socket.number);
   const auto is_polled = [&](std::uint32_t token) { return registered_[token].polled == number; };
   if (entangles() && std::ranges::any_of(open_, is_polled)) return static_cast<void>(net_.close(number));
   keep(number);
 }
 
-bool World::entangles() const { return program_.options.flavour == Flavour::windows && program_.options.entangles; }
+bool Checker::entangles() const { return program_.options.flavour == Flavour::windows && program_.options.entangles; }
 
 // Another number of ours stands for the same socket, and two polls of it would spoil each other's answers.
-bool World::conflicts(const Socket& socket) {
+bool Checker::conflicts(const Socket& socket) {
   if (!entangles()) return false;
   for (const std::uint32_t token : open_) {
     const Registered& reg = registered_[token];
@@ -155,12 +155,12 @@ bool World::conflicts(const Socket& socket) {
   return !socket.endpoint->polls.empty() && sim_.pending_on(socket.polled) == 0;
 }
 
-void World::add(const Step& step) {
+void Checker::add(const Step& step) {
   const Socket& socket = step.c == 255 ? sockets_.back() : sockets_[step.a % sockets_.size()];
   if (!conflicts(socket)) add(Socket(socket), interest_of(step.b), mode_of(step.b));
 }
 
-void World::add(const Socket& socket, Interest interest, Mode mode) {
+void Checker::add(const Socket& socket, Interest interest, Mode mode) {
   see_denials();
   if (by_number_ != nullptr && mode == Mode::edge) mode = Mode::level;  // EPOLLET is refused
   const auto token = static_cast<std::uint32_t>(registered_.size());
@@ -185,7 +185,8 @@ void World::add(const Socket& socket, Interest interest, Mode mode) {
   was_marked(reg);
 }
 
-Result<RegistrationId> World::add_to_backend(const Socket& socket, std::uint32_t token, Interest interest, Mode mode) {
+Result<RegistrationId> Checker::add_to_backend(const Socket& socket, std::uint32_t token, Interest interest,
+                                               Mode mode) {
   mark(socket.polled);
   const auto first_before = kernel_.expect_first(socket.polled);
   auto added = add_in_backend(socket.number, Token{token}, interest, mode);
@@ -194,7 +195,7 @@ Result<RegistrationId> World::add_to_backend(const Socket& socket, std::uint32_t
 }
 
 // The old registration of that number, if there is one, goes on.
-void World::judge_refused_add(std::error_code why) const {
+void Checker::judge_refused_add(std::error_code why) const {
   require(why != std::errc::file_exists, "add failed because of an old registration (rule 5)");
   const Faults& faults = program_.options.faults;
   if (why == make_error(STATUS_INSUFFICIENT_RESOURCES)) return require(faults.helper_refused > 0, "add failed");
@@ -203,24 +204,24 @@ void World::judge_refused_add(std::error_code why) const {
 
 // Whoever waits may have to cancel the poll that it is out with. One that is not out is counted as unarmed when a wait
 // begins.
-void World::mark(SocketNumber polled) {
+void Checker::mark(SocketNumber polled) {
   if (!asleep_.empty() || sim_.held_on(polled) > 0) marked_++;
 }
 
 // Something is to be asked of its socket now: by this call, by a thread that sleeps, or by the next wait.
-void World::was_marked(Registered& reg) {
+void Checker::was_marked(Registered& reg) {
   reg.is_changed = true;
   if (!between_waits_[thread_].left.empty()) defer(reg);
   see_denials();
 }
 
-void World::modify(const Step& step) {
+void Checker::modify(const Step& step) {
   if (open_.empty()) return;
   Registered& reg = registered_[open_[step.a % open_.size()]];
   modify(reg, interest_of(step.b), step.b >= 128 ? std::nullopt : std::optional(mode_of(step.b)));
 }
 
-void World::modify(Registered& reg, Interest interest, std::optional<Mode> mode) {
+void Checker::modify(Registered& reg, Interest interest, std::optional<Mode> mode) {
   if (by_number_ != nullptr) {  // of a number that is not open the C API says so without asking the backend
     if (mode == Mode::edge) mode = Mode::level;
     return net_.is_open(reg.number) ? modify_number(reg.number, interest, mode.value_or(reg.mode)) : void();
@@ -240,7 +241,7 @@ void World::modify(Registered& reg, Interest interest, std::optional<Mode> mode)
   was_marked(reg);
 }
 
-void World::drained(Registered& reg, Interest directions) {
+void Checker::drained(Registered& reg, Interest directions) {
   if (by_number_ != nullptr) return;  // the C API has no such call
   mark(reg.polled);
   const auto done = backend_->drained(reg.place, directions);
@@ -255,7 +256,7 @@ void World::drained(Registered& reg, Interest directions) {
   was_marked(reg);
 }
 
-void World::remove(std::uint32_t token) {
+void Checker::remove(std::uint32_t token) {
   if (by_number_ != nullptr && net_.is_open(registered_[token].number)) {
     remove_number(registered_[token].number);
     if (registered_[token].state == State::over) return;
@@ -265,7 +266,7 @@ void World::remove(std::uint32_t token) {
   mark_over(token);
 }
 
-void World::close(std::size_t socket, bool is_reset, bool removes) {
+void Checker::close(std::size_t socket, bool is_reset, bool removes) {
   const Socket gone = sockets_[socket];
   sockets_[socket] = sockets_.back();
   sockets_.pop_back();
@@ -283,7 +284,7 @@ void World::close(std::size_t socket, bool is_reset, bool removes) {
 }
 
 // Rule 5: the number means another socket at once, while the old one may stay open in a child or in a duplicate.
-void World::close_and_reuse(std::size_t socket, std::uint8_t how) {
+void Checker::close_and_reuse(std::size_t socket, std::uint8_t how) {
   const SocketNumber number = sockets_[socket].number;
   if ((how >> 2) % 4 == 1) static_cast<void>(net_.inherit(number));
   const bool has_place = sockets_.size() + 2 <= program_.sockets_max;
@@ -302,13 +303,13 @@ void World::close_and_reuse(std::size_t socket, std::uint8_t how) {
 }
 
 // A handle of the socket in another process keeps it open, though no number of this one means it.
-void World::inherit(const Step& step) {
+void Checker::inherit(const Step& step) {
   constexpr std::size_t inherited_max = 16;
   if (step.b % 4 == 0 || net_.inherited() >= inherited_max) return net_.end_child();
   static_cast<void>(net_.inherit(sockets_[step.a % sockets_.size()].number));
 }
 
-void World::connect(const Step& step) {
+void Checker::connect(const Step& step) {
   const SocketNumber client = net_.tcp();
   keep(client);
   const auto listener =
@@ -322,14 +323,14 @@ void World::connect(const Step& step) {
   if (sockets_.size() > program_.sockets_max) close(sockets_.size() - 1, false, true);
 }
 
-void World::accept(SocketNumber listener) {
+void Checker::accept(SocketNumber listener) {
   const auto accepted = net_.accept(listener);
   if (!accepted) return;
   if (sockets_.size() >= program_.sockets_max) return static_cast<void>(net_.close(*accepted));
   keep(*accepted);
 }
 
-void World::send(const Socket& socket, std::uint8_t how) {
+void Checker::send(const Socket& socket, std::uint8_t how) {
   if (socket.endpoint->state != SocketState::datagram) {
     return static_cast<void>(net_.send(socket.number, std::size_t{1} << (how % 14)));
   }
@@ -338,9 +339,9 @@ void World::send(const Socket& socket, std::uint8_t how) {
   static_cast<void>(net_.send_to(socket.number, port, how % 3));
 }
 
-void World::recv(const Socket& socket, std::size_t bytes) { static_cast<void>(net_.recv(socket.number, bytes)); }
+void Checker::recv(const Socket& socket, std::size_t bytes) { static_cast<void>(net_.recv(socket.number, bytes)); }
 
-void World::burst(std::size_t first, std::size_t count) {
+void Checker::burst(std::size_t first, std::size_t count) {
   for (std::size_t i = 0; i < std::min(count, sockets_.size()); i++) {
     const Socket& socket = sockets_[(first + i) % sockets_.size()];
     if (socket.endpoint->state == SocketState::datagram) {
@@ -352,7 +353,7 @@ void World::burst(std::size_t first, std::size_t count) {
 }
 
 // Rule 4: what is over stays over, whoever has got its slot.
-void World::stale(const Step& step) {
+void Checker::stale(const Step& step) {
   if (registered_.empty()) return;
   const Registered& reg = registered_[step.a % registered_.size()];
   if (reg.state != State::over) return;
@@ -369,7 +370,7 @@ void World::stale(const Step& step) {
 
 // Rule 3: another program posts to the port. No index and no generation gets as large as these contexts say; one half
 // of some is as small as real ones are.
-void World::post_junk(const Step& step) {
+void Checker::post_junk(const Step& step) {
   static constexpr std::array keys{afd::PacketKey::poll, afd::PacketKey::group, afd::PacketKey{0}, afd::PacketKey{7}};
   constexpr std::uint64_t large = 0x7FFFFFF0;
   const std::uint64_t small = step.b % 64;

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "model_world.hpp"
+#include "model_checker.hpp"
 
 using namespace reactor::sim::model;
 
@@ -41,7 +41,7 @@ class Hash {
       add(flag ? 1 : 0);
     }
     for (const std::size_t size :
-         {options.send_capacity, options.receive_capacity, program.sockets_max, program.room_max}) {
+         {options.send_capacity, options.receive_capacity, program.sockets_max, program.buffer_max}) {
       add(size);
     }
     add(std::to_underlying(options.flavour));
@@ -107,7 +107,7 @@ TEST_CASE("model: a seed is the same run each time") {
     std::string text;
     Program program = make_program(seed);
     program.options.trace = [&](std::string_view line) { (text += line) += '\n'; };
-    const World::Log log = [&](std::string_view line) { (text += line) += '\n'; };
+    const Checker::Log log = [&](std::string_view line) { (text += line) += '\n'; };
     CHECK(run(program, &log).value_or("") == "");
     return text;
   };

@@ -7,7 +7,7 @@
 
 #include <reactor/nt/status.hpp>
 
-#include "model_world.hpp"
+#include "model_checker.hpp"
 
 namespace reactor::sim::model {
 
@@ -15,29 +15,29 @@ using namespace reactor;
 using namespace reactor::nt;
 using namespace std::chrono_literals;
 
-void World::wake() {
+void Checker::wake() {
   backend_->wake();
   if (std::exchange(is_wake_owed_, true)) return;
   woken_at_ = sim_.now();
   waits_since_wake_ = 0;
 }
 
-void World::wait(const Step& step) {
+void Checker::wait(const Step& step) {
   static constexpr std::array<std::optional<nanoseconds>, 8> timeouts{0ns, 1ms, 5ms,          20ms,
                                                                       0ns, 1s,  std::nullopt, 300us};
-  std::vector<Event> room((1 + step.a % 64) * program_.room_max / 64);
-  const std::size_t count = wait_once(room, timeouts[step.b % 8]);
-  serve(std::span(room).first(count), step.c);
+  std::vector<Event> buffer((1 + step.a % 64) * program_.buffer_max / 64);
+  const std::size_t count = wait_once(buffer, timeouts[step.b % 8]);
+  serve(std::span(buffer).first(count), step.c);
 }
 
-std::size_t World::wait_once(std::span<Event> room, std::optional<nanoseconds> timeout) {
+std::size_t Checker::wait_once(std::span<Event> buffer, std::optional<nanoseconds> timeout) {
   for (Wait* other : asleep_) other->was_kept = true;
   between_waits_[thread_] = {};
   last_begin_ = sim_.now();
   Wait wait{.number = ++waits_,
             .begin = sim_.now(),
             .timeout = timeout,
-            .buffer = room.size(),
+            .buffer = buffer.size(),
             .counted = kernel_.counted(),
             .returned = kernel_.returned(),
             .unarmed = unarmed(),
@@ -46,24 +46,24 @@ std::size_t World::wait_once(std::span<Event> room, std::optional<nanoseconds> t
             .inlines = sim_.inline_answers(),
             .owed = kernel_.owed_cancels() + (kernel_.owes_post() ? 1 : 0)};
   asleep_.push_back(&wait);
-  const auto told = wait_in_backend(room, timeout);
+  const auto waited = wait_in_backend(buffer, timeout);
   asleep_.pop_back();
-  judge_calls(wait, told ? told->events : 0, !told);
-  if (!told) {
-    note("  the wait failed: ", told.error().message());
-    judge_failure(wait, told.error());
+  judge_calls(wait, waited ? waited->events : 0, !waited);
+  if (!waited) {
+    note("  the wait failed: ", waited.error().message());
+    judge_failure(wait, waited.error());
     judge_wakes(wait, false, false);
     check_books();
     return 0;
   }
-  require(told->events <= room.size(), "more events than the buffer holds");
-  judge(wait, room.first(told->events), told->woken);
+  require(waited->events <= buffer.size(), "more events than the buffer holds");
+  judge(wait, buffer.first(waited->events), waited->woken);
   check_books();
-  return told->events;
+  return waited->events;
 }
 
 // The kernel is about to put a thread to sleep: what do the others do? False: nothing, so time goes on.
-bool World::while_asleep() {
+bool Checker::while_asleep() {
   Wait& wait = *asleep_.back();
   see_denials();
   if (!is_quiet_ && next_step_ < program_.steps.size() && program_.steps[next_step_].during) {
@@ -87,13 +87,13 @@ bool World::while_asleep() {
   return true;
 }
 
-void World::serve(std::span<const Event> events, std::uint8_t how) {
+void Checker::serve(std::span<const Event> events, std::uint8_t how) {
   if ((how & 1) == 0) return;
   for (const Event& event : events) serve(event, how);
 }
 
 // What a program does with an event: it reads, says drained or modify, and hangs up when the other side did.
-void World::serve(const Event& event, std::uint8_t how) {
+void Checker::serve(const Event& event, std::uint8_t how) {
   Registered* reg = &registered_[std::to_underlying(event.token())];
   if (reg->state != State::live) return;
   const auto socket = std::ranges::find(sockets_, reg->number, &Socket::number);

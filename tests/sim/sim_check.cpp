@@ -21,8 +21,8 @@
 #include <new>
 #include <vector>
 
+#include "model_checker.hpp"
 #include "model_shrink.hpp"
-#include "model_world.hpp"
 
 namespace {
 

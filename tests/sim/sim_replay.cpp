@@ -16,8 +16,8 @@
 #include <string_view>
 #include <vector>
 
+#include "model_checker.hpp"
 #include "model_shrink.hpp"
-#include "model_world.hpp"
 
 namespace {
 
@@ -63,7 +63,7 @@ int main(int argc, char** argv) {
       std::printf("        %.*s\n", static_cast<int>(line.size()), line.data());
     };
   }
-  const World::Log log = print;
+  const Checker::Log log = print;
   const auto broken = run(*program, &log);
   std::printf("%s\n", broken ? ("FAIL: " + *broken).c_str() : "PASS");
   return broken ? 1 : 0;

@@ -114,9 +114,9 @@ TEST_CASE("smoke: other threads act while one sleeps, played by one thread") {
     if (asleep == 2) REQUIRE(f.kernel.net().send(b, 1) == 1u);
     return asleep <= 2;
   });
-  const auto told = f.poller->wait(f.buffer);  // without a time-out
-  REQUIRE(told.has_value());
-  CHECK(told->size() == 1);
+  const auto events = f.poller->wait(f.buffer);  // without a time-out
+  REQUIRE(events.has_value());
+  CHECK(events->size() == 1);
   CHECK(asleep == 2);
   f.kernel.set_when_asleep(nullptr);
 }
@@ -125,8 +125,8 @@ TEST_CASE("smoke: asleep for ever is a violation, not a hang") {
   sim::SimKernel kernel;
   {
     Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));
-    std::array<Event, 1> room;
-    CHECK_THROWS_AS(static_cast<void>(poller.wait(room)), sim::AsleepForEver);
+    std::array<Event, 1> buffer;
+    CHECK_THROWS_AS(static_cast<void>(poller.wait(buffer)), sim::AsleepForEver);
   }
   CHECK(kernel.complaint() == "asleep for ever\n");
 }
@@ -155,8 +155,8 @@ TEST_CASE("smoke: faults and delays of every kind, 300 seeds") {
     for (int round = 0; round < 20; round++) {
       const std::size_t i = random.below(pairs.size());
       REQUIRE(net.send(pairs[i].second, 1) == 1u);
-      bool is_told = false;
-      for (int waits = 0; waits < 50 && !is_told; waits++) {
+      bool is_reported = false;
+      for (int waits = 0; waits < 50 && !is_reported; waits++) {
         const auto events = f.poller->wait(f.buffer, 20ms);
         if (!events) {  // with so many faults there may be nothing to report for want of memory
           REQUIRE(events.error() == std::errc::not_enough_memory);
@@ -164,10 +164,10 @@ TEST_CASE("smoke: faults and delays of every kind, 300 seeds") {
         }
         for (const Event& event : *events) {
           if (event.failed()) continue;  // a refused poll
-          if (event.token() == Token{pairs[i].first}) is_told = true;
+          if (event.token() == Token{pairs[i].first}) is_reported = true;
         }
       }
-      REQUIRE(is_told);
+      REQUIRE(is_reported);
       static_cast<void>(net.recv(pairs[i].first, 100));
       REQUIRE(registrations[i].modify(round % 2 == 0 ? Interest::readable | Interest::priority : Interest::readable));
     }

@@ -28,8 +28,8 @@ auto in_library(Function&& function) {
 
 }  // namespace
 
-Play::Play(conformance::World& the_world, sim::FaultyKernel& faulty)
-    : world(the_world), faulty_(faulty), kernel_(std::make_unique<sim::KernelApart>(faulty)) {
+Play::Play(conformance::System& the_system, sim::FaultyKernel& faulty)
+    : system(the_system), faulty_(faulty), kernel_(std::make_unique<sim::KernelApart>(faulty)) {
   for (int i = 0; i < tries_max && !poller_; i++) {
     try {
       auto backend = in_library([this] { return afd::AfdBackend::create(*kernel_, {}); });
@@ -43,7 +43,7 @@ Play::Play(conformance::World& the_world, sim::FaultyKernel& faulty)
 Play::~Play() {
   watched_.clear();
   in_library([&] { poller_.reset(); });
-  world.join();
+  system.join();
 }
 
 bool Play::try_add(Socket socket, Interest interest, Mode mode) {

@@ -13,7 +13,7 @@
 
 #include <reactor/afd/afd_backend.hpp>
 
-#include "kernel/world.hpp"
+#include "kernel/system.hpp"
 #include "sim/failing_new.hpp"
 #include "sim/faulty_kernel.hpp"
 
@@ -31,12 +31,12 @@ inline constexpr bool rules_are_met = true;
 /// result, as a program would.
 class Play {
  public:
-  Play(conformance::World& the_world, reactor::sim::FaultyKernel& faulty);
+  Play(conformance::System& the_system, reactor::sim::FaultyKernel& faulty);
   ~Play();
   Play(const Play&) = delete;
   Play& operator=(const Play&) = delete;
 
-  conformance::World& world;
+  conformance::System& system;
 
   /// Registers it; asks again as long as that fails.
   void add(Socket socket, Interest interest = Interest::readable, Mode mode = Mode::level);

@@ -14,28 +14,28 @@ using namespace std::chrono_literals;
 
 namespace {
 
-void send(Play& play, Socket socket) { static_cast<void>(play.world.send(socket, 1)); }
+void send(Play& play, Socket socket) { static_cast<void>(play.system.send(socket, 1)); }
 
 void read_all(Play& play, Socket socket) {
-  while (play.world.recv(socket, 4096).value_or(0) == 4096) {
+  while (play.system.recv(socket, 4096).value_or(0) == 4096) {
   }
 }
 
 void single(Play& play) {
-  const auto [a, b] = play.world.tcp_pair();
+  const auto [a, b] = play.system.tcp_pair();
   play.add(a);
   play.wait(0ms);
   send(play, b);
   play.expect({a});
   read_all(play, a);
   play.wait(0ms);
-  play.world.shutdown(b);
+  play.system.shutdown(b);
   play.expect({a});
   play.remove(a);
 }
 
 void ready_at_once(Play& play) {
-  const auto [a, b] = play.world.tcp_pair();
+  const auto [a, b] = play.system.tcp_pair();
   play.add(a, Interest::writable, Mode::oneshot);
   play.expect({a});
   play.modify(a, Interest::writable);
@@ -43,7 +43,7 @@ void ready_at_once(Play& play) {
 }
 
 void edge(Play& play) {
-  const auto [a, b] = play.world.tcp_pair();
+  const auto [a, b] = play.system.tcp_pair();
   play.add(a, Interest::readable, Mode::edge);
   for (int round = 0; round < 2; round++) {
     send(play, b);
@@ -54,7 +54,7 @@ void edge(Play& play) {
 }
 
 void wider_interest(Play& play) {
-  const auto [a, b] = play.world.tcp_pair();
+  const auto [a, b] = play.system.tcp_pair();
   play.add(a);
   play.wait(0ms);
   play.modify(a, Interest::readable | Interest::writable);
@@ -62,7 +62,7 @@ void wider_interest(Play& play) {
 }
 
 void removed_while_pending(Play& play) {
-  const auto [a, b] = play.world.tcp_pair();
+  const auto [a, b] = play.system.tcp_pair();
   play.add(a);
   play.wait(0ms);
   play.remove(a);
@@ -72,11 +72,11 @@ void removed_while_pending(Play& play) {
 }
 
 void closed_unseen(Play& play) {
-  const auto [a, b] = play.world.tcp_pair();
+  const auto [a, b] = play.system.tcp_pair();
   play.add(a);
   play.wait(0ms);
-  play.world.close(a);
-  const auto [c, d] = play.world.tcp_pair();  // one of them may have its number
+  play.system.close(a);
+  const auto [c, d] = play.system.tcp_pair();  // one of them may have its number
   play.add(c);
   send(play, d);
   play.expect({c});
@@ -85,7 +85,7 @@ void closed_unseen(Play& play) {
 void small_buffer(Play& play) {
   std::vector<Socket> sockets;
   for (int i = 0; i < 5; i++) {
-    const auto [a, b] = play.world.tcp_pair();
+    const auto [a, b] = play.system.tcp_pair();
     play.add(a);
     send(play, b);
     sockets.push_back(a);
@@ -96,7 +96,7 @@ void small_buffer(Play& play) {
 void group(Play& play) {
   std::vector<Socket> ours, theirs;
   for (int i = 0; i < 4; i++) {
-    const auto [a, b] = play.world.tcp_pair();
+    const auto [a, b] = play.system.tcp_pair();
     play.add(a);
     ours.push_back(a);
     theirs.push_back(b);
@@ -117,14 +117,14 @@ void group(Play& play) {
 void group_member_closed(Play& play) {
   std::vector<Socket> ours, theirs;
   for (int i = 0; i < 4; i++) {
-    const auto [a, b] = play.world.tcp_pair();
+    const auto [a, b] = play.system.tcp_pair();
     play.add(a);
     ours.push_back(a);
     theirs.push_back(b);
   }
   for (int round = 0; round < 5; round++) {
     if (round == 4) {  // unseen: the next request that lists it is refused
-      play.world.close(ours.back());
+      play.system.close(ours.back());
       ours.pop_back();
       theirs.pop_back();
     }
@@ -138,17 +138,17 @@ void group_member_closed(Play& play) {
 
 // Its number means another socket while the old one is still open, and polled.
 void reused_while_open(Play& play) {
-  const auto [a, b] = play.world.tcp_pair();
+  const auto [a, b] = play.system.tcp_pair();
   play.add(a);
   play.wait(0ms);
-  const Socket other_handle = play.world.duplicate(a);
-  play.world.close(a);
-  const auto [c, d] = play.world.tcp_pair();
+  const Socket other_handle = play.system.duplicate(a);
+  play.system.close(a);
+  const auto [c, d] = play.system.tcp_pair();
   play.add(c);
   send(play, b);
   send(play, d);
   play.expect({c});
-  play.world.close(other_handle);
+  play.system.close(other_handle);
   play.expect({c});
 }
 
@@ -156,18 +156,18 @@ void reused_while_open(Play& play) {
 void left_for_a_sleeper(Play& play) {
   std::vector<Socket> ours, theirs;
   for (int i = 0; i < 4; i++) {
-    const auto [a, b] = play.world.tcp_pair();
+    const auto [a, b] = play.system.tcp_pair();
     play.add(a);
     ours.push_back(a);
     theirs.push_back(b);
   }
-  play.world.meanwhile([&play, theirs] {
+  play.system.meanwhile([&play, theirs] {
     for (const Socket b : theirs) send(play, b);
     play.wait(0ms, 1);
     play.wake();
   });
   play.wait(1s);
-  play.world.join();
+  play.system.join();
   play.expect(ours);
 }
 
@@ -180,24 +180,24 @@ void wake(Play& play) {
 }
 
 void added_while_asleep(Play& play) {
-  const auto [a, b] = play.world.tcp_pair();
+  const auto [a, b] = play.system.tcp_pair();
   play.add(a);
-  const auto [c, d] = play.world.tcp_pair();
-  play.world.meanwhile([&play, writable = c] { play.add(writable, Interest::writable); });
+  const auto [c, d] = play.system.tcp_pair();
+  play.system.meanwhile([&play, writable = c] { play.add(writable, Interest::writable); });
   play.wait(1s);
-  play.world.join();
+  play.system.join();
   play.expect({c});
 }
 
 void closed_with_polls_pending(Play& play) {
-  for (int i = 0; i < 3; i++) play.add(play.world.tcp_pair().first);
+  for (int i = 0; i < 3; i++) play.add(play.system.tcp_pair().first);
   play.wait(0ms);
 }
 
 void refused_connect(Play& play) {
-  const Socket client = play.world.tcp();
+  const Socket client = play.system.tcp();
   play.add(client, Interest::writable);
-  play.world.connect_to_nobody(client);
+  play.system.connect_to_closed_port(client);
   play.expect({client});
 }
 

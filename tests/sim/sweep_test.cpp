@@ -16,12 +16,12 @@
 
 #include <reactor/make_poller.hpp>
 
-#include "kernel/sim_world.hpp"
+#include "kernel/sim_system.hpp"
 #include "sim/kernel_apart.hpp"
 #include "sim/sweep_play.hpp"
 
 #ifdef _WIN32
-#include "kernel/real_world.hpp"
+#include "kernel/real_system.hpp"
 #endif
 
 using namespace reactor::nt;
@@ -41,19 +41,19 @@ constexpr std::array statuses{
 constexpr std::uint64_t calls_max = 2000;
 
 /// The complaint, if there is one.
-std::string play(const Scenario& scenario, conformance::World& world, reactor::sim::FaultyKernel& faulty) {
+std::string play(const Scenario& scenario, conformance::System& system, reactor::sim::FaultyKernel& faulty) {
   std::string complaint;
   try {
-    Play play(world, faulty);
+    Play play(system, faulty);
     scenario.run(play);
     complaint = play.complaint();
   } catch (const std::exception& error) {
     complaint = error.what();
   }
-  if (complaint.empty()) complaint = world.complaint();
-  if (const auto* simulated = dynamic_cast<reactor::sim::SimKernel*>(&world.kernel());
+  if (complaint.empty()) complaint = system.complaint();
+  if (const auto* simulated = dynamic_cast<reactor::sim::SimKernel*>(&system.kernel());
       simulated != nullptr && complaint.empty()) {
-    auto& kernel = dynamic_cast<reactor::sim::SimKernel&>(world.kernel());
+    auto& kernel = dynamic_cast<reactor::sim::SimKernel&>(system.kernel());
     if (kernel.held_requests() > 0) complaint = "the kernel holds a request after the end";
     if (kernel.open_handles() > 0) complaint = "a handle is left open";
   }
@@ -67,28 +67,28 @@ struct Fault {
 };
 
 /// How many runs it took; the last one was not touched.
-template <class SomeWorld>
+template <class SomeSystem>
 std::uint64_t sweep_calls(const Scenario& scenario, const Fault& fault) {
   for (std::uint64_t n = 1; n <= calls_max; n++) {
     CAPTURE(n);
-    SomeWorld world;
-    reactor::sim::FaultyKernel faulty(world.kernel(), fault.has_reserves);
+    SomeSystem system;
+    reactor::sim::FaultyKernel faulty(system.kernel(), fault.has_reserves);
     faulty.fault().set(n, fault.status, fault.in_a_row);
-    CHECK(play(scenario, world, faulty) == "");
+    CHECK(play(scenario, system, faulty) == "");
     if (!faulty.fault().has_struck()) return n;
   }
   FAIL("it never ends");
   return 0;
 }
 
-template <class SomeWorld>
+template <class SomeSystem>
 std::uint64_t sweep_allocations(const Scenario& scenario) {
   for (std::uint64_t n = 1; n <= calls_max; n++) {
     CAPTURE(n);
-    SomeWorld world;
-    reactor::sim::FaultyKernel faulty(world.kernel());
+    SomeSystem system;
+    reactor::sim::FaultyKernel faulty(system.kernel());
     reactor::sim::FailingNew::set(n);
-    CHECK(play(scenario, world, faulty) == "");
+    CHECK(play(scenario, system, faulty) == "");
     const bool has_struck = reactor::sim::FailingNew::has_struck();
     reactor::sim::FailingNew::set(0);
     if (!has_struck) return n;
@@ -97,29 +97,29 @@ std::uint64_t sweep_allocations(const Scenario& scenario) {
   return 0;
 }
 
-template <class SomeWorld>
+template <class SomeSystem>
 void sweep_all() {
   std::uint64_t runs = 0;
   for (const Scenario& scenario : sweep::scenarios()) {
     CAPTURE(scenario.name);
     for (const NTSTATUS status : statuses) {
       CAPTURE(status);
-      runs += sweep_calls<SomeWorld>(scenario, {status});
+      runs += sweep_calls<SomeSystem>(scenario, {status});
     }
     // A wait asks twice before it fails, so it takes more for it to have to.
     for (const std::uint64_t in_a_row : {2U, 3U, 5U}) {
       CAPTURE(in_a_row);
-      runs += sweep_calls<SomeWorld>(scenario, {STATUS_INSUFFICIENT_RESOURCES, in_a_row});
+      runs += sweep_calls<SomeSystem>(scenario, {STATUS_INSUFFICIENT_RESOURCES, in_a_row});
     }
     for (const std::uint64_t in_a_row : {1U, 3U}) {
       CAPTURE(in_a_row);
-      runs += sweep_calls<SomeWorld>(scenario, {reactor::sim::STATUS_NO_MEMORY, in_a_row, false});
+      runs += sweep_calls<SomeSystem>(scenario, {reactor::sim::STATUS_NO_MEMORY, in_a_row, false});
     }
   }
   MESSAGE(runs, " runs, in each one kernel call failed");
 }
 
-template <class SomeWorld>
+template <class SomeSystem>
 void sweep_all_allocations() {
   if (!reactor::sim::FailingNew::is_possible()) {
     MESSAGE("left out: the race detector has an operator new of its own");
@@ -128,7 +128,7 @@ void sweep_all_allocations() {
   std::uint64_t runs = 0;
   for (const Scenario& scenario : sweep::scenarios()) {
     CAPTURE(scenario.name);
-    runs += sweep_allocations<SomeWorld>(scenario);
+    runs += sweep_allocations<SomeSystem>(scenario);
   }
   MESSAGE(runs, " runs, in each one allocation failed");
 }
@@ -191,8 +191,8 @@ TEST_CASE("sweep: whether packets are skipped is asked again after that failed f
     reactor::sim::FailingNew::set(0);
     if (!added) added = add();
     REQUIRE(added.has_value());
-    std::array<reactor::Event, 4> room;
-    for (int i = 0; i < 3; i++) CHECK(poller.wait(room, 0ms).value().size() == 1);
+    std::array<reactor::Event, 4> buffer;
+    for (int i = 0; i < 3; i++) CHECK(poller.wait(buffer, 0ms).value().size() == 1);
     CHECK(kernel.complaint() == "");
   }
 }
@@ -204,7 +204,7 @@ TEST_CASE("sweep: every kernel call fails once, the kernel of this system") {
     CAPTURE(scenario.name);
     for (const NTSTATUS status : {STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_HANDLE}) {
       CAPTURE(status);
-      CHECK(sweep_calls<conformance::RealWorld>(scenario, {status}) > 1);
+      CHECK(sweep_calls<conformance::RealSystem>(scenario, {status}) > 1);
     }
   }
 }

@@ -32,11 +32,11 @@ TEST_CASE("smoke: eight threads, every byte sent is received") {
   {
     Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));
     const auto read = [&] {
-      std::array<Event, 8> room;
+      std::array<Event, 8> buffer;
       while (!is_over) {
-        const auto told = poller.wait(room, 50ms);
-        if (!told) return;
-        for (const Event& event : *told) {
+        const auto events = poller.wait(buffer, 50ms);
+        if (!events) return;
+        for (const Event& event : *events) {
           const auto socket = static_cast<sim::SocketNumber>(event.token());
           for (;;) {
             const auto got = kernel.net().recv(socket, 100);

@@ -94,11 +94,11 @@ struct Stage {
   // Groups are made by waits while nobody is asleep: whoever is would have to be told at once, by a poll for each.
   void serve(std::uint64_t seed, std::chrono::nanoseconds timeout) {
     sim::Random random(seed);
-    std::array<Event, 16> room;
+    std::array<Event, 16> buffer;
     while (!is_over) {
-      const auto told = poller->wait(std::span(room).first(2 + random.below(room.size() - 1)), timeout);
-      if (!told) continue;  // refused
-      for (const Event& event : *told) {
+      const auto events = poller->wait(std::span(buffer).first(2 + random.below(buffer.size() - 1)), timeout);
+      if (!events) continue;  // refused
+      for (const Event& event : *events) {
         if (event.token() == of_no_interest) continue;
         if (const auto got = kernel.net().recv(kept[static_cast<std::size_t>(event.token())].first, 7))
           received += *got;
@@ -272,8 +272,8 @@ TEST_CASE("threads: whoever sleeps is woken") {
     std::deque<std::thread> sleepers;
     for (int i = 0; i < 3; i++) {
       sleepers.emplace_back([&] {
-        std::array<Event, 4> room;
-        CHECK(poller.wait(room).has_value());
+        std::array<Event, 4> buffer;
+        CHECK(poller.wait(buffer).has_value());
         awake++;
       });
     }

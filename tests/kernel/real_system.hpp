@@ -3,15 +3,15 @@
 
 #include <memory>
 
-#include "kernel/world.hpp"
+#include "kernel/system.hpp"
 
 namespace conformance {
 
 /// The kernel this program runs on, with real sockets: Windows or Wine.
-class RealWorld final : public World {
+class RealSystem final : public System {
  public:
-  RealWorld();
-  ~RealWorld() override;
+  RealSystem();
+  ~RealSystem() override;
 
   reactor::nt::Kernel& kernel() override;
   [[nodiscard]] Expect expect() const override;
@@ -23,12 +23,12 @@ class RealWorld final : public World {
   Socket listener() override;
   Socket duplicate(Socket socket) override;
   void connect(Socket socket, Socket listener) override;
-  void connect_to_nobody(Socket socket) override;
+  void connect_to_closed_port(Socket socket) override;
   std::optional<Socket> accept(Socket listener) override;
   std::size_t send(Socket socket, std::size_t bytes) override;
   reactor::Result<std::size_t> recv(Socket socket, std::size_t max) override;
   void send_to(Socket from, Socket to, std::size_t bytes) override;
-  void send_to_nobody(Socket from) override;
+  void send_to_closed_port(Socket from) override;
   void send_urgent(Socket socket) override;
   void recv_urgent(Socket socket) override;
   void shutdown(Socket socket) override;

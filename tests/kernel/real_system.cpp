@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernel/real_world.hpp"
+#include "kernel/real_system.hpp"
 
 #ifndef NOMINMAX
 #define NOMINMAX
@@ -52,7 +52,7 @@ std::errc error_of(int code) {
 
 }  // namespace
 
-struct RealWorld::State {
+struct RealSystem::State {
   std::set<Socket> open;
   std::vector<::HANDLE> handles;
   std::vector<std::thread> running;
@@ -74,30 +74,30 @@ struct RealWorld::State {
   }
 };
 
-RealWorld::RealWorld() : state_(std::make_unique<State>()) {
+RealSystem::RealSystem() : state_(std::make_unique<State>()) {
   WSADATA data;
   must(WSAStartup(MAKEWORD(2, 2), &data) == 0, "WSAStartup");
 }
 
-RealWorld::~RealWorld() {
-  RealWorld::join();
+RealSystem::~RealSystem() {
+  RealSystem::join();
   for (const Socket socket : state_->open) closesocket(socket);
   for (const ::HANDLE handle : state_->handles) CloseHandle(handle);
   WSACleanup();
 }
 
-reactor::nt::Kernel& RealWorld::kernel() {
+reactor::nt::Kernel& RealSystem::kernel() {
   const auto kernel = reactor::nt::system_kernel();
   if (!kernel) throw std::system_error(kernel.error());
   return **kernel;
 }
 
-Expect RealWorld::expect() const {
+Expect RealSystem::expect() const {
   static const bool is_wine = GetProcAddress(GetModuleHandleW(L"ntdll.dll"), "wine_get_version") != nullptr;
   return is_wine ? Expect::wine : Expect::windows;
 }
 
-std::pair<Socket, Socket> RealWorld::tcp_pair() {
+std::pair<Socket, Socket> RealSystem::tcp_pair() {
   const Socket listening = listener(), client = tcp();
   u_long off = 0;
   must(ioctlsocket(listening, static_cast<long>(FIONBIO), &off) == 0, "ioctlsocket");
@@ -116,16 +116,16 @@ std::pair<Socket, Socket> RealWorld::tcp_pair() {
   return {client, served};
 }
 
-Socket RealWorld::tcp() { return state_->make(SOCK_STREAM); }
-Socket RealWorld::udp() { return state_->bound(SOCK_DGRAM); }
+Socket RealSystem::tcp() { return state_->make(SOCK_STREAM); }
+Socket RealSystem::udp() { return state_->bound(SOCK_DGRAM); }
 
-Socket RealWorld::listener() {
+Socket RealSystem::listener() {
   const Socket made = state_->bound(SOCK_STREAM);
   must(listen(made, 128) == 0, "listen");
   return made;
 }
 
-Socket RealWorld::duplicate(Socket socket) {
+Socket RealSystem::duplicate(Socket socket) {
   WSAPROTOCOL_INFOW info;
   must(WSADuplicateSocketW(socket, GetCurrentProcessId(), &info) == 0, "WSADuplicateSocket");
   const SOCKET made =
@@ -135,19 +135,19 @@ Socket RealWorld::duplicate(Socket socket) {
   return made;
 }
 
-void RealWorld::connect(Socket socket, Socket listener) {
+void RealSystem::connect(Socket socket, Socket listener) {
   sockaddr_in address = address_of(listener);
   must(::connect(socket, as_address(address), sizeof address) == 0 || WSAGetLastError() == WSAEWOULDBLOCK, "connect");
 }
 
-void RealWorld::connect_to_nobody(Socket socket) {
+void RealSystem::connect_to_closed_port(Socket socket) {
   const Socket gone = state_->bound(SOCK_STREAM);
   sockaddr_in address = address_of(gone);
   close(gone);
   must(::connect(socket, as_address(address), sizeof address) == 0 || WSAGetLastError() == WSAEWOULDBLOCK, "connect");
 }
 
-std::optional<Socket> RealWorld::accept(Socket listener) {
+std::optional<Socket> RealSystem::accept(Socket listener) {
   const SOCKET made = ::accept(listener, nullptr, nullptr);
   if (made == INVALID_SOCKET) {
     must(WSAGetLastError() == WSAEWOULDBLOCK, "accept");
@@ -157,26 +157,26 @@ std::optional<Socket> RealWorld::accept(Socket listener) {
   return made;
 }
 
-std::size_t RealWorld::send(Socket socket, std::size_t bytes) {
+std::size_t RealSystem::send(Socket socket, std::size_t bytes) {
   const auto length = static_cast<int>(std::min(bytes, state_->buffer.size()));
   const int sent = ::send(socket, state_->buffer.data(), length, 0);
   must(sent >= 0 || WSAGetLastError() == WSAEWOULDBLOCK, "send");
   return static_cast<std::size_t>(std::max(sent, 0));
 }
 
-reactor::Result<std::size_t> RealWorld::recv(Socket socket, std::size_t max) {
+reactor::Result<std::size_t> RealSystem::recv(Socket socket, std::size_t max) {
   const int got = ::recv(socket, state_->buffer.data(), static_cast<int>(std::min(max, state_->buffer.size())), 0);
   if (got < 0) return reactor::failure(error_of(WSAGetLastError()));
   return static_cast<std::size_t>(got);
 }
 
-void RealWorld::send_to(Socket from, Socket to, std::size_t bytes) {
+void RealSystem::send_to(Socket from, Socket to, std::size_t bytes) {
   sockaddr_in address = address_of(to);
   const int sent = sendto(from, state_->buffer.data(), static_cast<int>(bytes), 0, as_address(address), sizeof address);
   must(sent == static_cast<int>(bytes), "sendto");
 }
 
-void RealWorld::send_to_nobody(Socket from) {
+void RealSystem::send_to_closed_port(Socket from) {
   const Socket gone = state_->bound(SOCK_DGRAM);
   sockaddr_in address = address_of(gone);
   close(gone);
@@ -184,36 +184,36 @@ void RealWorld::send_to_nobody(Socket from) {
   must(::send(from, "x", 1, 0) == 1, "send");
 }
 
-void RealWorld::send_urgent(Socket socket) { must(::send(socket, "!", 1, MSG_OOB) == 1, "send urgent"); }
+void RealSystem::send_urgent(Socket socket) { must(::send(socket, "!", 1, MSG_OOB) == 1, "send urgent"); }
 
-void RealWorld::recv_urgent(Socket socket) {
+void RealSystem::recv_urgent(Socket socket) {
   char byte = 0;
   must(::recv(socket, &byte, 1, MSG_OOB) == 1, "recv urgent");
 }
 
-void RealWorld::shutdown(Socket socket) { must(::shutdown(socket, SD_SEND) == 0, "shutdown"); }
+void RealSystem::shutdown(Socket socket) { must(::shutdown(socket, SD_SEND) == 0, "shutdown"); }
 
-void RealWorld::reset(Socket socket) {
+void RealSystem::reset(Socket socket) {
   const linger hard{1, 0};
   must(setsockopt(socket, SOL_SOCKET, SO_LINGER, reinterpret_cast<const char*>(&hard), sizeof hard) == 0, "SO_LINGER");
   close(socket);
 }
 
-void RealWorld::close(Socket socket) {
+void RealSystem::close(Socket socket) {
   state_->open.erase(socket);
   must(closesocket(socket) == 0, "closesocket");
 }
 
-reactor::nt::HANDLE RealWorld::no_socket() {
+reactor::nt::HANDLE RealSystem::no_socket() {
   const ::HANDLE event = CreateEventW(nullptr, TRUE, FALSE, nullptr);
   must(event != nullptr, "CreateEvent");
   state_->handles.push_back(event);
   return event;
 }
 
-void RealWorld::meanwhile(std::function<void()> what) { state_->running.emplace_back(std::move(what)); }
+void RealSystem::meanwhile(std::function<void()> what) { state_->running.emplace_back(std::move(what)); }
 
-void RealWorld::join() {
+void RealSystem::join() {
   for (auto& thread : state_->running) thread.join();
   state_->running.clear();
 }

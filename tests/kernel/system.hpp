@@ -20,12 +20,12 @@ enum class Expect : unsigned char { windows, wine };
 
 /// A kernel, and a way to play the sockets it is asked about. All sockets are non-blocking, all is loopback. What a
 /// call here does may take a moment to arrive: a test waits for it by a poll.
-class World {
+class System {
  public:
-  World() = default;
-  World(const World&) = delete;
-  World& operator=(const World&) = delete;
-  virtual ~World() = default;
+  System() = default;
+  System(const System&) = delete;
+  System& operator=(const System&) = delete;
+  virtual ~System() = default;
 
   [[nodiscard]] virtual reactor::nt::Kernel& kernel() = 0;
   [[nodiscard]] virtual Expect expect() const = 0;
@@ -40,14 +40,14 @@ class World {
   [[nodiscard]] virtual Socket listener() = 0;
   [[nodiscard]] virtual Socket duplicate(Socket socket) = 0;
   virtual void connect(Socket socket, Socket listener) = 0;
-  virtual void connect_to_nobody(Socket socket) = 0;
+  virtual void connect_to_closed_port(Socket socket) = 0;
   [[nodiscard]] virtual std::optional<Socket> accept(Socket listener) = 0;
   /// Bytes taken; 0 when it would block.
   [[nodiscard]] virtual std::size_t send(Socket socket, std::size_t bytes) = 0;
   /// Errors: operation_would_block, connection_reset; others as they come.
   [[nodiscard]] virtual reactor::Result<std::size_t> recv(Socket socket, std::size_t max) = 0;
   virtual void send_to(Socket from, Socket to, std::size_t bytes) = 0;
-  virtual void send_to_nobody(Socket from) = 0;
+  virtual void send_to_closed_port(Socket from) = 0;
   virtual void send_urgent(Socket socket) = 0;
   virtual void recv_urgent(Socket socket) = 0;
   virtual void shutdown(Socket socket) = 0;  ///< of sending: FIN

@@ -75,9 +75,9 @@ struct Registered {
   reactor::nt::ULONG seen = 0;     ///< all that was so since it was last delivered, beside its endpoint's history
 
   // The last delivery.
-  std::uint64_t told_in = 0;          ///< the wait
-  std::uint64_t begun_when_told = 0;  ///< how many waits had begun
-  bool is_changed = false;            ///< modified or drained since
+  std::uint64_t delivered_in = 0;          ///< the wait
+  std::uint64_t begun_when_delivered = 0;  ///< how many waits had begun
+  bool is_changed = false;                 ///< modified or drained since
 
   /// It may stay unarmed until a wait begins, or until `grace` is over.
   struct Deferral {
@@ -116,14 +116,14 @@ inline constexpr std::uint8_t ending_bit = 8;  ///< the direction of resets and 
 ///
 /// While a wait is asleep, the kernel asks what other threads do: the steps that follow and are marked `during`, which
 /// may be waits in their turn.
-class World {
+class Checker {
  public:
   using Log = std::function<void(std::string_view)>;
 
-  World(const Program& program, const Log* log);
-  ~World();
-  World(const World&) = delete;
-  World& operator=(const World&) = delete;
+  Checker(const Program& program, const Log* log);
+  ~Checker();
+  Checker(const Checker&) = delete;
+  Checker& operator=(const Checker&) = delete;
 
   void run();
   void add_to(Totals& totals) const;
@@ -197,18 +197,18 @@ class World {
   // model_wait.cpp
   void wake();
   void wait(const Step& step);
-  [[nodiscard]] std::size_t wait_once(std::span<Event> room, std::optional<nanoseconds> timeout);
+  [[nodiscard]] std::size_t wait_once(std::span<Event> buffer, std::optional<nanoseconds> timeout);
   [[nodiscard]] bool while_asleep();
   void judge(Wait& wait, std::span<const Event> events, bool is_woken);
   void judge_event(const Wait& wait, const Event& event);
   void judge_repetition(const Wait& wait, const Registered& reg);
   void judge_not_afd(Registered& reg, const Event& event);
   void judge_error_event(const Event& event);
-  void judge_readiness(const Registered& reg, Readiness told) const;
+  void judge_readiness(const Registered& reg, Readiness reported) const;
   void judge_failure(const Wait& wait, std::error_code why);
-  void disarm(Registered& reg, Readiness told) const;
+  void disarm(Registered& reg, Readiness reported) const;
   void judge_wakes(Wait& wait, bool is_empty, bool is_woken);
-  void judge_calls(const Wait& wait, std::size_t told, bool has_failed);
+  void judge_calls(const Wait& wait, std::size_t events, bool has_failed);
   [[nodiscard]] std::size_t unarmed();
   void judge_silence(std::string_view where, std::size_t sleepers);
   [[nodiscard]] bool is_excused(const Registered& reg, std::size_t sleepers);
@@ -222,9 +222,9 @@ class World {
   // model_check.cpp
   void check_books();
   void check_counts(const reactor::Stats& stats);
-  void checkpoint(std::size_t room);
+  void checkpoint(std::size_t buffer);
   [[nodiscard]] bool is_owed(std::uint32_t token) const;
-  void pause(std::size_t room);
+  void pause(std::size_t buffer);
   void finish();
   void check_idle();
   void be_over();
@@ -279,7 +279,7 @@ class World {
 };
 
 /// Runs it; the rule that was broken, if one was. `log` gets a line for each step and event.
-[[nodiscard]] std::optional<std::string> run(const Program& program, const World::Log* log = nullptr,
+[[nodiscard]] std::optional<std::string> run(const Program& program, const Checker::Log* log = nullptr,
                                              Totals* totals = nullptr);
 
 }  // namespace reactor::sim::model

@@ -5,15 +5,15 @@
 #include <thread>
 
 #include <reactor/sim/sim_kernel.hpp>
-#include "kernel/world.hpp"
+#include "kernel/system.hpp"
 
 namespace conformance {
 
 /// The simulated kernel as a world: its two flavours, on one thread in simulated time or on many in real time.
 template <reactor::sim::Flavour flavour, bool threads>
-class SimWorld final : public World {
+class SimSystem final : public System {
  public:
-  SimWorld() : kernel_(options()) {
+  SimSystem() : kernel_(options()) {
     if (threads) return;
     kernel_.set_when_asleep([this] {
       if (meanwhile_.empty()) return false;
@@ -23,7 +23,7 @@ class SimWorld final : public World {
       return true;
     });
   }
-  ~SimWorld() override { SimWorld::join(); }
+  ~SimSystem() override { SimSystem::join(); }
 
   reactor::nt::Kernel& kernel() override { return kernel_; }
   [[nodiscard]] Expect expect() const override {
@@ -37,7 +37,7 @@ class SimWorld final : public World {
   Socket listener() override { return net().listener(); }
   Socket duplicate(Socket socket) override { return net().duplicate(socket); }
   void connect(Socket socket, Socket listener) override { must(net().connect(socket, net().port_of(listener))); }
-  void connect_to_nobody(Socket socket) override { must(net().connect(socket, nobody)); }
+  void connect_to_closed_port(Socket socket) override { must(net().connect(socket, closed_port)); }
   std::optional<Socket> accept(Socket listener) override {
     const auto accepted = net().accept(listener);
     return accepted ? std::optional(*accepted) : std::nullopt;
@@ -47,7 +47,7 @@ class SimWorld final : public World {
   void send_to(Socket from, Socket to, std::size_t bytes) override {
     must(net().send_to(from, net().port_of(to), bytes));
   }
-  void send_to_nobody(Socket from) override { must(net().send_to(from, nobody, 1)); }
+  void send_to_closed_port(Socket from) override { must(net().send_to(from, closed_port, 1)); }
   void send_urgent(Socket socket) override { must(net().send_urgent(socket)); }
   void recv_urgent(Socket socket) override { must(net().recv_urgent(socket)); }
   void shutdown(Socket socket) override { must(net().shutdown(socket)); }
@@ -75,7 +75,7 @@ class SimWorld final : public World {
   void forget_violations() override { kernel_.forget_violations(); }
 
  private:
-  static constexpr std::uint16_t nobody = 1;
+  static constexpr std::uint16_t closed_port = 1;
 
   static reactor::sim::Options options() {
     reactor::sim::Options options;
@@ -94,9 +94,9 @@ class SimWorld final : public World {
   std::deque<std::thread> running_;
 };
 
-using SimWindows = SimWorld<reactor::sim::Flavour::windows, false>;
-using SimWine = SimWorld<reactor::sim::Flavour::wine, false>;
-using SimWindowsThreads = SimWorld<reactor::sim::Flavour::windows, true>;
-using SimWineThreads = SimWorld<reactor::sim::Flavour::wine, true>;
+using SimWindows = SimSystem<reactor::sim::Flavour::windows, false>;
+using SimWine = SimSystem<reactor::sim::Flavour::wine, false>;
+using SimWindowsThreads = SimSystem<reactor::sim::Flavour::windows, true>;
+using SimWineThreads = SimSystem<reactor::sim::Flavour::wine, true>;
 
 }  // namespace conformance

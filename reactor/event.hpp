@@ -9,8 +9,7 @@
 
 namespace reactor {
 
-/// What a program gives a registration to know it by: an index, or a pointer of its own. The reactor only hands it
-/// back.
+/// By what a program knows a registration: best a number that it looks up. The library only hands it back.
 enum class Token : std::uint64_t {};
 
 /// What to report. Reset, hang-up and failure are reported whatever the interest; with Interest::none once, and then

@@ -41,19 +41,19 @@ enum class BackendKind : std::uint8_t {
 
 /// What may be chosen when a Poller is created; the defaults are right for programs.
 struct PollerOptions {
-  /// Linux: a signal that interrupts a wait lets it return std::errc::interrupted, whatever SA_RESTART says. Off: the
-  /// wait goes on, and the handler's effect is seen when it returns for another reason (see Poller::wait).
+  /// Linux: a signal ends a wait with std::errc::interrupted, whatever SA_RESTART says. Off: the wait goes on (see
+  /// Poller::wait).
   bool interruptible = false;
 
   /// Windows: which backend. Poller::create fails with std::errc::function_not_supported where the system lacks it.
   BackendKind backend = BackendKind::automatic;
 
-  /// Windows: take the result of a poll that completes synchronously from the call, without a packet, where the
-  /// kernel can do that (it is probed once). Off only to measure or to test the ordinary path.
+  /// Windows: a poll that completes synchronously gives its result in the call, without a packet, where the kernel can
+  /// do that (it is probed once). Off only to measure, or to test the path with packets.
   bool inline_completions = true;
 
   /// Windows: poll sockets that fire again and again together, many in one kernel call. Off only to measure what that
-  /// brings: one poll for each event then, as other reactors do.
+  /// brings: then each event takes a poll of its own, as in other reactors.
   bool hot_groups = true;
 };
 
@@ -72,7 +72,7 @@ struct Stats {
   std::uint64_t group_members = 0;       ///< sockets in those polls, in total
   std::uint64_t packets = 0;             ///< packets dequeued from the port, wakes included
   std::uint64_t spurious = 0;            ///< completions without anything that the registration wants now
-  std::uint64_t unknown_packets = 0;     ///< packets that name no poll of this Poller; dropped
+  std::uint64_t unknown_packets = 0;     ///< unrecognised packets: they name no poll of this Poller, and are dropped
   std::uint64_t wakes = 0;               ///< wakes that a wait has consumed
   // What is held now.
   std::uint64_t registrations = 0;   ///< added, and neither removed nor found to be closed
@@ -90,8 +90,8 @@ struct Stats {
 
 /// A socket's place in a Poller. Removes itself when destroyed. Any thread may use it, one at a time.
 ///
-/// It may outlive its Poller and its socket: what it is asked then fails with std::errc::bad_file_descriptor, and so
-/// does everything asked of one that was moved from or removed.
+/// It may outlive its Poller and its socket: its calls then fail with std::errc::bad_file_descriptor, as do those of
+/// one that was moved from or removed.
 ///
 /// Declare it after the socket it is of, so that it is destroyed first:
 ///
@@ -100,8 +100,8 @@ struct Stats {
 ///     Registration registration;
 ///   };
 ///
-/// Removed before the close, it never meets a socket that has got the same number meanwhile, and on Linux the kernel
-/// lets go of a socket that another process or a duplicate keeps open.
+/// Removed before the close, it cannot be confused with a new socket of the same number, and on Linux the kernel
+/// forgets a socket that another process or a duplicate keeps open.
 class REACTOR_API Registration {
  public:
   /// Registers nothing.
@@ -127,8 +127,8 @@ class REACTOR_API Registration {
   /// After it returns, no wait that begins later reports this registration. Does not close the socket.
   /// A second time: std::errc::bad_file_descriptor. Of a socket that was closed meanwhile it succeeds.
   ///
-  /// Events of the wait that is being handled are in the caller's buffer already: where the handling of one event
-  /// removes another registration, its token must be looked up, not taken for a pointer (examples/relay.cpp).
+  /// Events of the last wait are in the caller's buffer already: where the handling of one event removes another
+  /// registration, look up its token and do not take it for a pointer (docs/cookbook.md, "Closing sockets safely").
   [[nodiscard]] Result<> remove();
 
  private:
@@ -163,8 +163,8 @@ class Events {
   /// The part of the caller's buffer that has been filled.
   [[nodiscard]] std::span<const Event> span() const noexcept { return events_; }
 
-  /// A wake was consumed by this wait, alone or together with events: look now at what its sender has prepared (a
-  /// queue of posted work, a flag to stop).
+  /// A wake was consumed by this wait, alone or together with events: now handle what it announces (a queue of posted
+  /// work, a flag to stop).
   [[nodiscard]] bool woken() const noexcept { return woken_ != 0; }
 
  private:
@@ -207,8 +207,8 @@ class REACTOR_API Waker {
 /// Windows, if the number is opened again meanwhile by code that does not add it, that socket may be reported under the
 /// old token (docs/semantics.md).
 ///
-/// fork (Linux): a Poller belongs to the process that created it. In a child, whatever is asked of an inherited Poller
-/// or Registration fails with std::errc::operation_not_permitted, an inherited Waker does nothing, and destroying them
+/// fork (Linux): a Poller belongs to the process that created it. In a child, all calls of an inherited Poller or
+/// Registration fail with std::errc::operation_not_permitted, an inherited Waker does nothing, and destroying them
 /// closes the child's copies of the descriptors: the parent is not affected, and nothing waits for a lock that was held
 /// at the fork. The child creates a Poller of its own; a program that goes into the background by fork does so before
 /// it creates one. Noticed by pthread_atfork, so not after _Fork or a bare clone.
@@ -221,8 +221,8 @@ class REACTOR_API Waker {
 /// program that adds sockets of its own has started Winsock to open them.
 class REACTOR_API Poller {
  public:
-  /// Fails with the system's reason, or on Windows with std::errc::function_not_supported when ntdll lacks a function,
-  /// whose name the error's message gives.
+  /// A Poller of its own. Errors: the system's reason; on Windows std::errc::function_not_supported when ntdll lacks a
+  /// function, which the error's message names.
   [[nodiscard]] static Result<Poller> create(const PollerOptions& options = {});
 
   /// Leaves the other without anything: its calls fail with bad_file_descriptor.
@@ -250,24 +250,24 @@ class REACTOR_API Poller {
   /// Waits until something is ready, a wake, or the end of `timeout` (none: no end), and reports as many events as fit
   /// into `buffer`, one per registration; registrations that did not fit come first the next time. The events lie in
   /// `buffer`. A wake may come alone or together with events, and Events::woken() says so: what a wake announces must
-  /// be handled whenever it is true, not only where there are no events. Neither events nor a wake mean the end of
-  /// the time, which by a monotonic clock is never early. Keep the result in a variable and iterate over that: with
+  /// be handled whenever it is true, not only when there are no events. Without events and without a wake the time is
+  /// over, by a monotonic clock and never early. Keep the result in a variable and iterate over that: with
   /// compilers that lack C++23's rule for temporaries, `for (const Event& event : *poller.wait(buffer))` is undefined.
   ///
   /// Errors: invalid_argument for an empty buffer or a negative time-out, bad_file_descriptor after a move, interrupted
   /// with PollerOptions::interruptible; on Windows not_enough_memory when the kernel has none for polls and there is
   /// neither an event nor a wake to report (the sockets stay registered, and the next wait polls them).
   ///
-  /// Signals (Linux): a handler that runs during a wait does not end it. Let the handler wake, which does; or block the
-  /// signal and add a signalfd, which is an event like any other; or create the Poller interruptible, and then a signal
-  /// that comes between the last look at its flag and the wait is missed, which the other two ways do not allow.
+  /// Signals (Linux): a handler that runs during a wait does not end it. Let the handler call Waker::wake; or block the
+  /// signal and add a signalfd. Or create the Poller interruptible; a signal that comes just before the wait is then
+  /// missed, which cannot happen with the other two.
   [[nodiscard]] Result<Events> wait(std::span<Event> buffer,
                                     std::optional<std::chrono::nanoseconds> timeout = std::nullopt);
 
   /// What ends a wait of this Poller from any thread.
   [[nodiscard]] Waker waker() const noexcept;
 
-  /// For another event loop to watch. Stays the same for the Poller's life, which owns it.
+  /// What another event loop may watch. Owned by the Poller, and the same for its whole life.
   ///
   /// Linux: a descriptor that is readable while a wait would find something, so epoll, poll, GLib, Qt, libuv and Asio
   /// can watch it: wait with a time-out of zero when it is readable. A loop that watches for edges only waits until a

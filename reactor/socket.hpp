@@ -30,10 +30,10 @@ struct BindOptions {
 
 /// Owns a socket of the system and closes it when destroyed. On Windows the first socket or Poller of this library
 /// starts Winsock for the process (WSAStartup 2.2), and nothing stops it again: WSACleanup would close the sockets of
-/// others. Every socket made here is non-blocking and not inheritable from birth (one that Windows accepts: from the
-/// moment after, as there is no way to ask for it in accept). An error that means "not now" is equal to
-/// std::errc::operation_would_block on both systems. Not for use by two threads at once, but for one that reads and one
-/// that writes.
+/// others. Every socket made here is non-blocking and not inheritable from creation (one that Windows accepts: directly
+/// after accept, which cannot be asked for it). An error that means "not now" is equal to
+/// std::errc::operation_would_block on both systems. Threads: one that receives and one that sends at the same time;
+/// nothing else at once.
 class REACTOR_API Socket {
  public:
   /// No socket.
@@ -88,7 +88,7 @@ class REACTOR_API TcpStream : public Socket {
   using PartsToFill = std::span<const std::span<std::byte>>;
   /// What to send, one part after the other.
   using PartsToSend = std::span<const std::span<const std::byte>>;
-  /// So many parts are received or sent by one call; more are left for the next.
+  /// At most this many parts are received or sent by one call; the rest is left for the next.
   static constexpr std::size_t parts_max = 64;
 
   /// Starts to connect. The stream becomes writable when connected; take_error says whether it failed.
@@ -118,7 +118,7 @@ class REACTOR_API TcpStream : public Socket {
   /// system is configured otherwise.
   [[nodiscard]] Result<> set_keepalive(bool on) const;
   /// On: the first probe after `idle`, the next ones after `interval` each, from 1 to 32767 seconds. After how many
-  /// the connection is dead is the system's to say (Linux: 9, Windows: 10).
+  /// the connection counts as dead, the system decides (Linux: 9, Windows: 10).
   [[nodiscard]] Result<> set_keepalive(std::chrono::seconds idle, std::chrono::seconds interval) const;
 };
 
@@ -143,9 +143,9 @@ class REACTOR_API TcpListener : public Socket {
   /// operation_would_block when no connection waits. One that was reset while it waited is skipped.
   ///
   /// too_many_files_open, too_many_files_open_in_system, no_buffer_space, not_enough_memory: the connection still waits
-  /// and the listener stays readable, so a level registration is reported by each wait, and a server that just tries
+  /// and the listener stays readable, so a level registration is reported by each wait, and a server that only tries
   /// again spins. It should pause: modify the listener's registration to Interest::none, and back to readable when a
-  /// connection was closed or some time has passed (examples/echo_server.cpp). Any other error is about that one
+  /// connection was closed or some time has passed (docs/cookbook.md). Any other error is about that one
   /// connection, which is gone: a server goes on.
   [[nodiscard]] Result<TcpStream> accept() const;
   /// The same, with the peer's address.
@@ -173,7 +173,7 @@ class REACTOR_API UdpSocket : public Socket {
     bool is_cut = false;          ///< it was longer than `buffer`: the rest is lost
     Address from;                 ///< who has sent it
   };
-  /// So many datagrams are received or sent by one call; more are left for the next.
+  /// At most this many datagrams are received or sent by one call; the rest is left for the next.
   static constexpr std::size_t batch_max = 64;
 
   /// Binds to an address; with port 0 the system chooses a port.

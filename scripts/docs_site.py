@@ -114,7 +114,8 @@ def convert(page, text):
             continue
         plain = re.sub(r"(!?)\[((?:[^\]\[]|`[^`]*`)*)\]\(([^)\s]+)\)", lambda m: convert_link(page, m), line) if "](" in line else line
         # What Doxygen would take for a link to a member (wepoll#35) or for a command of its own.
-        plain = re.sub(r"\\(?=\w)", r"\\\\", re.sub(r"(?<=\w)#(?=\d)", r"\\#", plain))
+        plain = "".join(part if part.startswith("`") else re.sub(r"\\(?=\w)", r"\\\\", re.sub(r"(?<=\w)#(?=\d)", r"\\#", part))
+                        for part in re.split(r"(`[^`]*`)", plain))
         if match := re.match(r"(#+) (.*)", line):
             heading = next(iter(check_docs.headings(line)))
             if page != "README.md" or not is_first:  # that is the main page, which has a name already

@@ -31,9 +31,9 @@ run_format() {
 }
 
 run_lint() {
-  shellcheck scripts/*.sh .ci/run
+  shellcheck scripts/*.sh scripts/hooks/* .ci/run
   python3 -m compileall -q scripts bench
-  scripts/check_house.py
+  scripts/hooks/pre-commit  # with the house rules
   scripts/check_readme.py
   scripts/check_docs.py
   bench/readme_chart.py --check

@@ -278,9 +278,8 @@ bool Notifications::take(const FILE_IO_COMPLETION_INFORMATION& packet, afd::Even
     }
     return true;
   }
-  if (slot->notice == Notice::removing && is_removed) {
-    set(*slot, Notice::none);
-    dispatcher_.release_if_free(*slot);
+  if (is_removed) {
+    on_removal(*slot);
     return true;
   }
   const bool is_expected = slot->notice == Notice::enabled;
@@ -299,6 +298,18 @@ bool Notifications::take(const FILE_IO_COMPLETION_INFORMATION& packet, afd::Even
   if ((events & SocketNotify::out) != 0) afd_events |= AFD_POLL_SEND;
   dispatcher_.on_ready(*slot, afd_events, STATUS_SUCCESS, sink);
   return true;
+}
+
+// The last notification of a registration. If it was not this slot's removal, that of another number of the socket was.
+void Notifications::on_removal(Slot& slot) {
+  const bool is_asked_for = slot.notice == Notice::removing;
+  set(slot, Notice::none);
+  if (!slot.is_live()) queue_.erase(slot);
+  if (slot.is_live() && !is_asked_for && !slot.uses_polls) {
+    use_polls(slot);
+    queue_.mark(slot);
+  }
+  dispatcher_.release_if_free(slot);
 }
 
 }  // namespace reactor::notify

@@ -62,6 +62,7 @@ class Notifications final : public afd::Notifier {
   [[nodiscard]] bool withdraw(afd::Slot& slot);
   void on_removed(afd::Slot& slot, Result result) noexcept;
   void on_enabled(afd::Slot& slot, const afd::Changes::Of& of, std::uint16_t filter, nt::ULONG error);
+  void on_removal(afd::Slot& slot);
   void use_polls(afd::Slot& slot) noexcept;
   void set(afd::Slot& slot, afd::Notice notice) noexcept;
   [[nodiscard]] afd::Slot* find(std::uint32_t index, std::uint32_t key) noexcept;

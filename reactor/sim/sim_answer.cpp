@@ -52,6 +52,7 @@ bool SimKernel::is_settled(const Request& request, const Request::Entry& entry) 
 
 void SimKernel::socket_changed(Endpoint& endpoint) {
   endpoint.history |= net_.events_of(endpoint);
+  notice_changed(endpoint);
   if (endpoint.polls.empty() || endpoint.closed) return;
   const ULONG events = net_.events_of(endpoint);
   for (const std::uint64_t id : std::vector(endpoint.polls)) {
@@ -62,6 +63,7 @@ void SimKernel::socket_changed(Endpoint& endpoint) {
 }
 
 void SimKernel::socket_closed(Endpoint& endpoint) {
+  notice_closed(endpoint);
   for (const std::uint64_t id : std::vector(endpoint.polls)) {
     if (const auto found = pending_.find(id); found != pending_.end()) {
       event(RequestPtr(found->second), endpoint, AFD_POLL_LOCAL_CLOSE);

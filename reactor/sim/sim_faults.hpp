@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -28,11 +29,12 @@ enum class Call : std::uint8_t {
   cancel,
   base_socket,
   skip_packet,
-  close
+  close,
+  notify
 };
-inline constexpr std::array<std::string_view, 10> call_names{"create_port", "dequeue", "create_reserve", "post",
+inline constexpr std::array<std::string_view, 11> call_names{"create_port", "dequeue", "create_reserve", "post",
                                                              "open_helper", "poll",    "cancel",         "base",
-                                                             "skip_packet", "close"};
+                                                             "skip_packet", "close",   "notify"};
 
 [[nodiscard]] constexpr std::string_view name_of(Call call) noexcept { return call_names[std::to_underlying(call)]; }
 
@@ -113,8 +115,29 @@ struct Faults {
   int base_refused = 0;     ///< not_supported
   int skip_refused = 0;     ///< skip_packet_on_success says no
   int dequeue_refused = 0;  ///< dequeue fails with STATUS_INSUFFICIENT_RESOURCES, takes nothing
+  int notify_refused = 0;   ///< notify fails for a shortage, or for a reason that is not known, and changes nothing
+  int change_refused = 0;   ///< a change of notify has one of `shortages` as its result
+  int change_invalid = 0;   ///< of a socket that was registered before: as if it were closed, though it is open
   int early_time_out = 0;   ///< dequeue ends up to 15 ms, and up to half of its time, early
   int shuffled_packet = 0;  ///< a packet overtakes those that are queued
+};
+
+/// Socket notifications: how they do what the documentation leaves open (docs/kernel-facts.md, notify.*). Drawn by the
+/// seed unless Options::notices says so.
+struct NoticeReadings {
+  bool fin_is_in = true;           ///< a FIN is IN and HANGUP; else HANGUP alone
+  bool reset_is_hangup = true;     ///< a reset is ERR and HANGUP, and IN and OUT; else ERR alone
+  bool unreachable_is_in = true;   ///< an unreachable UDP port is IN for its sender; else ERR
+  bool keeps_queued = true;        ///< what is queued when a socket is closed still comes
+  bool coalesces_enabled = true;   ///< enabled again while queued: one packet, else another behind it
+  bool ntstatus = false;           ///< results are NTSTATUS; else Win32 errors
+  bool refusal_ends_call = true;   ///< a call does not wait when a change was refused
+  bool removing_refuses = true;    ///< no new registration until the REMOVE notification was dequeued
+  bool remove_checks_key = false;  ///< REMOVE under another key than the registration's is refused
+  /// Enabled under another key: the old one goes on. False: refused. Then a socket cannot be added under two numbers.
+  bool keeps_key = false;
+  /// A second port gets the registration. False: refused. Then a socket cannot be in two Pollers.
+  bool second_port_takes_over = false;
 };
 
 struct Options {
@@ -127,7 +150,9 @@ struct Options {
   Delay refusal{};     ///< beyond the flight, until a connect to where nobody listens has failed
   Faults faults{};     ///< set later by SimKernel::set_faults
   bool skips = true;   ///< FILE_SKIP_COMPLETION_PORT_ON_SUCCESS has its effect; false: it is accepted and has none
-  bool has_reserves = true;  ///< NtAllocateReserveObject is there (not on Wine 8)
+  bool has_reserves = true;                 ///< NtAllocateReserveObject is there (not on Wine 8)
+  bool has_notifications = true;            ///< ProcessSocketNotifications is there (Windows 11, not on Wine)
+  std::optional<NoticeReadings> notices{};  ///< none: drawn by the seed
   /// Two polls on one socket, through two handles of it: their results are swapped or one never finishes, as was seen
   /// on Windows. False, and always under Flavour::wine: each gets its own.
   bool entangles = true;

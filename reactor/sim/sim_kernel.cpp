@@ -22,7 +22,8 @@ HANDLE handle(std::uintptr_t number) { return reinterpret_cast<HANDLE>(number); 
 
 }  // namespace
 
-SimKernel::SimKernel(Options options) : core_(std::move(options)), net_(core_, *this) {}
+SimKernel::SimKernel(Options options)
+    : core_(std::move(options)), net_(core_, *this), notice_readings_(readings_of(core_.options)) {}
 
 SimKernel::~SimKernel() {
   for (const auto& [address, request] : held_) release_memory(*request);
@@ -141,7 +142,7 @@ void SimKernel::queue_packet(const PortPtr& port, const Packet& packet, const Re
     if (core_.random.chance(core_.options.faults.shuffled_packet)) {
       at = port->packets.begin() + static_cast<std::ptrdiff_t>(core_.random.below(port->packets.size() + 1));
     }
-    port->packets.insert(at, {packet, request, reserve});
+    port->packets.insert(at, {packet, request, reserve, nullptr});
     if (core_.options.real_threads) core_.changed.notify_all();
   });
 }
@@ -156,6 +157,12 @@ NTSTATUS SimKernel::dequeue(HANDLE port, std::span<Packet> packets, ULONG& remov
     core_.violate("dequeue: there is no port " + hex(number(port)));
     return STATUS_INVALID_HANDLE;
   }
+  return await(lock, found, packets, removed, timeout);
+}
+
+// The rest of a dequeue.
+NTSTATUS SimKernel::await(Core::Lock& lock, const PortPtr& port, std::span<Packet> packets, ULONG& removed,
+                          std::optional<nanoseconds> timeout) {
   if (packets.empty()) core_.violate("dequeue: no room for a packet");
   removed = 1;  // fact port.timeout_removed
   std::optional<nanoseconds> deadline;
@@ -169,7 +176,7 @@ NTSTATUS SimKernel::dequeue(HANDLE port, std::span<Packet> packets, ULONG& remov
   }
   for (;;) {
     core_.run_due();
-    if (const std::size_t count = take(*found, packets); count > 0) {
+    if (const std::size_t count = take(*port, packets); count > 0) {
       removed = static_cast<ULONG>(count);
       return STATUS_SUCCESS;
     }
@@ -178,7 +185,7 @@ NTSTATUS SimKernel::dequeue(HANDLE port, std::span<Packet> packets, ULONG& remov
       return STATUS_TIMEOUT;
     }
     sleep(lock, deadline);
-    if (!found->is_open) {
+    if (!port->is_open) {
       core_.violate("dequeue: the port was closed while a thread waited at it");
       return STATUS_INVALID_HANDLE;
     }
@@ -188,7 +195,8 @@ NTSTATUS SimKernel::dequeue(HANDLE port, std::span<Packet> packets, ULONG& remov
 std::size_t SimKernel::take(Port& port, std::span<Packet> packets) {
   const std::size_t count = std::min(packets.size(), port.packets.size());
   for (std::size_t i = 0; i < count; i++) {
-    auto& [info, request, reserve] = port.packets.front();
+    if (port.packets.front().notice != nullptr) take_notice(port.packets.front());
+    auto& [info, request, reserve, notice] = port.packets.front();
     if (reserve != nullptr) reserve->is_queued = false;
     if (request != nullptr) {
       give_back(*request);

@@ -19,6 +19,7 @@
 #include <reactor/sim/sim_core.hpp>
 #include <reactor/sim/sim_faults.hpp>
 #include <reactor/sim/sim_net.hpp>
+#include <reactor/sim/sim_notify.hpp>
 
 namespace reactor::sim {
 
@@ -29,8 +30,9 @@ struct Request;
 struct Port {
   struct Queued {
     reactor::nt::FILE_IO_COMPLETION_INFORMATION info;
-    std::shared_ptr<Request> request;  // null for a posted one
-    std::shared_ptr<Reserve> reserve;  // that it was posted with, if any
+    std::shared_ptr<Request> request;                // null for a posted one
+    std::shared_ptr<Reserve> reserve;                // that it was posted with, if any
+    std::shared_ptr<SocketNotice> notice = nullptr;  // whose notification it is; its mask is written when it is taken
   };
   std::deque<Queued> packets;
   bool is_open = true;
@@ -122,6 +124,9 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   void close(HANDLE handle) noexcept override;
   Result<HANDLE> base_socket(SocketNumber socket) override;
   bool skip_packet_on_success(HANDLE helper) override;
+  bool has_notifications() override { return core_.options.has_notifications; }
+  ULONG notify(HANDLE port, std::span<nt::SOCK_NOTIFY_REGISTRATION> changes, std::span<Packet> packets, ULONG& removed,
+               std::uint32_t timeout_ms) override;
   std::uint32_t thread_id() override;
   nanoseconds now() override;
 
@@ -156,6 +161,11 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   [[nodiscard]] std::uint64_t empty_answers();   ///< polls that completed in the call without an entry, by a fault
   [[nodiscard]] std::size_t queued_packets();    ///< that can be taken now, on all ports
   [[nodiscard]] std::size_t open_handles();      ///< ports and helpers
+  [[nodiscard]] std::size_t notices();           ///< registrations for socket notifications
+  /// REMOVE notifications that were queued and never came, since the socket was closed.
+  [[nodiscard]] std::size_t vanished_removals();
+  [[nodiscard]] std::uint64_t room_notifies();  ///< calls of notify that could dequeue
+  [[nodiscard]] const NoticeReadings& notice_readings() const noexcept { return notice_readings_; }
 
  private:
   using RequestPtr = std::shared_ptr<Request>;
@@ -195,8 +205,23 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   void socket_changed(Endpoint& endpoint) override;
   void socket_closed(Endpoint& endpoint) override;
 
+  // sim_notify.cpp
+  [[nodiscard]] NTSTATUS await(Core::Lock& lock, const PortPtr& port, std::span<Packet> packets, ULONG& removed,
+                               std::optional<nanoseconds> timeout);
+  [[nodiscard]] ULONG change(const PortPtr& port, const nt::SOCK_NOTIFY_REGISTRATION& change);
+  [[nodiscard]] ULONG enable(const PortPtr& port, Endpoint& endpoint, const nt::SOCK_NOTIFY_REGISTRATION& change);
+  [[nodiscard]] ULONG remove(const PortPtr& port, Endpoint& endpoint, const nt::SOCK_NOTIFY_REGISTRATION& change);
+  [[nodiscard]] ULONG notice_events(const Endpoint& endpoint, std::uint16_t filter) const;
+  void notice_changed(Endpoint& endpoint);
+  void notice_closed(Endpoint& endpoint);
+  void queue_notice(const std::shared_ptr<SocketNotice>& notice, ULONG events);
+  void take_notice(Port::Queued& queued);
+
   Core core_;
   SimNet net_;
+  NoticeReadings notice_readings_;
+  std::size_t vanished_removals_ = 0;
+  std::uint64_t room_notifies_ = 0;
   NthFault nth_fault_;
   Counts counts_{};
   std::uint32_t thread_id_ = 1;

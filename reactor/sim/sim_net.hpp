@@ -21,6 +21,8 @@ using reactor::nt::SocketNumber;
 
 enum class SocketState : std::uint8_t { fresh, connecting, connected, failed, listening, datagram, not_afd };
 
+struct SocketNotice;
+
 /// A socket of AFD, whatever the numbers that mean it. Bytes are counted, not kept. For the simulator alone.
 struct Endpoint {
   struct Segment {
@@ -35,8 +37,9 @@ struct Endpoint {
   bool closed = false;  // by the last of them
   std::uint16_t port = 0;
   std::weak_ptr<Endpoint> peer;
-  std::vector<std::uint64_t> polls;  // requests that wait for it
-  reactor::nt::ULONG history = 0;    // all that was so since a reference model last asked
+  std::vector<std::uint64_t> polls;      // requests that wait for it
+  std::shared_ptr<SocketNotice> notice;  // its registration for socket notifications
+  reactor::nt::ULONG history = 0;        // all that was so since a reference model last asked
 
   // What has come.
   std::size_t unread = 0, urgent = 0;

@@ -86,6 +86,14 @@ class FaultyKernel final : public reactor::nt::Kernel {
   bool skip_packet_on_success(HANDLE helper) override {
     return begin(Call::skip_packet) == 0 && below_.skip_packet_on_success(helper);
   }
+  bool has_notifications() override { return below_.has_notifications(); }
+  nt::ULONG notify(HANDLE port, std::span<nt::SOCK_NOTIFY_REGISTRATION> changes,
+                   std::span<nt::FILE_IO_COMPLETION_INFORMATION> packets, nt::ULONG& removed,
+                   std::uint32_t timeout_ms) override {
+    const NTSTATUS status = begin(Call::notify);
+    removed = 0;
+    return status != 0 ? static_cast<nt::ULONG>(status) : below_.notify(port, changes, packets, removed, timeout_ms);
+  }
   std::uint32_t thread_id() override { return below_.thread_id(); }
   std::chrono::nanoseconds now() override { return below_.now(); }
 

@@ -60,6 +60,13 @@ class KernelApart final : public reactor::nt::Kernel {
     const FailsNot here;
     return below_.skip_packet_on_success(helper);
   }
+  bool has_notifications() override { return below_.has_notifications(); }
+  nt::ULONG notify(nt::HANDLE port, std::span<nt::SOCK_NOTIFY_REGISTRATION> changes,
+                   std::span<nt::FILE_IO_COMPLETION_INFORMATION> packets, nt::ULONG& removed,
+                   std::uint32_t timeout_ms) override {
+    const FailsNot here;
+    return below_.notify(port, changes, packets, removed, timeout_ms);
+  }
   std::uint32_t thread_id() override { return below_.thread_id(); }
   std::chrono::nanoseconds now() override {
     const FailsNot here;

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <array>
+#include <chrono>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <reactor/afd/afd_backend.hpp>
+#include <reactor/make_poller.hpp>
+#include <reactor/notify/notify_backend.hpp>
+#include <reactor/sim/sim_kernel.hpp>
+
+// A Poller on notifications, or on polls alone, over a simulated kernel. At its end the kernel must have seen nothing
+// wrong and hold nothing.
+namespace notify_fixture {
+
+using namespace reactor;
+using namespace reactor::nt;
+using namespace std::chrono_literals;
+using sim::SocketNumber;
+
+struct Fixture {
+  sim::SimKernel kernel;
+  sim::SimNet& net = kernel.net();
+  std::optional<Poller> poller;
+  std::array<Event, 256> buffer;
+
+  explicit Fixture(const sim::Options& options = {}, bool is_notified = true) : kernel(options) {
+    poller.emplace(another(is_notified));
+  }
+  ~Fixture() {
+    poller.reset();
+    CHECK(kernel.complaint() == "");
+    CHECK(kernel.open_handles() == 0);
+    CHECK(kernel.held_requests() == 0);
+    CHECK(kernel.notices() == 0);
+  }
+  Fixture(const Fixture&) = delete;
+  Fixture& operator=(const Fixture&) = delete;
+
+  Poller another(bool is_notified = true) {
+    if (!is_notified) return poller_on(*afd::AfdBackend::create(kernel, {}));
+    return poller_on(*notify::NotifyBackend::create(kernel, {}));
+  }
+  Registration add(SocketNumber socket, Interest interest = Interest::readable, Mode mode = Mode::level) {
+    return add(socket, Token{socket}, interest, mode);
+  }
+  Registration add(SocketNumber socket, Token token, Interest interest, Mode mode = Mode::level) {
+    auto added = poller->add(static_cast<NativeSocket>(socket), token, interest, mode);
+    REQUIRE(added.has_value());
+    return std::move(*added);
+  }
+  std::vector<Event> wait(std::chrono::nanoseconds timeout = 0ns, std::size_t size = 256) {
+    const auto events = poller->wait(std::span(buffer).first(size), timeout);
+    REQUIRE(events.has_value());
+    return {events->begin(), events->end()};
+  }
+  /// The one event of a wait, which is of that token.
+  Readiness one(Token token, std::chrono::nanoseconds timeout = 0ns) {
+    const auto events = wait(timeout);
+    REQUIRE(events.size() == 1);
+    CHECK(events[0].token() == token);
+    return events[0].readiness();
+  }
+  Readiness one(SocketNumber socket, std::chrono::nanoseconds timeout = 0ns) { return one(Token{socket}, timeout); }
+  void send(SocketNumber to_peer_of, std::size_t bytes = 1) { REQUIRE(net.send(to_peer_of, bytes) == bytes); }
+  void read(SocketNumber socket) { REQUIRE(net.recv(socket, 1 << 20).has_value()); }
+  [[nodiscard]] std::uint64_t polls() { return kernel.counts()[std::to_underlying(sim::Call::poll)]; }
+  [[nodiscard]] std::uint64_t calls() { return sim::SimKernel::total(kernel.counts()); }
+};
+
+/// Runs it for each reading of what the documentation leaves open, one at a time the other way.
+template <class Function>
+void for_each_reading(Function&& function) {
+  constexpr std::array readings{&sim::NoticeReadings::fin_is_in,         &sim::NoticeReadings::reset_is_hangup,
+                                &sim::NoticeReadings::unreachable_is_in, &sim::NoticeReadings::keeps_queued,
+                                &sim::NoticeReadings::coalesces_enabled, &sim::NoticeReadings::ntstatus,
+                                &sim::NoticeReadings::refusal_ends_call, &sim::NoticeReadings::removing_refuses,
+                                &sim::NoticeReadings::remove_checks_key};
+  for (std::size_t i = 0; i <= readings.size(); i++) {
+    CAPTURE(i);
+    sim::NoticeReadings chosen;
+    if (i < readings.size()) chosen.*readings[i] = !(chosen.*readings[i]);
+    function(sim::Options{.notices = chosen});
+  }
+}
+
+}  // namespace notify_fixture

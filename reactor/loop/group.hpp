@@ -58,7 +58,7 @@ class REACTOR_LOOP_API JoinOperation final : public Operation {
   [[nodiscard]] const char* what() const noexcept override { return "the end of its group"; }
   [[nodiscard]] bool await_ready() const noexcept { return scope_->children() == 0; }
   bool await_suspend(std::coroutine_handle<>) noexcept;
-  [[nodiscard]] Result<> await_resume();
+  Result<> await_resume();
 
  private:
   GroupScope* scope_;

@@ -34,6 +34,7 @@ Result<> SocketState::arm(Core& by, Direction direction) {
 
 void SocketState::on_event(const Event& event) {
   const bool is_over = event.hung_up() || event.failed();
+  has_failed = has_failed || event.failed();
   has_ended = has_ended || event.read_closed() || is_over;
   Side& read = side(Direction::read);
   Side& write = side(Direction::write);

@@ -198,7 +198,7 @@ class REACTOR_LOOP_API YieldOperation final : public Operation {
   [[nodiscard]] const char* what() const noexcept override { return "its turn"; }
   [[nodiscard]] bool await_ready() const noexcept { return is_stopped(); }
   void await_suspend(std::coroutine_handle<>) noexcept;
-  [[nodiscard]] Result<> await_resume() const noexcept {
+  Result<> await_resume() const noexcept {
     if (is_stopped()) return failure(std::errc::operation_canceled);
     return {};
   }

@@ -19,7 +19,11 @@ namespace {
 
 constexpr std::size_t grain_bytes = 64;
 constexpr std::size_t size_max_bytes = 4096;
+#ifdef REACTOR_LOOP_KEEPS_NOTHING
+constexpr std::size_t kept_max_bytes = 0;
+#else
 constexpr std::size_t kept_max_bytes = 256 * 1024;
+#endif
 
 struct Free {
   Free* next;
@@ -56,7 +60,6 @@ constexpr std::size_t grains(std::size_t size_bytes) noexcept { return (size_byt
 }  // namespace
 
 void* allocate(std::size_t size_bytes) {
-#ifndef REACTOR_LOOP_KEEPS_NOTHING
   if (size_bytes <= size_max_bytes) {
     Size& size = cache().sizes[grains(size_bytes)];
     if (size.first != nullptr) {
@@ -67,12 +70,10 @@ void* allocate(std::size_t size_bytes) {
     }
     return ::operator new(grains(size_bytes) * grain_bytes);
   }
-#endif
   return ::operator new(size_bytes);
 }
 
-void release(void* memory, [[maybe_unused]] std::size_t size_bytes) noexcept {
-#ifndef REACTOR_LOOP_KEEPS_NOTHING
+void release(void* memory, std::size_t size_bytes) noexcept {
   if (size_bytes <= size_max_bytes) {
     Cache& kept = cache();
     Size& size = kept.sizes[grains(size_bytes)];
@@ -82,7 +83,6 @@ void release(void* memory, [[maybe_unused]] std::size_t size_bytes) noexcept {
       return;
     }
   }
-#endif
   ::operator delete(memory);
 }
 

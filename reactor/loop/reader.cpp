@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <reactor/loop/memory.hpp>
+#include <reactor/loop/socket_state.hpp>
 
 namespace reactor {
 
@@ -67,7 +68,7 @@ bool ReadOperation::find() {
 IoOperation::Tried ReadOperation::attempt() {
   for (;;) {
     const auto into = reader_->space();
-    const auto size = reader_->stream_->socket().receive(into);
+    const auto size = receive_into(reader_->stream_->state_.get(), into);
     if (!size) {
       if (reader_->begin_ == reader_->end_) reader_->release();
       return fail_or_wait(size.error());

@@ -5,12 +5,14 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <utility>
 
 #include <reactor/event.hpp>
 #include <reactor/loop/io.hpp>
 #include <reactor/loop/memory.hpp>
 #include <reactor/poller.hpp>
+#include <reactor/socket.hpp>
 
 namespace reactor::detail {
 
@@ -44,6 +46,7 @@ struct SocketState : Recycled {
   NativeSocket native;
   Interest interest;
   bool has_ended = false;  // the peer has ended, or the connection: less than was asked for says nothing then
+  bool has_failed = false;  // the connection: it was reset
   bool is_retired = false;
 
  private:
@@ -57,5 +60,17 @@ struct StateOf final : SocketState {
   void close_socket() noexcept override { socket.close(); }
   SocketType socket;
 };
+
+template <class SocketType>
+SocketType& socket_of(SocketState* state) noexcept {
+  return static_cast<StateOf<SocketType>*>(state)->socket;
+}
+
+/// An end that follows a reset is none (Wine reports one; on no system can a peer that reset have sent its end).
+[[nodiscard]] inline Result<std::size_t> receive_into(SocketState* state, std::span<std::byte> into) {
+  const auto size = socket_of<TcpStream>(state).receive(into);
+  if (size && *size == 0 && state->has_failed && !into.empty()) return failure(std::errc::connection_reset);
+  return size;
+}
 
 }  // namespace reactor::detail

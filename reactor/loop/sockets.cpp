@@ -21,11 +21,6 @@ SocketStateOwner own(SocketType socket, Interest interest) {
   return SocketStateOwner(new StateOf<SocketType>(std::move(socket), interest));
 }
 
-template <class SocketType>
-SocketType& socket_of(SocketState* state) noexcept {
-  return static_cast<StateOf<SocketType>*>(state)->socket;
-}
-
 constexpr Interest both = Interest::readable | Interest::writable;
 
 bool is_shortage(std::error_code error) noexcept {
@@ -42,7 +37,7 @@ bool is_lasting(std::error_code error) noexcept {
 }  // namespace
 
 IoOperation::Tried ReceiveOperation::attempt() {
-  const auto size = socket_of<TcpStream>(stream_).receive(into_);
+  const auto size = receive_into(stream_, into_);
   if (!size) return fail_or_wait(size.error());
   size_ = *size;
   if (size_ != 0 && size_ < into_.size()) was_emptied();
@@ -51,7 +46,7 @@ IoOperation::Tried ReceiveOperation::attempt() {
 
 IoOperation::Tried ReceiveExactlyOperation::attempt() {
   while (!left_.empty()) {
-    const auto size = socket_of<TcpStream>(stream_).receive(left_);
+    const auto size = receive_into(stream_, left_);
     if (!size) return fail_or_wait(size.error());
     if (*size == 0) return fail(failure(std::errc::connection_aborted).error());
     left_ = left_.subspan(*size);

@@ -11,6 +11,7 @@ void Timer::arm(Core& core, Clock::time_point deadline, Operation& owner) {
 }
 
 void SleepOperation::cancel() noexcept {
+  if (!is_pending()) return;
   is_canceled_ = true;
   timer_.disarm();
   context().complete_soon();

@@ -51,7 +51,7 @@ class REACTOR_LOOP_API SleepOperation final : public Operation {
 
   [[nodiscard]] bool await_ready() const noexcept { return is_stopped(); }
   bool await_suspend(std::coroutine_handle<>);
-  [[nodiscard]] Result<> await_resume() const noexcept {
+  Result<> await_resume() const noexcept {
     if (is_canceled_ || is_stopped()) return failure(std::errc::operation_canceled);
     return {};
   }
@@ -87,7 +87,7 @@ class TimedOperation final : public Operation {
     timer_.arm(core(), deadline_, *this);
     return true;
   }
-  [[nodiscard]] auto await_resume() {
+  auto await_resume() {
     timer_.disarm();
     auto result = inner_.await_resume();
     if (is_over_ && !result && result.error() == std::errc::operation_canceled && !is_stopped()) {
@@ -149,7 +149,7 @@ class TimedTask final : public ScopedTask<T> {
     timer_.arm(this->core(), deadline_, *this);
     return this->begin(awaiting, Context::Inherits::stop);
   }
-  [[nodiscard]] FlattenedResult<T> await_resume() {
+  FlattenedResult<T> await_resume() {
     timer_.disarm();
     auto result = this->end();
     if (!is_over_ || this->is_stopped()) return result;
@@ -171,7 +171,7 @@ class ShieldedTask final : public ScopedTask<T> {
   std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiting) {
     return this->begin(awaiting, Context::Inherits::nothing);
   }
-  [[nodiscard]] FlattenedResult<T> await_resume() { return this->end(); }
+  FlattenedResult<T> await_resume() { return this->end(); }
 };
 
 }  // namespace detail

@@ -144,7 +144,7 @@ TEST_CASE("a group that is left without a join destroys its tasks where they sta
 
 TEST_CASE("a function is kept until its task ends, and is destroyed after it") {
   Loop loop = virtual_loop();
-  const auto shared = std::make_shared<std::string>("kept");
+  const auto shared = std::shared_ptr<std::string>(new std::string("kept"));
   std::string seen;
   const auto main = [&]() -> Task<> {
     TaskGroup group(co_await this_task());

@@ -34,7 +34,7 @@ TEST_CASE("echo: accept, connect, send, receive_exactly, and the peer's end") {
     must(client.shutdown(Shutdown::write));
     std::array<std::byte, 5> nothing{};
     CHECK(must(co_await client.receive(nothing)) == 0);
-    CHECK((co_await client.receive_exactly(nothing)).error() == errc::connection_aborted);
+    CHECK(error_of(co_await client.receive_exactly(nothing)) == errc::connection_aborted);
     must(co_await group.join());
   });
 }
@@ -79,7 +79,7 @@ TEST_CASE("connect: refused, and given up") {
       const auto listener = listen();
       at = must(listener.socket().local_address());
     }
-    CHECK((co_await with_timeout(10s, connect(at))).error() == errc::connection_refused);
+    CHECK(error_of(co_await with_timeout(10s, connect(at))) == errc::connection_refused);
   });
 }
 
@@ -91,9 +91,9 @@ TEST_CASE("the peer's reset ends receive and send") {
       std::array<std::byte, 5> buffer{};
       auto received = co_await one.receive(buffer);
 #ifdef _WIN32
-      if (received && *received == 0) received = co_await one.receive(buffer);  // Wine may say 0 once
+      for (int i = 0; i != 10 && received && *received == 0; ++i) received = co_await one.receive(buffer);  // Wine
 #endif
-      CHECK(received.error() == errc::connection_reset);
+      CHECK(error_of(received) == errc::connection_reset);
     });
     co_await sleep_for(1ms);
     must(other.socket().set_abortive_close());
@@ -109,7 +109,7 @@ TEST_CASE("cancelled: before, during and after receive; nothing is lost") {
     auto [one, other] = co_await pair();
     std::array<std::byte, 5> buffer{};
     // During.
-    CHECK((co_await with_timeout(1ms, one.receive(buffer))).error() == errc::timed_out);
+    CHECK(error_of(co_await with_timeout(1ms, one.receive(buffer))) == errc::timed_out);
     must(co_await other.send("abc"));
     CHECK(must(co_await with_timeout(10s, one.receive(buffer))) == 3);
     CHECK(text(std::span(buffer).first(3)) == "abc");
@@ -118,8 +118,8 @@ TEST_CASE("cancelled: before, during and after receive; nothing is lost") {
     TaskGroup group(co_await this_task());
     group.stop();
     group.spawn([&]() -> Task<> {
-      CHECK((co_await one.receive(buffer)).error() == errc::operation_canceled);
-      CHECK((co_await one.send("x")).error() == errc::operation_canceled);
+      CHECK(error_of(co_await one.receive(buffer)) == errc::operation_canceled);
+      CHECK(error_of(co_await one.send("x")) == errc::operation_canceled);
     });
     must(co_await group.join());
     CHECK(must(co_await one.receive(buffer)) == 3);
@@ -144,9 +144,9 @@ TEST_CASE("a socket that is closed ends the operations that wait for it") {
     TaskGroup group(co_await this_task());
     group.spawn([&]() -> Task<> {
       std::array<std::byte, 5> buffer{};
-      CHECK((co_await one.receive(buffer)).error() == errc::operation_canceled);
+      CHECK(error_of(co_await one.receive(buffer)) == errc::operation_canceled);
     });
-    group.spawn([&]() -> Task<> { CHECK((co_await listener.accept()).error() == errc::operation_canceled); });
+    group.spawn([&]() -> Task<> { CHECK(error_of(co_await listener.accept()) == errc::operation_canceled); });
     co_await sleep_for(1ms);
     one.close();
     listener.close();
@@ -160,7 +160,7 @@ TEST_CASE("a task that waits for a socket may be destroyed, and the socket used 
     std::array<std::byte, 5> buffer{};
     {
       TaskGroup group(co_await this_task());
-      group.spawn([&]() -> Task<> { co_await one.receive(buffer); });
+      group.spawn([&]() -> Task<> { must(co_await one.receive(buffer)); });
       co_await sleep_for(1ms);
     }
     must(co_await other.send("abc"));
@@ -173,7 +173,7 @@ TEST_CASE("datagrams") {
     On<UdpSocket> one(must(UdpSocket::bind(Address::loopback_ipv4())));
     On<UdpSocket> other(must(UdpSocket::bind(Address::loopback_ipv4())));
     std::array<std::byte, 100> buffer{};
-    CHECK((co_await with_timeout(1ms, one.receive_from(buffer))).error() == errc::timed_out);
+    CHECK(error_of(co_await with_timeout(1ms, one.receive_from(buffer))) == errc::timed_out);
     must(co_await other.send_to(bytes("ping"), must(one.socket().local_address())));
     const auto datagram = must(co_await one.receive_from(buffer));
     CHECK(text(std::span(buffer).first(datagram.size)) == "ping");
@@ -193,27 +193,27 @@ TEST_CASE("a reader: lines, up to a delimiter, sizes, limits and the end") {
     CHECK(text(must(co_await reader.read_exactly(5))) == "12345");
     CHECK(text(must(co_await reader.read_some(2))) == "re");
     CHECK(text(must(co_await reader.read_some(200))) == "st");
-    CHECK((co_await reader.read_exactly(101)).error() == errc::message_size);
+    CHECK(error_of(co_await reader.read_exactly(101)) == errc::message_size);
 
     // A delimiter that comes in pieces; a cancelled read loses nothing.
     must(co_await other.send("ab\r"));
-    CHECK((co_await with_timeout(5ms, reader.read_until("\r\n\r\n"))).error() == errc::timed_out);
+    CHECK(error_of(co_await with_timeout(5ms, reader.read_until("\r\n\r\n"))) == errc::timed_out);
     must(co_await other.send("\n\r"));
-    CHECK((co_await with_timeout(5ms, reader.read_until("\r\n\r\n"))).error() == errc::timed_out);
+    CHECK(error_of(co_await with_timeout(5ms, reader.read_until("\r\n\r\n"))) == errc::timed_out);
     must(co_await other.send("\nc"));
     CHECK(must(co_await reader.read_until("\r\n\r\n")) == "ab\r\n\r\n");
     must(co_await other.send(std::string(98, 'd') + "\n"));
     CHECK(must(co_await reader.read_line()).size() == 99);
     must(co_await other.send(std::string(100, 'e') + "\n"));
-    CHECK((co_await reader.read_line()).error() == errc::message_size);
+    CHECK(error_of(co_await reader.read_line()) == errc::message_size);
     CHECK(must(co_await reader.read_exactly(100)).size() == 100);
     CHECK(must(co_await reader.read_line()).empty());
 
     must(co_await other.send("cut"));
     other.close();
-    CHECK((co_await reader.read_line()).error() == errc::connection_aborted);
+    CHECK(error_of(co_await reader.read_line()) == errc::connection_aborted);
     CHECK(text(must(co_await reader.read_some(10))) == "cut");
-    CHECK((co_await reader.read_line()).error() == errc::no_message_available);
+    CHECK(error_of(co_await reader.read_line()) == errc::no_message_available);
   });
 }
 

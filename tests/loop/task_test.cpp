@@ -47,7 +47,7 @@ TEST_CASE("a task returns a value, a result, what can only be moved, or nothing"
 }
 
 TEST_CASE("a task is lazy: one that nothing awaits does not run, and its parameters are destroyed") {
-  const auto shared = std::make_shared<int>(1);
+  const auto shared = std::shared_ptr<int>(new int(1));
   std::string text;
   {
     const auto task = [](std::shared_ptr<int>, std::string& to) -> Task<> {

@@ -48,8 +48,8 @@ class REACTOR_LOOP_API Operation {
     if (is_waiting_) abandon();
   }
 
-  /// Its task is to stop, or its time is over: unless it has completed already (is_pending), let go of what it waits for, set its result to operation_canceled and complete it soon. One
-  /// that must not be cut short does nothing.
+  /// Its task is to stop, or its time is over: unless it has completed already (is_pending), let go of what it waits
+  /// for, set its result to operation_canceled and complete it soon. One that must not be cut short does nothing.
   virtual void cancel() noexcept = 0;
   /// The timer that it has armed is due.
   virtual void on_timer() noexcept {}

@@ -108,6 +108,8 @@ void Core::release_retired() noexcept {
   while (retired_ != nullptr) delete std::exchange(retired_, retired_->next_retired);
 }
 
+void post(Core& core, std::unique_ptr<PostedBase> posted) noexcept { core.post(posted.release()); }
+
 void YieldOperation::await_suspend(std::coroutine_handle<>) noexcept {
   wait();
   context().complete_soon();
@@ -131,8 +133,6 @@ Loop Loop::on(Poller poller, const LoopOptions& options) {
 }
 
 Result<std::size_t> Loop::run_once(std::optional<std::chrono::nanoseconds> timeout) { return core_->turn(timeout); }
-
-void Loop::post_any(std::unique_ptr<detail::PostedBase> posted) noexcept { core_->post(posted.release()); }
 
 std::optional<Clock::time_point> Loop::next_deadline() noexcept { return core_->next_deadline(); }
 

@@ -59,6 +59,9 @@ struct Posted final : PostedBase {
   Function function;
 };
 
+/// From any thread.
+REACTOR_LOOP_API void post(Core& core, std::unique_ptr<PostedBase> posted) noexcept;
+
 /// What Loop::run waits for.
 class REACTOR_LOOP_API RunContext final : public Context {
  public:
@@ -141,7 +144,7 @@ class REACTOR_LOOP_API Loop {
   /// must not throw. Throws std::bad_alloc.
   template <class Function>
   void post(Function function) {
-    post_any(std::make_unique<detail::Posted<Function>>(std::move(function)));
+    detail::post(*core_, std::make_unique<detail::Posted<Function>>(std::move(function)));
   }
 
   /// When run_once has to be called at the latest; none when only events can make it necessary. It may be a little
@@ -161,7 +164,6 @@ class REACTOR_LOOP_API Loop {
 
  private:
   explicit Loop(std::unique_ptr<detail::Core> core) noexcept;
-  void post_any(std::unique_ptr<detail::PostedBase> posted) noexcept;
 
   std::unique_ptr<detail::Core> core_;
 };

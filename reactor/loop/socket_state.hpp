@@ -45,7 +45,7 @@ struct SocketState : Recycled {
   std::array<Side, 2> sides;
   NativeSocket native;
   Interest interest;
-  bool has_ended = false;  // the peer has ended, or the connection: less than was asked for says nothing then
+  bool has_ended = false;   // the peer has ended, or the connection: less than was asked for says nothing then
   bool has_failed = false;  // the connection: it was reset
   bool is_retired = false;
 

@@ -222,8 +222,8 @@ int main(int argc, char** argv) {
     count = static_cast<unsigned>(std::strtoul(argv[3], nullptr, 10));
   }
   for (unsigned seed = first; seed != first + count; ++seed) play(seed);
-  std::printf("%u seeds from %u: %llu resumptions, %llu operations cancelled, no difference from the model\n", count, first,
-              resumptions, cancellations);
+  std::printf("%u seeds from %u: %llu resumptions, %llu operations cancelled, no difference from the model\n", count,
+              first, resumptions, cancellations);
   // A failure at once ends many a tree, so this is not much for each; but it is not to become nothing.
   return count < 1000 || (resumptions > count * 10ULL && cancellations > count) ? 0 : 1;
 }

@@ -93,7 +93,16 @@ TEST_CASE("a task's stop requests the stop of a token") {
   });
 }
 
-TEST_CASE("several loops in several threads") {
+// Not with ThreadSanitizer: it does not see that the Poller closes its descriptors (by system calls of its own), and
+// takes it for a race that another thread's loop is given the same number.
+#if defined(__SANITIZE_THREAD__)
+#define LOOP_TEST_SKIPS_DESCRIPTORS true
+#elif defined(__has_feature)
+#define LOOP_TEST_SKIPS_DESCRIPTORS __has_feature(thread_sanitizer)
+#else
+#define LOOP_TEST_SKIPS_DESCRIPTORS false
+#endif
+TEST_CASE("several loops in several threads" * doctest::skip(LOOP_TEST_SKIPS_DESCRIPTORS)) {
   std::vector<std::jthread> threads;
   std::atomic<int> finished = 0;
   for (int i = 0; i != 4; ++i) {

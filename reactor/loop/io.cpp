@@ -97,7 +97,10 @@ bool IoOperation::await_ready() {
     fail(failure(std::errc::operation_canceled).error());
     return true;
   }
-  require(state_ != nullptr, "an operation on a socket that was moved from or closed");
+  if (state_ == nullptr) {
+    fail(failure(std::errc::bad_file_descriptor).error());
+    return true;
+  }
   require(state_->side(direction_).waiting == nullptr, "two operations in one direction of one socket");
   if (state_->side(direction_).is_blocked || !attempt_now()) return false;
   // A task whose operations all complete at once lets others run now and then.

@@ -20,7 +20,7 @@ namespace reactor {
 ///
 /// It belongs to the loop of the task that first has to wait for it. An operation is tried first and waits only if it
 /// would block. One operation in each direction at a time: one more is misuse, which aborts. When the socket is closed
-/// while another task waits for it, that operation ends with operation_canceled.
+/// while another task waits for it, that operation ends with operation_canceled; later ones with bad_file_descriptor.
 ///
 /// The operations are to be awaited at once, and what they are given (a span) must live until they end. Every operation
 /// of a task that is to stop ends with operation_canceled; one that is cancelled has not changed the socket unless its

@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include <reactor/loop/condition.hpp>
 #include <reactor/loop/group.hpp>
 #include <reactor/loop/loop.hpp>
 #include <reactor/loop/time.hpp>
@@ -195,6 +196,36 @@ TEST_CASE("join with a time-out stops the group and waits for it") {
     CHECK((co_await with_timeout(1s, group.join())).error() == errc::timed_out);
     CHECK(was_told);
     CHECK(group.size() == 0);
+  };
+  CHECK(loop.run(main()));
+}
+
+TEST_CASE("a condition: notify_one in the order of waiting, notify_all, cancelled, and its end") {
+  Loop loop = virtual_loop();
+  std::string order;
+  const auto main = [&]() -> Task<> {
+    auto condition = std::make_unique<Condition>();
+    TaskGroup group(co_await this_task());
+    const auto waiter = [&](char name) -> Task<> {
+      const auto waited = co_await condition->wait();
+      order += waited ? name : '-';
+    };
+    for (const char name : {'a', 'b', 'c', 'd'}) group.spawn(waiter(name));
+    condition->notify_all();  // reaches none: they have not begun
+    co_await sleep_for(1ms);
+    CHECK(order.empty());
+    condition->notify_one();
+    co_await sleep_for(1ms);
+    CHECK(order == "a");
+    condition->notify_all();
+    co_await sleep_for(1ms);
+    CHECK(order == "abcd");
+    CHECK((co_await with_timeout(1ms, condition->wait())).error() == errc::timed_out);
+    group.spawn(waiter('e'));
+    co_await sleep_for(1ms);
+    condition.reset();
+    CHECK(co_await group.join());
+    CHECK(order == "abcd-");
   };
   CHECK(loop.run(main()));
 }

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+#include <reactor/loop/io.hpp>
+
+#include <reactor/assert.hpp>
+#include <reactor/loop/core.hpp>
+#include <reactor/loop/socket_state.hpp>
+
+namespace reactor::detail {
+
+namespace {
+
+constexpr Interest interest_of(Direction direction) noexcept {
+  return direction == Direction::read ? Interest::readable : Interest::writable;
+}
+
+}  // namespace
+
+void SocketStateDeleter::operator()(SocketState* state) const noexcept { state->close(); }
+
+Result<> SocketState::arm(Core& by, Direction direction) {
+  if (core == nullptr) {
+    auto added = by.poller().add(native, Token{reinterpret_cast<std::uintptr_t>(this)}, interest, Mode::edge);
+    if (!added) return failure(added.error());
+    registration = std::move(*added);
+    core = &by;
+    return {};
+  }
+  require(core == &by, "a socket that belongs to one loop was used on another");
+  Side& own = side(direction);
+  if (!own.is_disarmed) return {};
+  own.is_disarmed = false;
+  return registration.drained(interest_of(direction));
+}
+
+void SocketState::on_event(const Event& event) {
+  const bool is_over = event.hung_up() || event.failed();
+  has_failed = has_failed || event.failed();
+  has_ended = has_ended || event.read_closed() || is_over;
+  Side& read = side(Direction::read);
+  Side& write = side(Direction::write);
+  const bool can_read = event.readable() || event.read_closed() || is_over;
+  const bool can_write = event.writable() || is_over;
+  if (can_read) read = {read.waiting, false, true};
+  if (can_write) write = {write.waiting, false, true};
+  if (can_read && read.waiting != nullptr) deliver(read, event);
+  // The task that was resumed may have closed the socket.
+  if (can_write && !is_retired && write.waiting != nullptr) deliver(write, event);
+}
+
+void SocketState::deliver(Side& side, const Event& event) {
+  side.waiting->on_event(event);
+  side.waiting->try_again();
+}
+
+void SocketState::close() noexcept {
+  for (Side& side : sides) {
+    if (side.waiting != nullptr) side.waiting->cancel();
+  }
+  registration = {};  // before the socket is closed
+  close_socket();
+  if (core == nullptr) {
+    delete this;
+    return;
+  }
+  core->retire(*this);
+}
+
+IoOperation::~IoOperation() { unhook(); }
+
+void IoOperation::unhook() noexcept {
+  if (!is_hooked_) return;
+  is_hooked_ = false;
+  state_->side(direction_).waiting = nullptr;
+}
+
+void IoOperation::cancel() noexcept {
+  if (!is_pending()) return;
+  unhook();
+  error_ = failure(std::errc::operation_canceled).error();
+  context().complete_soon();
+}
+
+bool IoOperation::attempt_now() {
+  const Tried tried = attempt();
+  if (tried == Tried::would_block) state_->side(direction_).is_blocked = true;
+  return tried == Tried::completed;
+}
+
+// Not once the peer has ended: that was reported already, so no event may come of it again.
+bool IoOperation::was_emptied() noexcept {
+  if (!state_->has_ended) state_->side(direction_).is_blocked = true;
+  return !state_->has_ended;
+}
+
+bool IoOperation::await_ready() {
+  if (is_stopped()) {
+    fail(failure(std::errc::operation_canceled).error());
+    return true;
+  }
+  if (state_ == nullptr) {
+    fail(failure(std::errc::bad_file_descriptor).error());
+    return true;
+  }
+  require(state_->side(direction_).waiting == nullptr, "two operations in one direction of one socket");
+  if (state_->side(direction_).is_blocked || !attempt_now()) return false;
+  // A task whose operations all complete at once lets others run now and then.
+  is_complete_ = !core().take_budget();
+  return !is_complete_;
+}
+
+bool IoOperation::await_suspend(std::coroutine_handle<>) {
+  if (is_complete_) {
+    wait();
+    context().complete_soon();
+    return true;
+  }
+  if (const auto armed = arm(); !armed) {
+    fail(armed.error());
+    return false;
+  }
+  state_->side(direction_).waiting = this;
+  is_hooked_ = true;
+  wait();
+  return true;
+}
+
+Result<> IoOperation::arm() { return state_->arm(core(), direction_); }
+
+void IoOperation::try_again() {
+  if (!attempt_now()) {
+    const auto armed = arm();
+    if (armed) return;
+    fail(armed.error());
+  }
+  unhook();
+  context().complete();
+}
+
+}  // namespace reactor::detail

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+#include <reactor/loop/time.hpp>
+
+#include <reactor/loop/core.hpp>
+
+namespace reactor::detail {
+
+void Timer::arm(Core& core, Clock::time_point deadline, Operation& owner) {
+  timers_ = &core.timers();
+  slot_ = timers_->arm(deadline, owner);
+}
+
+void SleepOperation::cancel() noexcept {
+  if (!is_pending()) return;
+  is_canceled_ = true;
+  timer_.disarm();
+  context().complete_soon();
+}
+
+void SleepOperation::on_timer() noexcept {
+  timer_.expired();
+  context().complete();
+}
+
+bool SleepOperation::await_suspend(std::coroutine_handle<>) {
+  // One that is due already lets others run first, as any other does.
+  const bool is_due = deadline_ <= Clock::now();
+  if (!is_due) timer_.arm(core(), deadline_, *this);
+  wait();
+  if (is_due) context().complete_soon();
+  return true;
+}
+
+}  // namespace reactor::detail

@@ -201,21 +201,21 @@ TEST_CASE("native_handle: where no descriptor is left for a new instance, an out
   REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
   int rounds = 0;
   for (const auto end = Clock::now() + 300ms; Clock::now() < end && is_ready(handle); ++rounds) {
-    if (told_by(poller, 0ns) != nothing) break;
+    if (reports_of(poller, 0ns) != nothing) break;
   }
   const bool was_readable = is_ready(handle);
   pair.peers.write();
-  const auto ready = told_by(poller, 0ns);
+  const auto ready = reports_of(poller, 0ns);
   REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
   CHECK(was_readable);
   CHECK(rounds <= 10 + 30 + 1);  // 10 to notice, and a pause of 10 ms in each of the others
-  CHECK(ready == Told{{1, Readiness::readable}});
+  CHECK(ready == Reports{{1, Readiness::readable}});
 
   // The next stale report brings the new instance, and the handle is quiet again.
   pair.ours.read();
-  for (int i = 0; i != 20 && is_ready(handle); ++i) CHECK(told_by(poller, 0ns) == nothing);
+  for (int i = 0; i != 20 && is_ready(handle); ++i) CHECK(reports_of(poller, 0ns) == nothing);
   CHECK_FALSE(is_ready(handle));
   const auto start = Clock::now();
-  CHECK(told_by(poller, 0ns) == nothing);
+  CHECK(reports_of(poller, 0ns) == nothing);
   CHECK(Clock::now() - start < 10ms);
 }

@@ -5,7 +5,7 @@
 #   pkg_config        from that tree, by reactor.pc
 #   epoll             the C API from that tree, by reactorConfig.cmake, in a project that has C alone
 #   epoll_pkg_config  the same by reactor-epoll.pc
-#   epoll_commands    the compiler lines of docs/epoll.md for the amalgamated form, as they stand there
+#   epoll_commands    the compiler lines of docs/epoll.md for the amalgamated form; what they make is run
 #   add_subdirectory  from the sources, as a debug build
 #   fetch_content     from the sources, as a debug build
 #   no_exceptions     from the sources, both with -fno-exceptions and -fno-rtti
@@ -148,15 +148,13 @@ elseif(HOW STREQUAL "epoll_commands")
   file(WRITE "${work}/reactor/epoll.h" "#include \"../reactor_epoll.h\"\n")  # app.c is written for an installed library
   set(ENV{CPATH} "${work}")
   file(READ "${SOURCE_DIR}/docs/epoll.md" text)
-  string(REGEX MATCH "\n```sh\n(x86_64-w64-mingw32-[^`]*reactor_epoll[^`]*)```" block "${text}")
-  string(REGEX REPLACE " *#[^\n]*" "" commands "${CMAKE_MATCH_1}")
-  string(REGEX REPLACE "\n$" "" commands "${commands}")
-  string(REPLACE "\n" ";" commands "${commands}")
+  string(REGEX MATCHALL "\nx86_64-w64-mingw32-[^#\n]+" commands "${text}")
   list(LENGTH commands count)
   if(NOT count EQUAL 4)
     message(FATAL_ERROR "docs/epoll.md: expected two lines that compile and two that link, came ${commands}")
   endif()
   foreach(command ${commands})
+    string(STRIP "${command}" command)
     message(STATUS "${command}")
     separate_arguments(command UNIX_COMMAND "${command}")
     run(${command} WORKING_DIRECTORY "${work}")

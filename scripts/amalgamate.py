@@ -43,7 +43,8 @@ def version():
 
 
 def sources():
-    found = PORTABLE + sorted(f"afd/{path.name}" for path in (LIBRARY / "afd").glob("*.cpp")) + WINDOWS
+    parts = sorted(f"{part}/{path.name}" for part in ("afd", "notify") for path in (LIBRARY / part).glob("*.cpp"))
+    found = PORTABLE + parts + WINDOWS
     assert all((LIBRARY / name).exists() for name in found), found
     return found
 

@@ -15,8 +15,8 @@
 #include <reactor/afd/afd_backend.hpp>
 #include <reactor/afd/epoll_bits.hpp>
 
-#include "fixture.hpp"
-#include "../allocation_count.hpp"
+#include "afd/fixture.hpp"
+#include "allocation_count.hpp"
 
 using namespace afd_fixture;
 

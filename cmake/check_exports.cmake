@@ -28,7 +28,7 @@ list(REMOVE_ITEM exported "")
 
 # Mangled names: functions and tables of namespace reactor, but not of the namespaces and classes inside that are ours.
 set(public "^_ZT?[ISV]?N[KO]?7reactor")
-set(ours "7reactor(2nt|3afd|5epoll|3sys|7Backend|14create_backend)")
+set(ours "7reactor(2nt|3afd|6notify|5epoll|3sys|7Backend|14create_backend)")
 set(strays ${exported})
 list(FILTER strays EXCLUDE REGEX "${public}")
 set(private ${exported})

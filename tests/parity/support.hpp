@@ -195,6 +195,9 @@ class Waiting {
 [[nodiscard]] std::size_t available(const TcpStream& stream);
 /// Whether another loop that watches a Poller's native_handle() sees it ready within that time.
 [[nodiscard]] bool is_signalled(reactor::NativeHandle handle, milliseconds timeout);
+/// Runs `handler` as the system does when the user interrupts the program: in a signal handler of this thread, or on
+/// Windows on the thread of its console control handlers. Returns after that.
+void interrupt(void (*handler)());
 /// A handle or descriptor that is not a socket.
 class RegularFile {
  public:

@@ -20,6 +20,7 @@
 #endif
 
 #include <algorithm>
+#include <csignal>
 #include <cstring>
 
 namespace parity {
@@ -68,6 +69,33 @@ bool is_signalled(reactor::NativeHandle handle, milliseconds timeout) {
   return WaitForSingleObject(handle, static_cast<DWORD>(timeout.count())) == WAIT_OBJECT_0;
 }
 
+namespace {
+
+void (*on_interrupt)() = nullptr;
+
+BOOL WINAPI control_handler(DWORD) {
+  on_interrupt();
+  return TRUE;
+}
+
+}  // namespace
+
+// The system starts a thread at CtrlRoutine, which calls the handlers. To let it do so takes a console, whose other
+// programs would be interrupted too.
+void interrupt(void (*handler)()) {
+  const FARPROC routine = GetProcAddress(GetModuleHandleW(L"kernel32.dll"), "CtrlRoutine");
+  REQUIRE(routine != nullptr);
+  on_interrupt = handler;
+  REQUIRE(SetConsoleCtrlHandler(control_handler, TRUE));
+  const auto entry = reinterpret_cast<LPTHREAD_START_ROUTINE>(reinterpret_cast<void*>(routine));
+  const HANDLE thread =
+      CreateThread(nullptr, 0, entry, reinterpret_cast<void*>(ULONG_PTR{CTRL_BREAK_EVENT}), 0, nullptr);
+  REQUIRE(thread != nullptr);
+  CHECK(WaitForSingleObject(thread, 10000) == WAIT_OBJECT_0);
+  CloseHandle(thread);
+  CHECK(SetConsoleCtrlHandler(control_handler, FALSE));
+}
+
 RegularFile::RegularFile() : native_(reactor::invalid_socket) {
   std::vector<wchar_t> path(1024);
   REQUIRE(GetModuleFileNameW(nullptr, path.data(), static_cast<DWORD>(path.size())) != 0);
@@ -105,6 +133,22 @@ std::size_t available(const TcpStream& stream) {
 bool is_signalled(reactor::NativeHandle handle, milliseconds timeout) {
   pollfd watched{.fd = handle, .events = POLLIN, .revents = 0};
   return poll(&watched, 1, static_cast<int>(timeout.count())) == 1;
+}
+
+namespace {
+
+void (*on_interrupt)() = nullptr;
+
+}  // namespace
+
+void interrupt(void (*handler)()) {
+  on_interrupt = handler;
+  struct sigaction ours{};
+  struct sigaction before{};
+  ours.sa_handler = [](int) { on_interrupt(); };
+  REQUIRE(sigaction(SIGUSR2, &ours, &before) == 0);
+  CHECK(raise(SIGUSR2) == 0);
+  CHECK(sigaction(SIGUSR2, &before, nullptr) == 0);
 }
 
 RegularFile::RegularFile() : native_(open("/proc/self/exe", O_RDONLY | O_CLOEXEC)) { REQUIRE(native_ >= 0); }

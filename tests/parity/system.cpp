@@ -83,11 +83,12 @@ BOOL WINAPI control_handler(DWORD) {
 // The system starts a thread at CtrlRoutine, which calls the handlers. To let it do so takes a console, whose other
 // programs would be interrupted too.
 void interrupt(void (*handler)()) {
-  const FARPROC routine = GetProcAddress(GetModuleHandleW(L"kernel32.dll"), "CtrlRoutine");
+  const FARPROC found = GetProcAddress(GetModuleHandleW(L"kernel32.dll"), "CtrlRoutine");
+  void* const routine = reinterpret_cast<void*>(found);
   REQUIRE(routine != nullptr);
   on_interrupt = handler;
   REQUIRE(SetConsoleCtrlHandler(control_handler, TRUE));
-  const auto entry = reinterpret_cast<LPTHREAD_START_ROUTINE>(reinterpret_cast<void*>(routine));
+  const auto entry = reinterpret_cast<LPTHREAD_START_ROUTINE>(routine);
   const HANDLE thread =
       CreateThread(nullptr, 0, entry, reinterpret_cast<void*>(ULONG_PTR{CTRL_BREAK_EVENT}), 0, nullptr);
   REQUIRE(thread != nullptr);

@@ -43,7 +43,6 @@ Result<> AfdBackend::remove(NativeSocket socket) {
 
 Result<> AfdBackend::post(Token token) {
   const Lock lock(core_.mutex);
-  core_.doorbell.pay();
   if (core_.is_closed) return failure(std::errc::bad_file_descriptor);
   if (!core_.posts.push(token)) return failure(std::errc::not_enough_memory);
   core_.nudge_if_needed();

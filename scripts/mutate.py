@@ -36,7 +36,7 @@ TEST_SETS = {
      "tests/result_test.cpp", "tests/allocation_count.cpp", "tests/sim/sim_socket_test.cpp", "tests/sim/smoke_test.cpp"],
     "the model check and the sweep":
     [f"tests/sim/{name}.cpp" for name in ("model_test", "model_program", "model_steps", "model_wait", "model_judge", "model_check", "model_numbers",
-                                          "sweep_test", "sweep_play", "sweep_scenarios", "failing_new")],
+                                          "sweep_test", "sweep_play", "sweep_scenarios", "failing_new", "post_memory_test")],
 }
 LIBRARY = sorted(str(path.relative_to(ROOT)) for folder in (".", "afd", "epoll", "net", "nt")
                  for path in (ROOT / "reactor" / folder).glob("*.cpp")

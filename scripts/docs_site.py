@@ -138,7 +138,7 @@ def write_layout(pages):
 def public_headers():
     """Those that CMake installs: `set(..._headers ...)` in reactor/, by the library; and the C API's."""
     folder = ROOT / "reactor"
-    found = [folder / "epoll.h"]
+    found = sorted(folder.glob("*.h"))
     for listing in (folder / "CMakeLists.txt", *sorted(folder.rglob("*.cmake"))):
         for headers in re.findall(r"^set\(\w+_headers ([^)]*)\)", listing.read_text(encoding="utf-8"), re.MULTILINE):
             found += [folder / name for name in headers.split()]

@@ -52,7 +52,7 @@ ENABLE_PREPROCESSING = YES
 MACRO_EXPANSION = YES
 EXPAND_ONLY_PREDEF = YES
 PREDEFINED = REACTOR_API= REACTOR_EPOLL_API= DOXYGEN _WIN32
-EXCLUDE_SYMBOLS = std
+EXCLUDE_SYMBOLS = std reactor::detail reactor::detail::* detail
 LAYOUT_FILE = {out}/layout.xml
 HTML_OUTPUT = html
 HTML_EXTRA_STYLESHEET = {style}/doxygen-awesome.css {style}/doxygen-awesome-sidebar-only.css {out}/site.css
@@ -138,10 +138,12 @@ def write_layout(pages):
 def public_headers():
     """Those that CMake installs: `set(..._headers ...)` in reactor/, by the library; and the C API's."""
     folder = ROOT / "reactor"
-    found = [folder / "epoll.h"]
+    found = sorted(folder.glob("*.h"))
     for listing in (folder / "CMakeLists.txt", *sorted(folder.rglob("*.cmake"))):
         for headers in re.findall(r"^set\(\w+_headers ([^)]*)\)", listing.read_text(encoding="utf-8"), re.MULTILINE):
-            found += [folder / name for name in headers.split()]
+            # Named from reactor/, or from the folder of the listing.
+            found += [next(place / name for place in (listing.parent, folder) if (place / name).exists())
+                      for name in headers.split()]
     return [str(path) for path in found if path.name not in INTERNAL]
 
 

@@ -66,7 +66,7 @@ class REACTOR_LOOP_API Condition {
   void notify_all() noexcept;
 
  private:
-  friend detail::ConditionOperation;
+  friend class detail::ConditionOperation;
   detail::ConditionOperation* first_ = nullptr;
   detail::ConditionOperation* last_ = nullptr;
 };

@@ -124,6 +124,7 @@ class FunctionChild final : public Child<T> {
 /// themselves. Must not be destroyed by one of its own tasks. On the loop's thread only.
 class TaskGroup {
  public:
+  /// Within a task: `TaskGroup group(co_await this_task());`
   explicit TaskGroup(const ThisTask& within, OnFailure on_failure = OnFailure::stop) noexcept
       : scope_(within.context().core(), &within.context(), on_failure) {}
   /// At the top, not within a task: for a program that calls Loop::run_once. Only the program stops it.
@@ -154,6 +155,7 @@ class TaskGroup {
 
   /// The operations of its tasks, now and later, end with operation_canceled. That is no failure of theirs.
   void stop() noexcept { scope_.request_stop(); }
+  /// It was stopped, by stop, by a failure or because the task that made it was.
   [[nodiscard]] bool is_stopped() const noexcept { return scope_.is_stopped(); }
   /// How many tasks have not ended.
   [[nodiscard]] std::size_t size() const noexcept { return scope_.children(); }

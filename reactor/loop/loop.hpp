@@ -19,20 +19,21 @@
 
 namespace reactor {
 
+/// What may be chosen when a Loop is created; the defaults are right for programs.
 struct LoopOptions {
-  PollerOptions poller;
+  PollerOptions poller;  ///< of the Poller that the loop waits on
   /// Measure how long each resumption takes: one look at the clock each. LoopStats::longest_resumption is 0 without.
   bool measures_resumptions = false;
 };
 
 /// What a Loop has done since it was created, and what it holds now.
 struct LoopStats {
-  std::uint64_t turns = 0;        ///< waits
-  std::uint64_t resumptions = 0;  ///< of tasks, by the loop
-  std::uint64_t posts = 0;        ///< posted functions that have run
-  std::uint64_t timers = 0;       ///< timers that were due
-  std::uint64_t tasks = 0;        ///< that run now: given to run, spawned, or under a time-out
-  std::uint64_t armed_timers = 0;
+  std::uint64_t turns = 0;                        ///< waits
+  std::uint64_t resumptions = 0;                  ///< of tasks, by the loop
+  std::uint64_t posts = 0;                        ///< posted functions that have run
+  std::uint64_t timers = 0;                       ///< timers that were due
+  std::uint64_t tasks = 0;                        ///< that run now: given to run, spawned, or under a time-out
+  std::uint64_t armed_timers = 0;                 ///< timers that are not due yet
   std::chrono::nanoseconds timer_lag_max{};       ///< how late a timer ran, at most
   std::chrono::nanoseconds post_lag_max{};        ///< how late a posted function ran, at most
   std::chrono::nanoseconds longest_resumption{};  ///< with LoopOptions::measures_resumptions
@@ -112,7 +113,9 @@ class REACTOR_LOOP_API Loop {
   /// On a Poller that the caller has made, which must have no registrations.
   [[nodiscard]] static Loop on(Poller poller, const LoopOptions& options = {});
 
+  /// Leaves the other without anything.
   Loop(Loop&&) noexcept;
+  /// Ends what it was before.
   Loop& operator=(Loop&&) noexcept;
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
@@ -154,12 +157,14 @@ class REACTOR_LOOP_API Loop {
   /// after anything was spawned, posted or changed from outside.
   [[nodiscard]] Result<NativeHandle> native_handle() const;
 
+  /// What it has done so far.
   [[nodiscard]] LoopStats stats() const noexcept;
+  /// What its Poller has done so far.
   [[nodiscard]] Stats poller_stats() const noexcept;
   /// Prints the tree of tasks: what each waits for, and since when.
   void dump(std::FILE* to) const;
 
-  // For the library.
+  /// For the library.
   [[nodiscard]] detail::Core& core() const noexcept { return *core_; }
 
  private:
@@ -171,12 +176,13 @@ class REACTOR_LOOP_API Loop {
 /// The task that asks: `co_await this_task()`.
 class ThisTask {
  public:
+  /// For the library.
   explicit ThisTask(detail::Context& context) noexcept : context_(&context) {}
 
   /// It is to stop: its operations end with operation_canceled. For code that computes for long without any.
   [[nodiscard]] bool is_stopped() const noexcept { return context_->is_stopped(); }
 
-  // For the library.
+  /// For the library.
   [[nodiscard]] detail::Context& context() const noexcept { return *context_; }
 
  private:
@@ -208,6 +214,7 @@ class REACTOR_LOOP_API YieldOperation final : public Operation {
 
 }  // namespace detail
 
+/// `co_await this_task()`: the task that asks. Does not wait.
 [[nodiscard]] inline detail::ThisTaskOperation this_task() noexcept { return {}; }
 
 /// Lets others run: the task goes on in the loop's next turn. Error: operation_canceled.

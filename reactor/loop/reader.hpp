@@ -102,7 +102,7 @@ class REACTOR_LOOP_API BufferedReader {
   }
 
  private:
-  friend detail::ReadOperation;
+  friend class detail::ReadOperation;
   using What = detail::ReadOperation::What;
 
   [[nodiscard]] std::string_view buffered() const noexcept { return {memory_ + begin_, end_ - begin_}; }

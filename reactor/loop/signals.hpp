@@ -53,6 +53,7 @@ class REACTOR_LOOP_API Signals {
   /// `Signals::create({SIGINT, SIGTERM})`. Errors: invalid_argument for a number that is no signal; the system's own.
   [[nodiscard]] static Result<Signals> create(std::initializer_list<int> signals);
 
+  /// Leaves the other without anything.
   Signals(Signals&&) noexcept = default;
   Signals& operator=(Signals&&) = delete;
   Signals(const Signals&) = delete;
@@ -71,10 +72,12 @@ class REACTOR_LOOP_API Signals {
 /// an eventfd, a timerfd, a pidfd (a child process: readable once it has ended). Does not own it; it must stay open.
 class REACTOR_LOOP_API Watch {
  public:
+  /// Of this socket or descriptor. Throws std::bad_alloc.
   explicit Watch(NativeSocket socket);
 
   /// Until it is readable, or has ended: at once if it is. A hint, as of a Poller. Cancelled: nothing is lost.
   [[nodiscard]] detail::WatchOperation readable() noexcept { return {state_.get(), detail::Direction::read}; }
+  /// The same until it is writable.
   [[nodiscard]] detail::WatchOperation writable() noexcept { return {state_.get(), detail::Direction::write}; }
 
  private:

@@ -114,6 +114,7 @@ class REACTOR_LOOP_API On<TcpStream> {
   /// Sends all of it. Errors: connection_reset, broken_pipe, ... Cancelled: a part may have been sent, and how much is
   /// not known; so the connection is of no more use to most protocols.
   [[nodiscard]] detail::SendOperation send(std::span<const std::byte> from) noexcept { return {state_.get(), from}; }
+  /// The same of a text.
   [[nodiscard]] detail::SendOperation send(std::string_view text) noexcept {
     return {state_.get(), std::as_bytes(std::span(text))};
   }
@@ -124,7 +125,9 @@ class REACTOR_LOOP_API On<TcpStream> {
   /// Ends a direction, at once: `write` announces the end to the peer behind all that was sent.
   [[nodiscard]] Result<> shutdown(Shutdown which);
 
+  /// It has a socket.
   [[nodiscard]] bool is_open() const noexcept { return state_ != nullptr; }
+  /// Closes the socket, if there is one. Operations that wait for it end with operation_canceled.
   void close() noexcept { state_.reset(); }
   /// For its options and addresses. Must be open.
   [[nodiscard]] TcpStream& socket() const noexcept;
@@ -132,16 +135,16 @@ class REACTOR_LOOP_API On<TcpStream> {
   [[nodiscard]] TcpStream release();
 
  private:
-  friend detail::ConnectOperation;
-  friend detail::ReadOperation;
+  friend class detail::ConnectOperation;
+  friend class detail::ReadOperation;
   explicit On(detail::SocketStateOwner state) noexcept : state_(std::move(state)) {}
   detail::SocketStateOwner state_;
 };
 
 /// What a listener has accepted.
 struct Accepted {
-  On<TcpStream> stream;
-  Address peer;
+  On<TcpStream> stream;  ///< the connection
+  Address peer;          ///< whom it is with
 };
 
 namespace detail {
@@ -169,10 +172,12 @@ class REACTOR_LOOP_API AcceptOperation final : public IoOperation {
 
 }  // namespace detail
 
+/// Accepts connections for tasks.
 template <>
 class REACTOR_LOOP_API On<TcpListener> {
  public:
   On() noexcept = default;
+  /// Takes over a listener. Throws std::bad_alloc.
   explicit On(TcpListener listener);
 
   /// The next connection, with the peer's address. When descriptors or memory have run out it pauses: it tries again
@@ -180,8 +185,11 @@ class REACTOR_LOOP_API On<TcpListener> {
   /// bad_file_descriptor, invalid_argument and the like, of a listener that is none. Cancelled: no connection is lost.
   [[nodiscard]] detail::AcceptOperation accept() noexcept { return detail::AcceptOperation(state_.get()); }
 
+  /// It has a socket.
   [[nodiscard]] bool is_open() const noexcept { return state_ != nullptr; }
+  /// Closes the socket, if there is one. Operations that wait for it end with operation_canceled.
   void close() noexcept { state_.reset(); }
+  /// For its options and addresses. Must be open.
   [[nodiscard]] TcpListener& socket() const noexcept;
 
  private:
@@ -223,10 +231,12 @@ class REACTOR_LOOP_API SendToOperation final : public IoOperation {
 
 }  // namespace detail
 
+/// Sends and receives datagrams for tasks.
 template <>
 class REACTOR_LOOP_API On<UdpSocket> {
  public:
   On() noexcept = default;
+  /// Takes over a socket. Throws std::bad_alloc.
   explicit On(UdpSocket socket);
 
   /// Errors: message_size for a datagram longer than `into`, connection_refused, ... Cancelled: nothing is lost.
@@ -238,8 +248,11 @@ class REACTOR_LOOP_API On<UdpSocket> {
     return {state_.get(), from, to};
   }
 
+  /// It has a socket.
   [[nodiscard]] bool is_open() const noexcept { return state_ != nullptr; }
+  /// Closes the socket, if there is one. Operations that wait for it end with operation_canceled.
   void close() noexcept { state_.reset(); }
+  /// For its options and addresses. Must be open.
   [[nodiscard]] UdpSocket& socket() const noexcept;
 
  private:

@@ -111,11 +111,13 @@ class [[nodiscard]] Task {
   static_assert(std::is_void_v<T> || std::is_object_v<T>, "a Task returns a value or nothing: return a pointer");
 
  public:
-  using promise_type = detail::Promise<T>;
-  using value_type = T;
+  using promise_type = detail::Promise<T>;  ///< as the language asks of a coroutine
+  using value_type = T;                     ///< what it returns
 
   Task() noexcept = default;
+  /// Leaves `other` without a coroutine.
   Task(Task&& other) noexcept : coroutine_(std::exchange(other.coroutine_, nullptr)) {}
+  /// Destroys the coroutine that it had before.
   Task& operator=(Task&& other) noexcept {
     if (this != &other) {
       reset();
@@ -136,8 +138,10 @@ class [[nodiscard]] Task {
     return std::move(*this);
   }
 
+  /// What co_await makes of a task; as the language asks of it.
   class Awaiter {
    public:
+    /// @cond
     explicit Awaiter(std::coroutine_handle<promise_type> coroutine) noexcept : coroutine_(coroutine) {}
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     template <std::derived_from<detail::PromiseBase> Parent>
@@ -151,6 +155,7 @@ class [[nodiscard]] Task {
       return coroutine_;
     }
     T await_resume() const { return coroutine_.promise().take(); }
+    /// @endcond
 
    private:
     std::coroutine_handle<promise_type> coroutine_;
@@ -158,7 +163,7 @@ class [[nodiscard]] Task {
   /// The task lives on until the end of the full expression, and its result is moved out of it.
   [[nodiscard]] Awaiter operator co_await() && noexcept { return Awaiter(coroutine_); }
 
-  // For the library.
+  /// For the library.
   [[nodiscard]] promise_type& promise() const noexcept { return coroutine_.promise(); }
 
  private:

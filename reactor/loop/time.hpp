@@ -180,6 +180,7 @@ class ShieldedTask final : public ScopedTask<T> {
 [[nodiscard]] inline detail::SleepOperation sleep_until(Clock::time_point deadline) noexcept {
   return detail::SleepOperation(deadline);
 }
+/// The same for a time from now on.
 [[nodiscard]] inline detail::SleepOperation sleep_for(Clock::duration time) noexcept {
   return detail::SleepOperation(detail::after(time));
 }

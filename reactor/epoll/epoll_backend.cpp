@@ -372,7 +372,7 @@ Result<NativeHandle> EpollBackend::native_handle() {
   const std::lock_guard lock(mutex_);
   if (epoll_ < 0) return gone();
   if (outer_ >= 0) return outer_;
-  // Not the instance itself: whoever watches that watches an open file, and it is replaced by another.
+  // Not the instance itself: an event loop watches an open file, and the instance may be replaced by another one.
   const int made = epoll_create1(EPOLL_CLOEXEC);
   ++counted_.other_calls;
   if (made < 0) return system_failure(errno);

@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <new>
 
-// ThreadSanitizer has an operator new of its own and lets nobody replace it.
+// ThreadSanitizer has its own operator new, which cannot be replaced.
 #if defined(__SANITIZE_THREAD__)
 #define HAS_OWN_OPERATOR_NEW
 #elif defined(__has_feature)

@@ -135,7 +135,7 @@ void ask_triggers() {
   fact("quiet", "level and persistent, nothing to read", call({one}, quiet_ms), "0x102 0x00, nothing");
   level.put();
   fact("data", "data", wait(), "0x00, key 1 mask 0x01");
-  fact("level", "not read: told again", wait(), "0x00, key 1 mask 0x01");
+  fact("level", "not read: reported again", wait(), "0x00, key 1 mask 0x01");
   closesocket(level.socket);
   wait(quiet_ms);  // one may have been queued before
   oneshot.put();

@@ -60,7 +60,7 @@ class WaitLoop {
   int late_rounds_ = 0;                                // since the time was up
   std::size_t posts_ = 0;                              // delivered
   bool posts_came_first_ = false;
-  bool is_barren_ = false;                             // the last packets brought no event
+  bool is_barren_ = false;  // the last packets brought no event
   bool woken_ = false;
   bool is_time_up_ = false;
 };

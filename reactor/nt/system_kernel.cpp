@@ -264,10 +264,10 @@ class SystemKernel final : public Kernel {
                              std::uint32_t timeout_ms) override {
     UINT32 received = 0;
     // Where there is nothing the pointers must be null (documented).
-    const bool has_room = !packets.empty();
+    const bool has_buffer = !packets.empty();
     const DWORD error = process_notifications_(
         port, static_cast<UINT32>(changes.size()), changes.empty() ? nullptr : changes.data(), timeout_ms,
-        static_cast<::ULONG>(packets.size()), has_room ? packets.data() : nullptr, has_room ? &received : nullptr);
+        static_cast<::ULONG>(packets.size()), has_buffer ? packets.data() : nullptr, has_buffer ? &received : nullptr);
     removed = received;
     return error;
   }

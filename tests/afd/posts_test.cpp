@@ -15,8 +15,8 @@
 #include <reactor/afd/afd_backend.hpp>
 #include <reactor/afd/epoll_bits.hpp>
 
-#include "fixture.hpp"
 #include "../allocation_count.hpp"
+#include "fixture.hpp"
 
 using namespace afd_fixture;
 
@@ -133,7 +133,7 @@ TEST_CASE("posts: neither they nor sockets that are always ready keep the other 
   Port port;
   port.add(a, 100);
   int posts = 0, sockets = 0;
-  SUBCASE("an answer in the call") { port.kernel.ready[base(a)] = AFD_POLL_RECEIVE; }
+  SUBCASE("a synchronous completion") { port.kernel.ready[base(a)] = AFD_POLL_RECEIVE; }
   SUBCASE("an answer by a packet") { port.kernel.can_skip = false; }
   for (int round = 0; round < 60; round++) {
     port.post(1);

@@ -214,7 +214,7 @@ class Bench {
   }
   /// For handles that skip packets, and requests without a context.
   void brings_no_packet() { out_--; }
-  /// Whether a poll that completed in the call has a packet as well.
+  /// Whether a poll that completed synchronously has a packet as well.
   bool has_packet() {
     const bool came = take(quiet_time).has_value();
     if (!came) brings_no_packet();

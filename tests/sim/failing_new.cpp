@@ -26,7 +26,7 @@ void FailingNew::set(std::uint64_t n) noexcept {
   nth = n;
   seen = 0;
 }
-bool FailingNew::has_struck() noexcept { return nth != 0 && seen >= nth; }
+bool FailingNew::has_failed() noexcept { return nth != 0 && seen >= nth; }
 
 FailsHere::FailsHere() noexcept { here++; }
 FailsHere::~FailsHere() { here--; }

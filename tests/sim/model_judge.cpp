@@ -103,7 +103,7 @@ std::size_t Checker::unarmed() {
 //   dequeues: one for each packet that reports nothing, some that double from 1 to 256 packets for all others, one that
 //   finds none, and some where the kernel's clock or an answer is late;
 //   polls and cancels: one for each registration that was marked, was left unarmed, or came back and was not delivered;
-//   again: what was refused, or completed in the call without an entry (that with a pause), and what was owed before;
+//   again: what was refused, or completed synchronously without an entry (that with a pause), and what was owed before;
 //   opening: a helper handle for groups, once;
 //   base_socket: one for each first poll that was refused as if the socket were closed;
 //   other threads: one nudge for what did not fit into the buffer; and for each wait that began meanwhile, and so may
@@ -173,7 +173,7 @@ void Checker::judge_repetition(const Wait& wait, const Registered& reg) {
           "one readiness was delivered to two threads: no wait began in between");
 }
 
-// Its provider is not AFD, or has seemed not to be: one event says so, and then it is disarmed for good.
+// Its provider is not AFD, or seems not to be: that is one event, and then it is disarmed for good.
 void Checker::judge_not_afd(Registered& reg, const Event& event) {
   require(event.readiness() == (Readiness::readable | Readiness::writable | Readiness::failed) &&
               event.error() == std::errc::not_supported,

@@ -68,7 +68,7 @@ Result<RegistrationId> Checker::add_in_backend(SocketNumber socket, Token token,
   return by_number_->add(number, afd::epoll_watch(bits_of(interest, mode), std::to_underlying(token)));
 }
 
-// The number is open: of others the C API says so without asking the backend. It may mean another socket
+// The number is open: others are refused by the C API itself. It may mean another socket
 // than the one that was added: what is registered by that number means it from now on (a number is not an identity).
 void Checker::modify_number(SocketNumber number, Interest interest, Mode mode) {
   const Socket socket{number, net_.base_of(number), net_.endpoint(number)};

@@ -186,9 +186,9 @@ TEST_CASE("sim: the n-th call fails, and only that one, in the kernel and in a d
     fault.set(2, STATUS_INSUFFICIENT_RESOURCES);
     const auto port = kernel.create_port();
     REQUIRE(port.has_value());
-    CHECK_FALSE(fault.has_struck());
+    CHECK_FALSE(fault.has_failed());
     CHECK(kernel.open_helper(*port, 1).error() == std::errc::not_enough_memory);
-    CHECK(fault.has_struck());
+    CHECK(fault.has_failed());
     const auto helper = kernel.open_helper(*port, 1);
     REQUIRE(helper.has_value());
     CHECK(fault.seen() == 3);

@@ -75,7 +75,7 @@ std::uint64_t sweep_calls(const Scenario& scenario, const Fault& fault) {
     reactor::sim::FaultyKernel faulty(system.kernel(), fault.has_reserves);
     faulty.fault().set(n, fault.status, fault.in_a_row);
     CHECK(play(scenario, system, faulty) == "");
-    if (!faulty.fault().has_struck()) return n;
+    if (!faulty.fault().has_failed()) return n;
   }
   FAIL("it never ends");
   return 0;
@@ -89,9 +89,9 @@ std::uint64_t sweep_allocations(const Scenario& scenario) {
     reactor::sim::FaultyKernel faulty(system.kernel());
     reactor::sim::FailingNew::set(n);
     CHECK(play(scenario, system, faulty) == "");
-    const bool has_struck = reactor::sim::FailingNew::has_struck();
+    const bool has_failed = reactor::sim::FailingNew::has_failed();
     reactor::sim::FailingNew::set(0);
-    if (!has_struck) return n;
+    if (!has_failed) return n;
   }
   FAIL("it never ends");
   return 0;

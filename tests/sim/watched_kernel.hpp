@@ -31,7 +31,7 @@ struct Attempt {
     none,
     accepted,  ///< it is pending, or has completed with events
     shortage,  ///< refused
-    empty,     ///< completed in the call without an entry
+    empty,     ///< completed synchronously without an entry
     refused,   ///< for another reason
   };
   Outcome outcome = Outcome::none;

@@ -260,8 +260,8 @@ void SimKernel::close(HANDLE closed) noexcept {
 
 void SimKernel::close_port(Port& port) noexcept {
   port.is_open = false;
-  // These packets are never dequeued. A caller cannot know that the kernel has released their memory, so it must not have
-  // freed it either.
+  // These packets are never dequeued. A caller cannot know that the kernel has released their memory, so it must not
+  // have freed it either.
   for (const auto& queued : std::exchange(port.packets, {})) {
     if (queued.request != nullptr) core_.violate("a port was closed with the packet of a poll in it");
   }

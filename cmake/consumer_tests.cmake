@@ -1,4 +1,4 @@
-# consumer.*: somebody's project, configured, built and run against this library in every way one can consume it.
+# consumer.*: the project of a user, configured, built and run against this library in every way one can consume it.
 set(settings ${PROJECT_BINARY_DIR}/consumer/settings.cmake)
 set(lines "")
 function(setting name value)

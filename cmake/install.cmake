@@ -26,7 +26,7 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/reactorConfigVersion.cmak
 install(FILES ${PROJECT_BINARY_DIR}/reactorConfig.cmake ${PROJECT_BINARY_DIR}/reactorConfigVersion.cmake
         DESTINATION ${package_dir})
 
-# A shared library brings what it needs; with a static one, whoever links it must name that.
+# A shared library brings what it needs; with a static one, the program that links it must name that.
 if(type STREQUAL "SHARED_LIBRARY")
   set(pc_libs_private ${system_libraries})
   set(pc_cflags -DREACTOR_SHARED)

@@ -189,7 +189,7 @@ void prove_accept(HANDLE port, HANDLE helper) {
 
 void prove_refused(HANDLE port, HANDLE helper) {
   sockaddr_in refusing;
-  const SOCKET silent = bound(refusing, 0), client = tcp();
+  const SOCKET not_listening = bound(refusing, 0), client = tcp();
   u_long on = 1;
   check(ioctlsocket(client, static_cast<long>(FIONBIO), &on) == 0, "a non-blocking socket");
   prove("connect.start", "a non-blocking connect to a port without a listener: error", std::to_string(WSAEWOULDBLOCK),
@@ -205,7 +205,7 @@ void prove_refused(HANDLE port, HANDLE helper) {
   int so_error = 0, length = sizeof so_error;
   getsockopt(client, SOL_SOCKET, SO_ERROR, reinterpret_cast<char*>(&so_error), &length);
   fact("refused.so_error", "SO_ERROR", std::to_string(so_error));
-  for (SOCKET socket : {silent, client}) closesocket(socket);
+  for (SOCKET socket : {not_listening, client}) closesocket(socket);
 }
 
 void prove_direct(HANDLE port) {

@@ -35,7 +35,7 @@ struct Registration {
   DWORD result;  // written by the call
 };
 static_assert(sizeof(Registration) == 8 + 2 * sizeof(void*) && offsetof(Registration, filter) == 2 * sizeof(void*));
-using Notify = DWORD WSAAPI(HANDLE port, UINT32, Registration*, UINT32 ms, ULONG room, OVERLAPPED_ENTRY*, UINT32*);
+using Notify = DWORD WSAAPI(HANDLE port, UINT32, Registration*, UINT32 ms, ULONG size, OVERLAPPED_ENTRY*, UINT32*);
 constexpr std::uint8_t ENABLE = 1, REMOVE = 4, ONESHOT = 1, PERSISTENT = 2, LEVEL = 4, EDGE = 8;
 constexpr std::uint16_t NONE = 0, IN_ = 1, OUT_ = 2, HANGUP = 4, ALL = 7;
 constexpr ULONG ERR = 0x40, REMOVED = 0x80;  // events, beside those that are asked for
@@ -135,7 +135,7 @@ void ask_triggers() {
   fact("quiet", "level and persistent, nothing to read", call({one}, quiet_ms), "0x102 0x00, nothing");
   level.put();
   fact("data", "data", wait(), "0x00, key 1 mask 0x01");
-  fact("level", "not read: told again", wait(), "0x00, key 1 mask 0x01");
+  fact("level", "not read: reported again", wait(), "0x00, key 1 mask 0x01");
   closesocket(level.socket);
   wait(quiet_ms);  // one may have been queued before
   oneshot.put();

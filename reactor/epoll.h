@@ -47,7 +47,7 @@ enum EPOLL_EVENTS {
   EPOLLWRBAND  = 1 << 9,          /**< comes with EPOLLOUT, but for a connect that failed */
   EPOLLMSG     = 1 << 10,         /**< never of a socket: a post (reactor/epoll_post.h) */
   EPOLLRDHUP   = 1 << 13,         /**< the peer sent FIN; may be asked for without EPOLLIN */
-  EPOLLONESHOT = -2147483647 - 1  /**< bit 31: one event, then silence until EPOLL_CTL_MOD */
+  EPOLLONESHOT = -2147483647 - 1  /**< bit 31: one event, then disarmed until EPOLL_CTL_MOD */
 };
 
 /** @cond the same for the preprocessor */

@@ -101,7 +101,7 @@ class Event {
   /// Has Readiness::failed.
   [[nodiscard]] constexpr bool failed() const noexcept { return has(Readiness::failed); }
 
-  /// Why it failed, when the system says so with the event: Windows does for a connect that failed. Otherwise empty;
+  /// Why it failed, if the system reports that with the event: Windows does for a connect that failed. Otherwise empty;
   /// then Socket::take_error() asks.
   [[nodiscard]] REACTOR_API std::error_code error() const noexcept;
 

@@ -249,10 +249,10 @@ class REACTOR_API Poller {
 
   /// Waits until something is ready, a wake, or the end of `timeout` (none: no end), and reports as many events as fit
   /// into `buffer`, one per registration; registrations that did not fit come first the next time. The events lie in
-  /// `buffer`. A wake may come alone or together with events, and Events::woken() says so: what a wake announces must
-  /// be handled whenever it is true, not only when there are no events. Without events and without a wake the time is
-  /// over, by a monotonic clock and never early. Keep the result in a variable and iterate over that: with
-  /// compilers that lack C++23's rule for temporaries, `for (const Event& event : *poller.wait(buffer))` is undefined.
+  /// `buffer`. A wake may come alone or together with events, and Events::woken() is true then: what a wake announces
+  /// must be handled whenever it is true, not only when there are no events. Without events and without a wake the time
+  /// is over, by a monotonic clock and never early. Keep the result in a variable and iterate over that: with compilers
+  /// that lack C++23's rule for temporaries, `for (const Event& event : *poller.wait(buffer))` is undefined.
   ///
   /// Errors: invalid_argument for an empty buffer or a negative time-out, bad_file_descriptor after a move, interrupted
   /// with PollerOptions::interruptible; on Windows not_enough_memory when the kernel has none for polls and there is

@@ -6,7 +6,7 @@
 
 #include <reactor/export.hpp>
 
-// Clang 16 to 18 have what libstdc++'s <expected> needs and do not say so: with them -D__cpp_concepts=202002L helps.
+// Clang 16 to 18 have what libstdc++'s <expected> needs and do not define it: with them -D__cpp_concepts=202002L helps.
 #ifndef __cpp_lib_expected
 #error "no std::expected: compile as C++23 by GCC 12, clang 16 with libc++, clang 19 with libstdc++, or MSVC 19.33"
 #endif

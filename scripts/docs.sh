@@ -21,7 +21,7 @@ profile=$(mktemp -d)
 trap 'rm -rf "$profile"' EXIT
 chromium=(timeout 120 chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --virtual-time-budget=5000
   "--user-data-dir=$profile" "--window-size=1400,1800")
-# Page, and a text that it has to show; the menu is made by its script, so that shows that scripts run.
+# A page and a text that it must show. A script makes the menu, so this shows that scripts run.
 while read -r page text; do
   shown=$("${chromium[@]}" --dump-dom "file://$site/$page.html" 2>/dev/null)
   for expected in "$text" Cookbook; do

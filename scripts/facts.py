@@ -64,7 +64,7 @@ def table(header, rows):
 
 
 def make_page(runs):
-    """runs: name -> run, Wine first. A system nobody has run the gates on yet still has its column, empty."""
+    """runs: name -> run, Wine first. A system on which the gates were not run yet has an empty column."""
     names = list(runs)
     columns = names if any(n.startswith("Windows") for n in names) else names + ["Windows"]
     facts = {name: facts_of(runs[name], "fact") for name in names}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fuzzes for a while: the backend over the simulated kernel, and the parser of addresses. What was found before is kept
-# in build/fuzz and is where the next run begins, beside tests/fuzz/corpus.
+# Fuzzes the backend over the simulated kernel, and the parser of addresses. Inputs that were found are kept in build/fuzz,
+# and the next run begins with them and with tests/fuzz/corpus.
 #   scripts/fuzz.sh MINUTES [backend|address]...
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -13,7 +13,7 @@ if ! { cmake --preset wine && cmake --build --preset wine --target gates kernel_
   exit 1
 fi
 
-# Shuts Wine down at the end only if it was not up before: a warm prefix belongs to the one who warmed it.
+# Shuts Wine down at the end only if it was not running before.
 scripts/wine.sh --is-up || trap 'scripts/wine.sh --stop' EXIT
 scripts/wine.sh --start
 

@@ -29,7 +29,7 @@ EPOLL_TESTS = {
     "the Linux backend's tests":
     [*sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests/epoll_backend").glob("*_test.cpp")), "tests/allocation_count.cpp"],
 }
-# In turn: what the first catches need not be run through the second.
+# In order: the second set runs only for mutations that the first does not catch.
 TEST_SETS = {
     "the fake kernel's tests":
     [*sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests/afd").glob("*_test.cpp")),
@@ -56,7 +56,7 @@ def precompiled(speed):
 
 
 def precompile():
-    """The standard headers that any source includes: to read them is most of the work."""
+    """Precompiles the standard headers of all sources: reading them is most of the work."""
     sources = [path for folder in ("reactor", "tests") for path in (ROOT / folder).rglob("*.[ch]pp")]
     names = {name for path in sources for name in re.findall(r"^#include <(\w+)>", path.read_text(encoding="utf-8"), re.MULTILINE)}
     header = WORK / "std.hpp"
@@ -82,7 +82,7 @@ def includes(source):
 
 
 def compile_whole(source):
-    """Compiles what is not mutated, unless that was done since it changed."""
+    """Compiles a source that is not mutated, unless its object is newer."""
     target = object_of(source)
     if target.exists() and all(path.stat().st_mtime < target.stat().st_mtime
                                for path in [*includes(source), precompiled("-O1")]):
@@ -93,8 +93,8 @@ def compile_whole(source):
 
 
 def affected_by(source):
-    """What has to be compiled again for a mutated file: a source, or of those that read a header the library's, since the
-    linker takes the first of an inline function that several have; the tests when the library has none."""
+    """The sources to compile again for a mutated file. Of a header: the library's sources that include it, since the linker
+    takes the first copy of an inline function; or the tests' if none of the library does."""
     if source.endswith(".cpp"):
         return [source]
     readers = [s for s in ALL_SOURCES if ROOT / source in includes(s)]
@@ -104,7 +104,7 @@ def affected_by(source):
 def compile_source(source, target, overlay):
     """`overlay` is a folder whose reactor/ has what is mutated, so headers can be, too."""
     origin = overlay / source if (overlay / source).exists() else ROOT / source
-    # The mutated file is one of a hundred: no optimizer. The tests run a hundred times.
+    # The mutated file is compiled for one run, so without the optimizer. The simulator and the model run a hundred times.
     speed = "-O1" if source.startswith(("tests/sim/", "reactor/sim/")) else "-O0"
     command = ["clang++-19", *FLAGS, speed, "-include-pch", str(precompiled(speed)), f"-I{overlay}", f"-I{ROOT}", f"-I{ROOT / 'tests'}",
                f"-I{(ROOT / source).parent}", "-c", str(origin), "-o", str(target)]
@@ -133,7 +133,7 @@ def run_tests(program, objects):
 
 def run_all_tests(folder, mutated, test_sets):
     for number, (name, tests) in enumerate(test_sets.items()):
-        # The mutated ones first: of an inline function that several have, the linker takes the first.
+        # The mutated objects first: the linker takes the first copy of an inline function.
         objects = list(mutated.values()) + [object_of(s) for s in [*LIBRARY, *COMMON, *tests] if s not in mutated]
         if found := run_tests(folder / f"mutated_test_{number}", objects):
             return f"{found} ({name})"

@@ -55,7 +55,7 @@ run() {
   cat "$log" >&2
   exit 1
 }
-# A machine that has just started may be installing something itself: wait for its lock, and try again what was cut off.
+# A machine that has just started may be installing packages itself: wait for its lock, and repeat what was interrupted.
 apt() { run apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=5 "$@"; }
 apt update
 apt install -y --no-install-recommends "${missing[@]}"

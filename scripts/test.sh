@@ -24,7 +24,7 @@ sources() { git ls-files --cached --others --exclude-standard '*.cpp' '*.hpp' '*
 # What is compiled for Windows alone. The consumer projects are compiled against an install tree, by their own tests.
 windows_sources='^(poc/.*|reactor/net/winsock.*|reactor/nt/system_kernel|reactor/afd/system_backend|reactor/capi/.*)\.cpp$'
 
-# The part's own words go to its log; what it counted to $counted.
+# The output of a part goes to its log, and what it counted to $counted.
 run_format() {
   sources | xargs clang-format-19 --dry-run --Werror
   counted="$(sources | wc -l) files"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# clang-tidy for one source of the Windows build: clang has to be told where GCC's MinGW keeps its headers, and not to be
-# told an option that only GCC has.
+# clang-tidy for one source of the Windows build: clang needs the path of the headers of GCC's MinGW, and must not get an
+# option that only GCC has.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 case $1 in

@@ -81,7 +81,7 @@ class FakeKernel final : public reactor::nt::Kernel {
   int post_refusals = 0;                   // the number of posts without a reserve that are refused
   int cancel_refusals = 0;                 // the number of cancels that are refused
   int dequeue_refusals = 0;                // the number of dequeues that are refused
-  std::set<HANDLE> completes_empty;        // a poll that lists one completes in the call, with no entry
+  std::set<HANDLE> completes_empty;        // a poll that lists one completes synchronously, with no entry
   bool keeps_what_is_cancelled = false;    // a cancel succeeds, but the poll never completes
   nanoseconds early{0};                    // by how much one time-out is too early
   std::map<std::uintptr_t, HANDLE> bases;  // of sockets that are layered; others are their own

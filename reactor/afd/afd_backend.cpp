@@ -20,7 +20,7 @@ Result<std::shared_ptr<AfdBackend>> AfdBackend::create(Kernel& kernel, const Pol
   Handle port(kernel, *opened);
   const auto make = [&]() -> Result<std::shared_ptr<AfdBackend>> {
     auto backend = std::make_unique<AfdBackend>(kernel, *opened, options);
-    static_cast<void>(port.release());  // the backend's now
+    static_cast<void>(port.release());  // the backend owns it now
     // Not make_shared, which compares type_infos: of a debug build MinGW's GCC 12 cannot link that statically.
     return std::shared_ptr<AfdBackend>(backend.release());
   };
@@ -86,9 +86,8 @@ Slot* AfdBackend::find(RegistrationId id) noexcept {
   return core_.is_closed ? nullptr : core_.registry.find(id);
 }
 
-// Arms it, or leaves that to whoever does it best. Without a thread that sleeps: the next wait. A thread that is
-// between two waits arms all that it has marked in its next one, or when it has dealt with all its events. For any
-// other: now.
+// Arms it now or later. While no thread sleeps, the next wait arms it. A thread that is between two waits arms all that
+// it has marked with its next wait, or when it has re-armed all its events. Any other thread arms it now.
 void AfdBackend::mark(Slot& slot, bool is_rearmed) {
   const std::uint32_t thread = core_.kernel.thread_id();
   const bool ends_batch = is_rearmed && core_.threads.rearmed(thread);
@@ -131,7 +130,7 @@ Result<> AfdBackend::remove(RegistrationId id) {
   const Lock lock(core_.mutex);
   Slot* slot = find(id);
   if (core_.is_closed) return failure(std::errc::bad_file_descriptor);
-  if (slot != nullptr) remove(*slot);  // else its socket was closed, or added again, and it ended by itself
+  if (slot != nullptr) remove(*slot);  // else its socket was closed or added again, which retired it
   return {};
 }
 
@@ -200,8 +199,8 @@ void AfdBackend::close() noexcept {
   core_.polls.close_all();
 }
 
-// Dequeues packets until the kernel holds nothing any more. Each poll was cancelled, so each comes; the deadline is
-// there so that a program ends even if one does not.
+// Dequeues packets until the kernel holds nothing any more. Each poll was cancelled, so the packet of each comes. The
+// deadline is there so that a program ends even if one does not.
 void AfdBackend::drain() noexcept {
   std::array<FILE_IO_COMPLETION_INFORMATION, 256> packets;  // NOLINT(*-member-init): the kernel fills it
   const nanoseconds deadline = core_.kernel.now() + std::chrono::seconds(10);

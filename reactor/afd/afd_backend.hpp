@@ -30,12 +30,12 @@ namespace reactor::afd {
 ///     Groups          which registrations share a poll (GroupPolicy)
 ///     Dispatcher      what an answer means
 ///     WaitLoop        one wait
-///     WaitingThreads  who sleeps, who is between two waits
+///     WaitingThreads  which threads sleep, which are between two waits
 ///     Doorbell        wakes
 ///
 /// A base socket that is added again while it is registered has a new registration from then on, and the old one is
-/// retired: nothing on Windows says whether a handle still means the socket that it meant ("a number is not an
-/// identity"). So add never says file_exists.
+/// retired: on Windows it cannot be determined whether a handle still means the same socket ("a number is not an
+/// identity"). So add never returns file_exists.
 class AfdBackend : public Backend {
  public:
   /// The kernel must outlive it.
@@ -88,7 +88,7 @@ class AfdBackend : public Backend {
   mutable Core core_;
 };
 
-/// The one over the real kernel. Fails with function_not_supported when ntdll lacks a function.
+/// The backend over the real kernel. Fails with function_not_supported when ntdll lacks a function.
 [[nodiscard]] Result<std::shared_ptr<AfdBackend>> create_system_backend(const PollerOptions& options);
 
 }  // namespace reactor::afd

@@ -12,22 +12,22 @@
 
 namespace reactor::afd {
 
-/// Slots in blocks of 64 that never move. An empty block goes back to the system, but for one kept in reserve, so that
-/// a program that comes and goes by one socket does not allocate every time. No operation takes longer because there
-/// are many blocks.
+/// Slots in blocks of 64 that never move. Empty blocks are released, except one, so that a program that adds and
+/// removes one socket repeatedly does not allocate each time. The cost of an operation does not depend on the number of
+/// blocks.
 class Arena {
  public:
   static constexpr std::uint32_t slots_per_block = 64;
 
   Arena() = default;
 
-  /// A slot as new. Throws std::bad_alloc and is then as before.
+  /// A new slot. Throws std::bad_alloc and is then unchanged.
   [[nodiscard]] Slot& allocate();
 
   /// The kernel must not hold it any more ("kernel owns its memory").
   void free(Slot& slot) noexcept;
 
-  /// The slot with that index if it is in use, else null: any index may be asked for.
+  /// The slot with that index if it is in use, else null. Any index is allowed.
   [[nodiscard]] Slot* at(std::uint32_t index) noexcept;
 
   /// The slot with that index, which is in use.
@@ -70,7 +70,7 @@ class Arena {
   void link(Block& block) noexcept;
   void unlink(Block& block) noexcept;
 
-  std::vector<std::unique_ptr<Block>> blocks_;  // by number; null where a block went back to the system
+  std::vector<std::unique_ptr<Block>> blocks_;  // by number; null where a block was released
   std::vector<std::uint32_t> holes_;            // numbers of those; capacity for all
   std::uint32_t first_with_free_ = no_block;
   std::size_t empty_blocks_ = 0;

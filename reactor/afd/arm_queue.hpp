@@ -10,8 +10,7 @@
 
 namespace reactor::afd {
 
-/// Slots in order, linked through themselves: nothing is allocated, and each step takes the same time however many
-/// there are.
+/// Slots in order, linked through themselves: no operation allocates, and none depends on the number of slots.
 class SlotList {
  public:
   SlotList(Arena& arena, ListName name) noexcept : arena_(&arena), name_(name) {}
@@ -59,7 +58,7 @@ class SlotList {
   std::size_t size_ = 0;
 };
 
-/// The registrations that are to be armed, first come first served, and those for which that waits for a reason:
+/// The registrations that are to be armed, in order, and those that are to be armed later, by the reason:
 ///
 ///   delivered   their readiness was delivered: the next wait that begins arms them, so that no other thread is given
 ///               the same readiness while the first still handles it

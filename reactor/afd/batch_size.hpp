@@ -17,7 +17,7 @@ class BatchSize {
     return std::clamp<std::size_t>(requests_out, 1, size_);
   }
 
-  /// So many packets came of `asked` that were asked for.
+  /// `taken` packets were dequeued by a call that asked for `asked`.
   void took(std::size_t taken, std::size_t asked) noexcept {
     if (taken == asked && asked >= size_) {
       size_ = std::min(size_ * 2, max);

@@ -29,14 +29,14 @@ struct Core {
         polls(its_kernel, its_port, registry.arena(), options.inline_completions, stats),
         groups(polls, options.hot_groups) {}
 
-  /// Something is left for a thread that sleeps, if there is one.
+  /// There is work for a sleeping thread, if one sleeps.
   void nudge_if_needed() noexcept {
     if (!threads.any_sleeps()) return;
     const bool is_unwatched = queue.has_deferred() && !threads.any_watches();
     if (!queue.marked().empty() || !queue.suspected().empty() || !posts.empty() || is_unwatched) doorbell.nudge();
   }
 
-  /// For the threads that sleep: what is to be changed is changed now.
+  /// Makes the queued changes now, for the sleeping threads.
   void flush_changes() {
     if (notifier != nullptr && !queue.changes().empty()) notifier->flush();
   }

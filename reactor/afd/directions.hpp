@@ -45,7 +45,7 @@ enum class Directions : std::uint8_t {
   return directions;
 }
 
-/// What to ask AFD for, so that it reports these directions. 0: nothing is asked at all.
+/// The AFD events to poll for these directions. 0: no poll.
 [[nodiscard]] constexpr nt::ULONG poll_mask(Directions directions) noexcept {
   using namespace nt;
   ULONG mask = 0;
@@ -58,7 +58,7 @@ enum class Directions : std::uint8_t {
   return mask == 0 ? 0 : mask | AFD_POLL_LOCAL_CLOSE;
 }
 
-/// What AFD's events mean, as Linux says it: a reset and a failed connect are the end of both directions.
+/// The readiness that AFD's events mean, as on Linux: a reset and a failed connect end both directions.
 [[nodiscard]] constexpr Readiness to_readiness(nt::ULONG events) noexcept {
   using namespace nt;
   Readiness readiness = Readiness::none;

@@ -13,7 +13,7 @@ using namespace nt;
 
 namespace {
 
-// What AFD says of a handle that is no socket of its own: it was closed, or is another provider's (kernel facts bad.*).
+// AFD's status for a handle that is not its socket: it was closed, or is another provider's (kernel facts bad.*).
 bool is_no_socket(NTSTATUS status) noexcept {
   return status == STATUS_INVALID_HANDLE || status == STATUS_OBJECT_TYPE_MISMATCH;
 }
@@ -49,7 +49,7 @@ void Dispatcher::arm(Slot& slot, EventSink& sink) {
     case PollState::pending:
       // Covered: nothing to do. What the poll reports beyond what is wanted now is not delivered.
       if (slot.was_asked_for() && (mask & ~ULONG{slot.asked}) == 0) return;
-      // Two polls on one socket can swap their results ("one poll per socket"): this one has to come back first.
+      // Two polls of one socket can swap their results ("one poll per socket"): this one has to complete first.
       if (slot.was_asked_for() && slot.group != 0) GroupPolicy::cancelled_group(slot.activity);
       if (!polls_.cancel(slot)) on_shortage(slot, STATUS_INSUFFICIENT_RESOURCES);
       return;
@@ -66,17 +66,17 @@ void Dispatcher::submit(Slot& slot, ULONG mask, EventSink& sink) {
   }
 }
 
-// Arms those that are hot among the first `count` of the queue in one request, and takes them from `count`: none when
-// those at its front are too few for a group. False: there are no more groups to be had in this pass.
+// Arms the hot ones among the first `count` of the queue in one request, and subtracts them from `count`. Arms none
+// when too few of them are at the front. False: no more groups in this pass.
 bool Dispatcher::arm_group(std::size_t& count, EventSink& sink) {
-  // Without a buffer the answers are asked for once more, by a thread that has one.
+  // Without a buffer, a thread that has one polls again for the answers.
   const std::size_t events_left = sink.is_full() ? Group::capacity : sink.left();
   const auto [group, may_try_again] = groups_.form(queue_.marked(), count, events_left);
   if (group == nullptr) return may_try_again;
   const auto [outcome, status] = polls_.submit(*group);
   if (outcome == Polls::Outcome::refused) {
-    // One handle that is no socket any more is enough to refuse them all (kernel fact many.closed). They are asked for
-    // alone, where each has its own error ("one bad socket never fails wait"), and none loses its turn.
+    // One handle that is not a socket any more makes the kernel refuse them all (kernel fact many.closed). They are
+    // polled alone, where each has its own error ("one bad socket never fails wait"), and none loses its turn.
     groups_.policy().was_refused();
     for (const Group::Member& member : group->members() | std::views::reverse) queue_.mark_first(*member.slot);
     return false;
@@ -95,7 +95,7 @@ void Dispatcher::take(const FILE_IO_COMPLETION_INFORMATION& packet, EventSink& s
   stats_.unknown_packets++;  // another part of the program posts to this port ("packets are checked")
 }
 
-// The kernel has given the slot back, with this status.
+// The poll of the slot has completed, with this status.
 void Dispatcher::on_completion(Slot& slot, NTSTATUS status, EventSink& sink) {
   REACTOR_ASSERT(slot.state == PollState::idle);
   if (!slot.is_live()) return release_if_free(slot);
@@ -136,7 +136,7 @@ void Dispatcher::on_completion(Group& group, NTSTATUS status, EventSink& sink) {
 }
 
 void Dispatcher::on_ready(Slot& slot, ULONG events, NTSTATUS status, EventSink& sink) {
-  // Closed without being removed: it is over, as on Linux ("a number is not an identity").
+  // Closed without being removed: it is retired, as on Linux ("a number is not an identity").
   if ((events & AFD_POLL_LOCAL_CLOSE) != 0) return retire(slot, true);
   if (events != 0 && sink.is_full()) {
     groups_.policy().fired(slot.activity);
@@ -156,7 +156,7 @@ void Dispatcher::on_delivered(Slot& slot, Directions reported, EventSink& sink) 
   stats_.events++;
   switch (slot.mode) {
     case Mode::level:
-      // Interest::none: an end is reported once, or back pressure would spin ("no spin").
+      // Interest::none: a hang-up is reported once, or back pressure would spin ("no spin").
       if (slot.wanted == Directions::endings) slot.disarmed = Directions::all;
       break;
     case Mode::oneshot: slot.disarmed = Directions::all; break;
@@ -190,8 +190,8 @@ void Dispatcher::resolve_suspect(Slot& slot, bool is_open, EventSink& sink) {
   const RegistrationId id{slot.index, slot.generation};
   queue_.erase(slot);
   if (!is_open) return retire(slot, true);
-  // It may have been closed and its number opened again since: ask once more. What AFD does not know then is no socket
-  // of AFD's, and never will be.
+  // It may have been closed and its number opened again since: poll once more. If AFD refuses that too, it is not a
+  // socket of AFD, and never will be.
   arm(slot, sink);
   if (registry_.find(id) == nullptr || slot.list != ListName::suspected) return;
   queue_.erase(slot);

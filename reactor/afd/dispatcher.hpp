@@ -38,10 +38,10 @@ class Dispatcher {
   /// Of a suspected registration: its socket was found open, or not.
   void resolve_suspect(Slot& slot, bool is_open, EventSink& sink);
 
-  /// The registration ends. Its slot stays until the kernel gives the poll back, and keeps its place in the table, so
-  /// that the same handle added again waits for that ("one poll per socket").
+  /// Retires the registration. Its slot stays until its poll has completed, and keeps its place in the table, so that
+  /// the same handle added again waits for that ("one poll per socket").
   void retire(Slot& slot, bool is_closed);
-  /// The kernel has let go of something of a slot: it is released if it is retired, and that was the last.
+  /// The kernel has released something of the slot. A retired slot is released when the kernel holds nothing of it.
   void release_if_free(Slot& slot) noexcept;
 
   /// What was asked of the kernel was refused for a shortage: it is marked again.
@@ -50,8 +50,8 @@ class Dispatcher {
   /// The socket is ready for these AFD events: delivers them, or marks it.
   void on_ready(Slot& slot, nt::ULONG events, nt::NTSTATUS status, EventSink& sink);
 
-  /// Takes the slot's poll back, if one is out that is its own alone. A member of a group stays in it and its result is
-  /// ignored: to take it back would cost all other members their poll.
+  /// Cancels the slot's poll, if it has one of its own. A member of a group stays in it and its result is ignored: to
+  /// cancel that poll would cost all other members theirs.
   void cancel_own(Slot& slot);
 
  private:

@@ -12,7 +12,7 @@
 namespace reactor::afd {
 
 /// The packet that ends a sleep in the kernel: for a Waker, or so that a sleeping thread arms what another has left. At
-/// most one is queued ("no lost wake"). It takes no lock, so it may be rung in any thread and at any moment.
+/// most one is queued ("no lost wake"). It takes no lock, so it may be used in any thread and at any moment.
 ///
 /// It is posted with a reserve object where the kernel has those: then it cannot fail. Without, a post that the kernel
 /// refuses is owed, and paid by the next call of the backend.
@@ -20,16 +20,16 @@ class Doorbell {
  public:
   Doorbell(nt::Kernel& kernel, nt::HANDLE port) noexcept : kernel_(kernel), port_(port) {}
 
-  /// Sets a reserve object aside. Before the first ring.
+  /// Creates the reserve object. Before the first wake or nudge.
   void open() noexcept {
     if (const auto reserve = kernel_.create_reserve()) reserve_ = nt::Handle(kernel_, *reserve);
   }
   [[nodiscard]] bool has_reserve() const noexcept { return static_cast<bool>(reserve_); }
 
-  /// Ends one wait: the one under way, or else the next.
+  /// Ends one wait: one that has begun, or else the next.
   void wake() noexcept { ring(queued | wanted); }
 
-  /// Lets one sleeping thread see what there is to do; its wait goes on.
+  /// Lets one sleeping thread check for work; its wait goes on.
   void nudge() noexcept { ring(queued); }
 
   /// Its packet was dequeued. True: a wait is to end. All that was written before the wake is visible then.

@@ -20,8 +20,8 @@ struct Epoll {
   static constexpr std::uint32_t reported = in | pri | out | always | rdnorm | rdband | wrnorm | wrband | rdhup;
 };
 
-/// What of an answer of AFD is what for epoll, before the filter. A reset is what Linux makes of it. A failed connect
-/// is what wepoll makes of it, and its users' tests assert: on Linux it has EPOLLHUP too.
+/// The epoll bits of AFD's events, before the filter. A reset has the bits that it has on Linux. A failed connect has
+/// those of wepoll, which its users' tests assert: on Linux it has EPOLLHUP too.
 [[nodiscard]] constexpr std::uint32_t epoll_bits(nt::ULONG events) noexcept {
   using namespace nt;
   constexpr std::uint32_t failure = Epoll::in | Epoll::rdnorm | Epoll::out | Epoll::wrnorm | Epoll::rdhup | Epoll::err;
@@ -35,7 +35,7 @@ struct Epoll {
   return bits;
 }
 
-/// What epoll_event::events asks for. Bits that are not known are ignored, as on Linux.
+/// The directions that epoll_event::events asks for. Bits that are not known are ignored, as on Linux.
 [[nodiscard]] constexpr Directions epoll_directions(std::uint32_t events) noexcept {
   Directions directions = Directions::endings | Directions::repeated_endings;
   if ((events & (Epoll::in | Epoll::rdnorm)) != 0) directions = directions | Directions::readable;
@@ -53,7 +53,7 @@ struct Epoll {
 }
 static_assert(Epoll::reported <= 0xFFFF);
 
-/// What an answer is for epoll_event::events; 0: nothing.
+/// The epoll_event::events of an answer. 0: no event.
 [[nodiscard]] constexpr std::uint32_t epoll_events(const Answer& answer) noexcept {
   const nt::ULONG events = answer.events == 0 ? nt::AFD_POLL_CONNECT_FAIL : answer.events;
   return epoll_bits(events) & answer.detail;

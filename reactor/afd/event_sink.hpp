@@ -12,7 +12,7 @@
 
 namespace reactor::afd {
 
-/// What a poll reported of a registration. With no events, `status` says why the kernel refuses to poll its socket.
+/// What a poll reported of a registration. Without events, `status` is why the kernel refuses to poll its socket.
 struct Answer {
   Token token;
   Directions directions;  ///< that may be reported now
@@ -21,7 +21,7 @@ struct Answer {
   nt::NTSTATUS status;
 };
 
-/// Where answers become a caller's events. The backend knows AFD's words alone; each interface has its translator.
+/// Turns answers into a caller's events. The backend knows only AFD's events; each interface has its translator.
 class EventSink {
  public:
   EventSink(const EventSink&) = delete;
@@ -65,7 +65,7 @@ class EventSink {
   std::size_t disarming_ = 0;
 };
 
-/// For whoever arms without a buffer: it is always full.
+/// For arming without a buffer: it is always full.
 class NoSink final : public EventSink {
  public:
   NoSink() noexcept : EventSink(0) {}

@@ -13,7 +13,7 @@
 namespace reactor::afd {
 
 /// One poll of many sockets. It belongs to no socket: it is filled with the hot registrations that are to be armed,
-/// comes back with the first that are ready, and then its members are marked to be armed again like any others.
+/// completes with the first that are ready, and then its members are marked to be armed again like any others.
 struct Group {
   static constexpr std::uint32_t capacity = 256;
 
@@ -23,7 +23,7 @@ struct Group {
     nt::NTSTATUS status;
   };
 
-  // The kernel's while state is not idle; released by the completion alone ("kernel owns its memory").
+  // The kernel owns this while state is not idle; only the completion releases it ("kernel owns its memory").
   nt::IO_STATUS_BLOCK iosb{};
   nt::AFD_POLL_INFO poll{};
   std::array<nt::AFD_POLL_HANDLE_INFO, capacity> entries{};
@@ -42,12 +42,14 @@ struct Group {
     all[size++] = {&slot, 0, 0};
   }
 
-  /// Gives each member what the answer says of it.
+  /// Gives each member its part of the answer.
   void read_answer(nt::NTSTATUS status) noexcept {
     const std::uint32_t count = status == nt::STATUS_SUCCESS ? poll.NumberOfHandles : 0;
     std::uint32_t at = 0;
     for (const auto& entry : std::span(entries).first(count < size ? count : size)) {
-      // They come in the order asked (kernel fact many.packed), so this is a single pass; but nothing depends on it.
+      // Entries come in the order of the request (kernel fact many.packed), so this is a single pass, but it works for
+      // any
+      // order.
       for (std::uint32_t tried = 0; tried < size && all[at].slot->base != entry.Handle; tried++) at = (at + 1) % size;
       if (all[at].slot->base != entry.Handle) continue;
       all[at].events = entry.Events;

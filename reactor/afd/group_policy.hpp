@@ -10,8 +10,8 @@ namespace reactor::afd {
 /// What a slot remembers of how often it fires.
 struct Activity {
   std::uint32_t last_fired = 0;  ///< the round
-  std::int8_t score = 0;         ///< firings in close succession; below 0 after it made a group come back early
-  std::uint8_t idle_rounds = 0;  ///< how often in a row its group came back without it
+  std::int8_t score = 0;         ///< firings in close succession; below 0 after a group was cancelled for it
+  std::uint8_t idle_rounds = 0;  ///< how often in succession its group completed without it
 };
 
 /// Which registrations are polled together: those that fire again and again (hot ones).
@@ -25,9 +25,9 @@ class GroupPolicy {
   static constexpr std::uint32_t near_rounds = 16;     ///< two firings no further apart are in close succession
   static constexpr std::int8_t hot_score = 2;          ///< this many in a row make a member
   static constexpr std::uint8_t idle_rounds_max = 16;  ///< a member that did not fire so often in a row leaves
-  static constexpr std::int8_t toggle_score = -64;  ///< a member that makes a group come back early is not hot for long
+  static constexpr std::int8_t toggle_score = -64;     ///< after a group was cancelled for a member
   static constexpr std::size_t members_min = 2;
-  static constexpr std::size_t members_per_event = 4;  ///< what does not fit into the buffer was asked for nothing
+  static constexpr std::size_t members_per_event = 4;  ///< what does not fit into the buffer was polled in vain
   static constexpr std::uint32_t pause_min = 16, pause_max = 1024;  ///< rounds without groups after refusals
 
   explicit GroupPolicy(bool is_on) noexcept : is_on_(is_on) {}
@@ -53,7 +53,7 @@ class GroupPolicy {
     activity.last_fired = round_;
     activity.idle_rounds = 0;
   }
-  /// Its group came back with events of others.
+  /// Its group completed with events of others only.
   static void did_not_fire(Activity& activity) noexcept {
     if (++activity.idle_rounds >= idle_rounds_max) activity = {.last_fired = activity.last_fired};
   }
@@ -61,7 +61,7 @@ class GroupPolicy {
   static void cancelled_group(Activity& activity) noexcept { activity.score = toggle_score; }
 
   /// The kernel took a group's request, or refused it: one socket that was closed without being removed is enough. A
-  /// program that keeps closing like that is served without groups for longer and longer.
+  /// program that keeps closing like that gets no groups for longer and longer.
   void was_taken() noexcept {
     if (++taken_ < pause_) return;
     taken_ = 0;

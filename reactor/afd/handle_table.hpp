@@ -23,7 +23,7 @@ class HandleTable {
  public:
   static constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
 
-  /// Handles beyond are none that Windows gives.
+  /// Windows assigns no larger handles.
   [[nodiscard]] static bool can_hold(nt::HANDLE base) noexcept { return key_of(base) < std::uintptr_t{1} << 26; }
 
   [[nodiscard]] std::uint32_t find(nt::HANDLE base) const noexcept {
@@ -32,7 +32,7 @@ class HandleTable {
     return page < pages_.size() && pages_[page] != nullptr ? pages_[page]->entries[key % entries_per_page] : none;
   }
 
-  /// A place for that handle, so that insert cannot fail. Throws std::bad_alloc and is then as before.
+  /// Makes a place for that handle, so that insert cannot fail. Throws std::bad_alloc and is then unchanged.
   void reserve(nt::HANDLE base) {
     REACTOR_ASSERT(can_hold(base));
     const std::size_t page = key_of(base) / entries_per_page;
@@ -54,7 +54,8 @@ class HandleTable {
     REACTOR_ASSERT(find(base) != none);
     Page& page = page_of(base);
     page.entries[key_of(base) % entries_per_page] = none;
-    if (--page.used > 0 || used_pages_ == 1) return;  // one is kept for a program that comes and goes by one socket
+    if (--page.used > 0 || used_pages_ == 1)
+      return;  // one page is kept for a program that adds and removes one socket repeatedly
     used_pages_--;
     pages_[key_of(base) / entries_per_page].reset();
   }

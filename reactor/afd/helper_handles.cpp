@@ -29,7 +29,7 @@ void HelperHandles::detach(std::uint32_t index) noexcept {
   REACTOR_ASSERT(helper.handle && helper.sockets > 0);
   if (helper.sockets-- == sockets_per_handle) link(index);
   if (helper.sockets > 0) return;
-  // An empty one is closed, but for the last: a program that comes and goes by one socket would reopen it each time.
+  // Empty handles are closed, except the last, which a program that adds and removes one socket would reopen each time.
   const bool is_last_with_place = first_with_place_ == index && helper.next == no_index;
   if (is_last_with_place) return;
   unlink(index);
@@ -92,10 +92,10 @@ void HelperHandles::unlink(std::uint32_t index) noexcept {
   if (helper.next != no_index) handles_[helper.next].previous = helper.previous;
 }
 
-// Whether a completion in the call comes without a packet is known of Wine and of the Windows that OpenVMM runs on, not
-// of every one (kernel fact skip.inline), and to be wrong about it means to use memory that the kernel still holds. So
-// it is asked once, on a port of its own: a poll that does not wait completes in the call, and its packet, if there is
-// one, is queued by then. What fails for another reason says nothing: then the next helper handle asks again.
+// It is known for Wine, and for the Windows versions that OpenVMM runs on, that a synchronous completion has no packet,
+// but not for each version (kernel fact skip.inline). A wrong assumption would use memory that the kernel still holds.
+// So a probe finds out once, on its own port: a poll with a zero time-out completes synchronously, and its packet, if
+// there is one, is queued by then. If a call fails for another reason, the next helper handle is probed.
 HelperHandles::Inline HelperHandles::probe_inline(HANDLE base) {
   if (probe_ == nullptr) {
     const Inline begun = begin_probe(base);
@@ -107,7 +107,7 @@ HelperHandles::Inline HelperHandles::probe_inline(HANDLE base) {
   const bool is_pending = probe_->status == STATUS_PENDING;
   const auto timeout = std::chrono::seconds(is_pending ? 10 : 0);
   const NTSTATUS dequeued = kernel_.dequeue(probe_->port.get(), packet, removed, timeout);
-  if (!NT_SUCCESS(dequeued)) return Inline::unknown;  // its memory may still be the kernel's: asked again later
+  if (!NT_SUCCESS(dequeued)) return Inline::unknown;  // the kernel may still own its memory: dequeued again later
   if (is_pending && dequeued == STATUS_TIMEOUT) return Inline::no;  // likewise
   const bool has_packet = dequeued == STATUS_SUCCESS;
   const bool is_inline = probe_->status == STATUS_SUCCESS && !has_packet;
@@ -115,7 +115,7 @@ HelperHandles::Inline HelperHandles::probe_inline(HANDLE base) {
   return is_inline ? Inline::yes : Inline::no;
 }
 
-// Submits the probe's poll. With no probe afterwards, the result is what can be said without one.
+// Submits the probe's poll. Without a probe afterwards, the result is what is known without one.
 HelperHandles::Inline HelperHandles::begin_probe(HANDLE base) {
   auto probe = std::make_unique<Probe>();
   stats_.other_calls++;

@@ -32,17 +32,16 @@ class HelperHandles {
 
   HelperHandles(nt::Kernel& kernel, nt::HANDLE port, bool inline_completions, Stats& stats) noexcept;
 
-  /// The index of a handle with a place for one more socket. Throws std::bad_alloc and is then as before.
+  /// The index of a handle with a place for one more socket. Throws std::bad_alloc and is then unchanged.
   [[nodiscard]] Result<std::uint32_t> attach(nt::HANDLE base);
   void detach(std::uint32_t index) noexcept;
 
   [[nodiscard]] nt::HANDLE operator[](std::uint32_t index) const noexcept { return handles_[index].handle.get(); }
-  /// A poll on it that completes in the call queues no packet.
+  /// A poll on it that completes synchronously queues no packet.
   [[nodiscard]] bool skips_packets(std::uint32_t index) const noexcept { return handles_[index].skips_packets; }
 
-  /// The handle for groups, or null: groups need completion in the call without a packet. What does not fit into the
-  /// caller's buffer has to be asked for again, and if every answer were a packet, it would be behind all others each
-  /// time.
+  /// The handle for groups, or null: groups need synchronous completion without a packet. What does not fit into the
+  /// caller's buffer has to be polled again, and if each answer were a packet, it would be behind all others each time.
   [[nodiscard]] nt::HANDLE for_groups() noexcept;
 
   template <class Function>
@@ -70,7 +69,7 @@ class HelperHandles {
     nt::Handle handle;
     bool skips_packets;
   };
-  /// Whether a poll that completes in the call can do without a packet.
+  /// Whether a poll that completes synchronously has no packet.
   enum class Inline : std::uint8_t { unknown, no, yes };
 
   struct Probe {

@@ -50,7 +50,7 @@ class Notifier {
   virtual void begin(Slot& slot) = 0;
   /// To be armed, by the next call that makes changes; or it uses polls from now on.
   virtual void enable(Slot& slot) = 0;
-  /// The registration is over.
+  /// The registration is retired.
   virtual void retire(Slot& slot, bool is_closed) = 0;
   /// All registrations, at the end.
   virtual void remove_all() noexcept = 0;

@@ -14,8 +14,8 @@ using namespace nt;
 
 namespace {
 
-// The context of a poll's packet: an index, and low bits of a generation above it. It comes back from the port as it
-// was given, so it is checked like any other input ("packets are checked").
+// The context of a poll's packet: an index, and low bits of a generation above it. Any program can post such a packet,
+// so it is checked like any other input ("packets are checked").
 constexpr int index_bits = std::numeric_limits<std::uintptr_t>::digits == 64 ? 32 : 20;
 constexpr std::uintptr_t index_mask = (std::uintptr_t{1} << index_bits) - 1;
 
@@ -108,7 +108,7 @@ Polls::Submitted Polls::submit(Group& group) {
   group.iosb.Status = STATUS_PENDING;
   stats_.group_arms++;
   stats_.group_members += group.size;
-  for (std::size_t i = 0; i < group.size; i++) {  // now: once it is submitted the request is the kernel's
+  for (std::size_t i = 0; i < group.size; i++) {  // now, since the kernel owns the request once it is submitted
     group.all[i].slot->asked = static_cast<std::uint16_t>(group.entries[i].Events);
   }
   const Submitted submitted =
@@ -166,7 +166,7 @@ Polls::Completed Polls::complete(const FILE_IO_COMPLETION_INFORMATION& packet) n
   return {.slot = slot};
 }
 
-// The slot whose own poll is out with that context, else null.
+// The slot whose own poll is pending with that context, else null.
 Slot* Polls::slot_of(const void* context) noexcept {
   Slot* slot = arena_.at(index_in(context));
   const bool is_out = slot != nullptr && slot->is_held_by_kernel() && slot->group == 0;

@@ -23,18 +23,18 @@ namespace reactor::afd {
 /// Not thread-safe: the backend's lock guards it.
 class Polls {
  public:
-  static constexpr std::size_t groups_max = 8;  ///< out at a time; what is hot beyond that is polled alone
+  static constexpr std::size_t groups_max = 8;  ///< pending at a time; other hot sockets are polled alone
 
   enum class Outcome : std::uint8_t {
-    pending,  ///< the kernel has it now; a packet will come
+    pending,  ///< the kernel holds it; a packet will come
     ready,    ///< completed synchronously: the request holds the answer, and no packet will come
-    refused,  ///< the kernel did not take it; no packet will come
+    refused,  ///< the kernel refused it; no packet will come
   };
   struct Submitted {
     Outcome outcome;
     nt::NTSTATUS status;
   };
-  /// What a packet brings back; both null: it is not recognised.
+  /// What has completed, by a packet; both null: it is unrecognised.
   struct Completed {
     Slot* slot = nullptr;
     Group* group = nullptr;
@@ -50,21 +50,21 @@ class Polls {
   /// Asks for `mask`. idle -> pending, or still idle.
   [[nodiscard]] Submitted submit(Slot& slot, nt::ULONG mask);
 
-  /// An empty group to fill, or null when there is none to be had now.
+  /// An empty group to fill, or null when all are in use.
   [[nodiscard]] Group* empty_group() noexcept;
 
-  /// Asks for what its members were added with. The group and its members: idle -> pending, or still idle.
+  /// Submits the masks with which its members were added. The group and its members: idle -> pending, or still idle.
   [[nodiscard]] Submitted submit(Group& group);
 
-  /// Takes back the poll that the slot is out with; with a group, those of all members. pending -> cancelling; its
-  /// packet follows. False: the kernel is short of memory, nothing has changed.
+  /// Cancels the pending poll of the slot; with a group, of all its members. pending -> cancelling; its packet follows.
+  /// False: the kernel is short of memory, nothing has changed.
   [[nodiscard]] bool cancel(Slot& slot);
 
   /// A packet was dequeued. What it names is checked before it is touched; pending or cancelling -> idle, of a group's
   /// members too.
   [[nodiscard]] Completed complete(const nt::FILE_IO_COMPLETION_INFORMATION& packet) noexcept;
 
-  /// Cancels all that is pending, whatever the kernel says.
+  /// Cancels all that is pending, and ignores errors.
   void cancel_all();
   void close_all() noexcept;
   /// Forgets the groups without freeing them: leaked on purpose, since the kernel may still write to them.

@@ -22,7 +22,7 @@ class Registry {
   [[nodiscard]] std::size_t blocks() const noexcept { return arena_.blocks(); }
   [[nodiscard]] std::size_t bytes() const noexcept { return arena_.bytes() + table_.bytes(); }
 
-  /// The registration with that name, while it lives.
+  /// The registration with that id, or null when it is retired.
   [[nodiscard]] Slot* find(RegistrationId id) noexcept {
     Slot* slot = id.generation == 0 ? nullptr : arena_.at(id.slot);
     return slot != nullptr && slot->generation == id.generation ? slot : nullptr;
@@ -33,7 +33,7 @@ class Registry {
     return index == HandleTable::none ? nullptr : &arena_[index];
   }
 
-  /// A slot for a base socket that has none. Throws std::bad_alloc and is then as before.
+  /// A slot for a base socket that has none. Throws std::bad_alloc and is then unchanged.
   [[nodiscard]] Slot& create(nt::HANDLE base) {
     table_.reserve(base);
     Slot& slot = arena_.allocate();
@@ -72,7 +72,7 @@ class Registry {
     arena_ = {};
     live_ = 0;
   }
-  /// Leaves the slots to the kernel, which has not given them back.
+  /// Leaks the slots, since the kernel may still write to them.
   void abandon() noexcept {
     arena_.abandon();
     clear();

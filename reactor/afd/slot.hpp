@@ -18,8 +18,7 @@ namespace reactor::afd {
 ///      ^                                      |                        |
 ///      '------------- completed --------------+------------------------'
 ///
-/// In pending and cancelling the status block and the request are the kernel's, and nothing but the completion ends
-/// that
+/// In pending and cancelling the kernel owns the status block and the request, and only the completion ends that
 /// ("kernel owns its memory").
 class PollState {
  public:
@@ -43,7 +42,7 @@ struct Watch {
 /// The list that a slot is in, of those in ArmQueue.
 enum class ListName : std::uint8_t { none, marked, delivered, modified, suspected, changing };
 
-/// What the kernel has of a slot by way of socket notifications (reactor/notify, whose alone it is to change that):
+/// What the kernel holds of a slot for socket notifications (only reactor/notify changes it):
 ///
 ///     none       nothing; always so where there are none
 ///     disabled   a registration that reports nothing until it is enabled again
@@ -66,7 +65,7 @@ enum class Notice : std::uint8_t { none, disabled, enabled, removing };
 ///     A slot in the list `marked`, `delivered` or `modified` is to be armed; in no list it is pending, cancelling,
 ///     disarmed in all its directions, or retired.
 struct Slot {
-  // The kernel's while state is not idle.
+  // The kernel owns these while state is not idle.
   nt::IO_STATUS_BLOCK iosb{};
   nt::AfdPollOne poll{};
 

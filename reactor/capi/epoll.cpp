@@ -49,7 +49,7 @@ HANDLE create() noexcept {
 
 afd::Watch watch_of(const epoll_event& event) noexcept { return afd::epoll_watch(event.events, event.data.u64); }
 
-// The order is Linux's: both numbers are looked at before anything else is. EPOLLET cannot be kept: AFD does not tell
+// The order is Linux's: both numbers are looked at before anything else is. EPOLLET cannot be kept: AFD does not report
 // of new data while older is unread, and this interface has no call that says it was read.
 Result<> control(HANDLE handle, int op, SOCKET socket, const epoll_event* event) noexcept {
   const bool has_event = op != EPOLL_CTL_DEL;

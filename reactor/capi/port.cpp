@@ -54,8 +54,8 @@ class Writing {
   SRWLOCK* lock_;
 };
 
-// The open one with that handle; `seen` tells of a closed one that a thread still uses. The number of a closed one may
-// be in use again: its kernel handle is closed a moment before it leaves the list.
+// The open one with that handle; `seen` is set for a closed one that a thread still uses. The number of a closed one
+// may be in use again: its kernel handle is closed a moment before it leaves the list.
 Port* find_open(const Place& place, nt::HANDLE handle, bool& seen) noexcept {
   seen = false;
   for (Port* port = place.first; port != nullptr; port = port->next) {

@@ -229,7 +229,7 @@ Result<WaitResult> EpollBackend::wait(std::span<Event> buffer, std::optional<nan
     if (timeout) left = std::max<nanoseconds>(deadline - Clock::now(), nanoseconds::zero());
     // A full batch of stale reports may stand before what is ready: then look once more, though without waiting.
     if (std::cmp_equal(count, batch) && !stale.seen_all) continue;
-    // An outer loop is told of the stale reports too, and would come back at once: it has to be held up here.
+    // An outer loop sees the stale reports too, and would call again at once: it has to be delayed here.
     const bool holds_up = taken.is_short && taken.is_embedded && timeout == nanoseconds::zero();
     if (left == nanoseconds::zero() && (!holds_up || has_paused)) return WaitResult{};
     if (!taken.is_short) continue;
@@ -372,7 +372,7 @@ Result<NativeHandle> EpollBackend::native_handle() {
   const std::lock_guard lock(mutex_);
   if (epoll_ < 0) return gone();
   if (outer_ >= 0) return outer_;
-  // Not the instance itself: whoever watches that watches an open file, and it is replaced by another.
+  // Not the instance itself: an event loop watches an open file, and the instance may be replaced by another one.
   const int made = epoll_create1(EPOLL_CLOEXEC);
   ++counted_.other_calls;
   if (made < 0) return system_failure(errno);

@@ -19,8 +19,8 @@ namespace reactor::epoll {
 /// as.
 ///
 /// The kernel sets EPOLLERR for a pending error and for an error queue that is not empty (timestamps, completions of
-/// MSG_ZEROCOPY, ICMP errors with IP_RECVERR), and nothing tells these apart without consuming one of them. But a TCP
-/// connection that failed is in state CLOSE, and the queue of other sockets stays empty until an option is set.
+/// MSG_ZEROCOPY, ICMP errors with IP_RECVERR), and they cannot be distinguished without consuming one of them. But a
+/// TCP connection that failed is in state CLOSE, and the queue of other sockets stays empty until an option is set.
 [[nodiscard]] std::optional<Readiness> error_queue_of(int descriptor) noexcept;
 
 }  // namespace reactor::epoll

@@ -18,7 +18,7 @@ class Context;
 class Core;
 class Operation;
 
-/// A use of the library that can never be right: says so on stderr and aborts, in every build.
+/// A use of the library that can never be right: prints that to stderr and aborts, in every build.
 [[noreturn]] REACTOR_LOOP_API void misuse(const char* what) noexcept;
 inline void require(bool condition, const char* what) noexcept {
   if (!condition) [[unlikely]]

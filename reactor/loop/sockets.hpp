@@ -23,8 +23,8 @@ namespace reactor {
 /// while another task waits for it, that operation ends with operation_canceled; later ones with bad_file_descriptor.
 ///
 /// The operations are to be awaited at once, and what they are given (a span) must live until they end. Every operation
-/// of a task that is to stop ends with operation_canceled; one that is cancelled has not changed the socket unless its
-/// description says so.
+/// of a task that is to stop ends with operation_canceled; one that is cancelled has not changed the socket, except
+/// where its description has that.
 template <class SocketType>
 class On;
 

@@ -16,7 +16,7 @@ class Operation;
 
 /// The timers of a loop: a 4-ary heap of (time, slot), and slots that hold what changes.
 ///
-/// An entry of the heap is not touched when its timer is cancelled or moved to a later time: the slot says so, and the
+/// An entry of the heap is not touched when its timer is cancelled or moved to a later time: the slot has that, and the
 /// entry is dropped or put right when it comes to the top. The next timer that is armed takes over the slot that was
 /// cancelled last together with its entry, if that stands at no later a time. So where time-outs are armed and
 /// cancelled again and again, both are a few stores, and the heap has no more entries than there were timers at one

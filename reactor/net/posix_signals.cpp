@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <reactor/mutex.hpp>
 #include <reactor/net/signals.hpp>
 
 #include <cerrno>
@@ -18,7 +19,7 @@ std::unexpected<std::error_code> last_error(int error) noexcept {
 }
 
 // What each signalfd has blocked, which was not blocked before.
-std::mutex mutex;
+Mutex mutex;
 std::map<int, sigset_t>& blocked() {
   static std::map<int, sigset_t> by_descriptor;
   return by_descriptor;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A console event is a call on a thread that the system creates. It becomes a datagram of one byte, which a socket
 // sends to itself, so that a loop can wait for it.
+#include <reactor/mutex.hpp>
 #include <reactor/net/signals.hpp>
 
 #include <algorithm>
@@ -26,7 +27,7 @@ struct Watcher {
   std::vector<int> signals;
 };
 
-std::mutex mutex;
+Mutex mutex;
 std::vector<Watcher>& watchers() {
   static std::vector<Watcher> all;
   return all;

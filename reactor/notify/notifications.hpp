@@ -25,7 +25,7 @@ namespace reactor::notify {
 /// it needs what they cannot say:
 ///
 ///   - priority is wanted: there is no event for it;
-///   - HANGUP or ERR came: the poll tells a FIN from a reset, and why a connect failed;
+///   - HANGUP or ERR came: the poll distinguishes a FIN from a reset, and has the error of a failed connect;
 ///   - the kernel refuses to register the socket: it is in another Poller, or another provider's. The poll says which,
 ///     and a closed socket is judged there too;
 ///   - the kernel may still have a registration of the same socket under an older key.

@@ -12,7 +12,7 @@ namespace reactor::nt {
 inline constexpr std::array function_names{"NtCreateIoCompletion", "NtRemoveIoCompletionEx", "NtSetIoCompletion",
                                            "NtCreateFile",         "NtDeviceIoControlFile",  "NtCancelIoFileEx"};
 
-/// Their addresses, as `find` tells them. A function that is missing is an error that compares equal to
+/// Their addresses, as `find` returns them. A function that is missing is an error that compares equal to
 /// std::errc::function_not_supported and whose message names it.
 [[nodiscard]] Result<std::array<void*, function_names.size()>> resolve(void* (*find)(const char* name));
 

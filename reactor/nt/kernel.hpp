@@ -17,7 +17,7 @@ using SocketNumber = std::uintptr_t;
 /// The seam between the AFD backend and a kernel: the real one, or a simulated one in the tests.
 ///
 /// Thin on purpose: what the kernel answers goes back as it is, and all judgement is the backend's. Every function may
-/// be called from any thread. docs/kernel-facts.md tells what each does and where that was seen.
+/// be called from any thread. docs/kernel-facts.md has what each does and where that was seen.
 class Kernel {
  public:
   Kernel() = default;
@@ -70,9 +70,9 @@ class Kernel {
   [[nodiscard]] virtual bool has_notifications() { return false; }
 
   /// ProcessSocketNotifications: makes the changes, each of which gets its result, and then dequeues as `dequeue` does,
-  /// with a time-out in milliseconds. Without room for packets it makes the changes alone. The answer is a Win32 error.
-  /// 0, and WAIT_TIMEOUT for no packet in time: each change has its result, a Win32 error too, or an NTSTATUS (not
-  /// known). Any other: nothing was changed.
+  /// with a time-out in milliseconds. Without a buffer for packets it only makes the changes. The answer is a Win32
+  /// error. 0, and WAIT_TIMEOUT for no packet in time: each change has its result, a Win32 error too, or an NTSTATUS
+  /// (not known). Any other: nothing was changed.
   [[nodiscard]] virtual ULONG notify(HANDLE port, std::span<SOCK_NOTIFY_REGISTRATION> changes,
                                      std::span<FILE_IO_COMPLETION_INFORMATION> packets, ULONG& removed,
                                      std::uint32_t timeout_ms) {

@@ -73,14 +73,14 @@ using NtDeviceIoControlFileFn = NTSTATUS NTAPI(::HANDLE file, ::HANDLE event, vo
 using NtCancelIoFileExFn = NTSTATUS NTAPI(::HANDLE file, IO_STATUS_BLOCK* request, IO_STATUS_BLOCK* iosb);
 
 using ProcessSocketNotificationsFn = DWORD WSAAPI(::HANDLE port, UINT32 count, SOCK_NOTIFY_REGISTRATION* changes,
-                                                  UINT32 timeout_ms, ::ULONG room,
+                                                  UINT32 timeout_ms, ::ULONG size,
                                                   FILE_IO_COMPLETION_INFORMATION* packets, UINT32* removed);
 
 constexpr ::ULONG ioctl_afd_poll = 0x00012024;  // METHOD_BUFFERED: the same buffer serves as in and out
 
 std::error_code system_error() noexcept { return make_win32_error(GetLastError()); }
 
-/// Wine says so itself; no Windows exports this.
+/// Wine exports this function; Windows does not.
 bool is_wine() noexcept {
   static const bool found = GetProcAddress(GetModuleHandleW(L"ntdll.dll"), "wine_get_version") != nullptr;
   return found;
@@ -264,10 +264,10 @@ class SystemKernel final : public Kernel {
                              std::uint32_t timeout_ms) override {
     UINT32 received = 0;
     // Where there is nothing the pointers must be null (documented).
-    const bool has_room = !packets.empty();
+    const bool has_buffer = !packets.empty();
     const DWORD error = process_notifications_(
         port, static_cast<UINT32>(changes.size()), changes.empty() ? nullptr : changes.data(), timeout_ms,
-        static_cast<::ULONG>(packets.size()), has_room ? packets.data() : nullptr, has_room ? &received : nullptr);
+        static_cast<::ULONG>(packets.size()), has_buffer ? packets.data() : nullptr, has_buffer ? &received : nullptr);
     removed = received;
     return error;
   }

@@ -38,7 +38,7 @@ bool SimKernel::note_ready(Request& request, bool was_pending) {
     if (events == 0 || (was_pending && is_settled(request, entry))) continue;
     entry.events |= events;
     entry.status = SimNet::status_of(*entry.endpoint, events);
-    if ((events & AFD_POLL_ABORT) != 0) entry.endpoint->reset_is_told = true;
+    if ((events & AFD_POLL_ABORT) != 0) entry.endpoint->reset_is_reported = true;
   }
   return request.answers() > 0;
 }
@@ -96,7 +96,7 @@ void SimKernel::event(const RequestPtr& request, Endpoint& endpoint, ULONG event
   // LOCAL_CLOSE stands alone (fact close.pending): whatever was to be reported is obsolete.
   entry->events = is_close ? AFD_POLL_LOCAL_CLOSE : entry->events | wanted;
   entry->status = SimNet::status_of(endpoint, wanted);
-  if ((wanted & AFD_POLL_ABORT) != 0) endpoint.reset_is_told = true;
+  if ((wanted & AFD_POLL_ABORT) != 0) endpoint.reset_is_reported = true;
   if (request->state == State::completing && !is_close) return;
   request->state = State::completing;
   // A close completes its polls before it returns (fact cancel.closed): a cancel after it comes too late.
@@ -149,7 +149,7 @@ void SimKernel::complete(const RequestPtr& request, NTSTATUS status, bool in_the
   }
   const ULONG_PTR information = NT_SUCCESS(status) ? sizeof(AFD_POLL_INFO) + answers * sizeof(AFD_POLL_HANDLE_INFO) : 0;
   const Packet packet{reinterpret_cast<void*>(helper.key), request->context, {{status}, information}};
-  // Who completes in the call has queued the packet when the call returns.
+  // A synchronous completion has queued its packet when the call returns.
   queue_packet(helper.port, packet, request, in_the_call ? 0ns : core_.draw(core_.options.packet));
 }
 

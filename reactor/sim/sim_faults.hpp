@@ -58,7 +58,7 @@ class NthFault {
     return fails ? status_.load() : reactor::nt::STATUS_SUCCESS;
   }
   /// Whether the n-th call has been made: when a scenario ends without, the sweep has reached its end.
-  [[nodiscard]] bool has_struck() const noexcept { return nth_.load() != 0 && seen_.load() >= nth_.load(); }
+  [[nodiscard]] bool has_failed() const noexcept { return nth_.load() != 0 && seen_.load() >= nth_.load(); }
   [[nodiscard]] std::uint64_t seen() const noexcept { return seen_.load(); }
   [[nodiscard]] reactor::nt::NTSTATUS status() const noexcept { return status_.load(); }
 
@@ -107,7 +107,7 @@ struct Faults {
   int poll_refused = 0;     ///< one of `shortages`
   int poll_denied = 0;      ///< STATUS_ACCESS_DENIED
   int poll_invalid = 0;     ///< STATUS_INVALID_HANDLE, though all of its sockets are open
-  int empty_answer = 0;     ///< a poll completes in the call with STATUS_SUCCESS and no entry
+  int empty_answer = 0;     ///< a poll completes synchronously with STATUS_SUCCESS and no entry
   int post_refused = 0;     ///< STATUS_INSUFFICIENT_RESOURCES, like those that follow; not with a reserve
   int helper_refused = 0;   //
   int reserve_refused = 0;  //
@@ -123,7 +123,7 @@ struct Faults {
 };
 
 /// Socket notifications: how they do what the documentation leaves open (docs/kernel-facts.md, notify.*). Drawn by the
-/// seed unless Options::notices says so.
+/// seed unless Options::notices sets it.
 struct NoticeReadings {
   bool fin_is_in = true;           ///< a FIN is IN and HANGUP; else HANGUP alone
   bool reset_is_hangup = true;     ///< a reset is ERR and HANGUP, and IN and OUT; else ERR alone
@@ -147,7 +147,7 @@ struct Options {
   Delay flight{};      ///< from a send, connect, close ... to its effect at the other end
   Delay completion{};  ///< from an event to the completion of the poll that waits for it
   Delay packet{};      ///< from the completion to when its packet can be taken
-  Delay refusal{};     ///< beyond the flight, until a connect to where nobody listens has failed
+  Delay refusal{};     ///< beyond the flight, until a connect to a port without a listener has failed
   Faults faults{};     ///< set later by SimKernel::set_faults
   bool skips = true;   ///< FILE_SKIP_COMPLETION_PORT_ON_SUCCESS has its effect; false: it is accepted and has none
   bool has_reserves = true;                 ///< NtAllocateReserveObject is there (not on Wine 8)

@@ -163,7 +163,7 @@ NTSTATUS SimKernel::dequeue(HANDLE port, std::span<Packet> packets, ULONG& remov
 // The rest of a dequeue.
 NTSTATUS SimKernel::await(Core::Lock& lock, const PortPtr& port, std::span<Packet> packets, ULONG& removed,
                           std::optional<nanoseconds> timeout) {
-  if (packets.empty()) core_.violate("dequeue: no room for a packet");
+  if (packets.empty()) core_.violate("dequeue: no buffer for a packet");
   removed = 1;  // fact port.timeout_removed
   std::optional<nanoseconds> deadline;
   if (timeout && *timeout < nanoseconds::max() - core_.now()) deadline = core_.now() + *timeout;
@@ -171,7 +171,7 @@ NTSTATUS SimKernel::await(Core::Lock& lock, const PortPtr& port, std::span<Packe
     *deadline -= core_.random.between(0ns, std::min<nanoseconds>(15ms, *timeout / 2));
   }
   if (core_.is_traced()) {
-    core_.trace("dequeue, room for " + std::to_string(packets.size()) +
+    core_.trace("dequeue, buffer for " + std::to_string(packets.size()) +
                 (timeout ? ", until " + std::to_string(timeout->count()) + " ns from now" : ", without a time-out"));
   }
   for (;;) {
@@ -260,8 +260,8 @@ void SimKernel::close(HANDLE closed) noexcept {
 
 void SimKernel::close_port(Port& port) noexcept {
   port.is_open = false;
-  // Packets nobody will take: what was written was written long ago. Nobody knows any more that the memory is free, so
-  // to forget it here is no licence to have freed it before.
+  // These packets are never dequeued. A caller cannot know that the kernel has released their memory, so it must not
+  // have freed it either.
   for (const auto& queued : std::exchange(port.packets, {})) {
     if (queued.request != nullptr) core_.violate("a port was closed with the packet of a poll in it");
   }

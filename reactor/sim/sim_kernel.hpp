@@ -86,7 +86,7 @@ class AsleepForEver : public std::logic_error {
 ///   sim::SimKernel kernel({.seed = 7, .flight = {0us, 50us}});
 ///   const auto [a, b] = kernel.net().tcp_pair();
 ///   Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));   // the kernel outlives it
-///   ... kernel.net().send(b, 1); poller.wait(room, 1s); ...
+///   ... kernel.net().send(b, 1); poller.wait(buffer, 1s); ...
 ///   CHECK(kernel.complaint() == "");
 ///
 /// One thread (the default): nothing sleeps. Time goes on only while `dequeue` waits, or in `run_for` and `settle`: it
@@ -155,16 +155,16 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   [[nodiscard]] std::size_t pending_on(SocketNumber socket);                ///< through this number
   [[nodiscard]] std::size_t held_on(SocketNumber socket);  ///< the same, until their packets are dequeued
   [[nodiscard]] std::size_t held_requests();               ///< whose memory is the kernel's
-  [[nodiscard]] std::size_t held_entries();                ///< sockets in them, all told
-  [[nodiscard]] std::uint64_t returned_entries();          ///< sockets in all requests that a packet has given back
-  [[nodiscard]] std::uint64_t inline_answers();  ///< entries of polls that completed in the call without a packet
-  [[nodiscard]] std::uint64_t empty_answers();   ///< polls that completed in the call without an entry, by a fault
+  [[nodiscard]] std::size_t held_entries();                ///< sockets in all of them
+  [[nodiscard]] std::uint64_t returned_entries();          ///< sockets in all requests that a packet has completed
+  [[nodiscard]] std::uint64_t inline_answers();  ///< entries of polls that completed synchronously without a packet
+  [[nodiscard]] std::uint64_t empty_answers();   ///< polls that completed synchronously without an entry, by a fault
   [[nodiscard]] std::size_t queued_packets();    ///< that can be taken now, on all ports
   [[nodiscard]] std::size_t open_handles();      ///< ports and helpers
   [[nodiscard]] std::size_t notices();           ///< registrations for socket notifications
   /// REMOVE notifications that were queued and never came, since the socket was closed.
   [[nodiscard]] std::size_t vanished_removals();
-  [[nodiscard]] std::uint64_t room_notifies();  ///< calls of notify that could dequeue
+  [[nodiscard]] std::uint64_t dequeuing_notifies();  ///< calls of notify that could dequeue
   [[nodiscard]] const NoticeReadings& notice_readings() const noexcept { return notice_readings_; }
 
  private:
@@ -221,7 +221,7 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   SimNet net_;
   NoticeReadings notice_readings_;
   std::size_t vanished_removals_ = 0;
-  std::uint64_t room_notifies_ = 0;
+  std::uint64_t dequeuing_notifies_ = 0;
   NthFault nth_fault_;
   Counts counts_{};
   std::uint32_t thread_id_ = 1;

@@ -15,7 +15,7 @@
 #include <sanitizer/asan_interface.h>
 #endif
 
-// Memory that the simulated kernel holds: under AddressSanitizer whoever reads or writes it meanwhile is reported,
+// Memory that the simulated kernel holds: under AddressSanitizer a read or write of it meanwhile is reported,
 // where it happens.
 
 namespace reactor::sim {

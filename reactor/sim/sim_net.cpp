@@ -125,9 +125,9 @@ SimNet::Result<std::size_t> SimNet::send(SocketNumber socket, std::size_t bytes)
     if (endpoint->state != SocketState::connected) return failure(std::errc::not_connected);
     if (endpoint->reset) return failure(std::errc::connection_reset);
     if (endpoint->shut) return failure(std::errc::broken_pipe);
-    const std::size_t room = core_.options.send_capacity - std::min(endpoint->unsent, core_.options.send_capacity);
-    if (room == 0) return failure(std::errc::operation_would_block);
-    const std::size_t taken = std::min(room, bytes);
+    const std::size_t space = core_.options.send_capacity - std::min(endpoint->unsent, core_.options.send_capacity);
+    if (space == 0) return failure(std::errc::operation_would_block);
+    const std::size_t taken = std::min(space, bytes);
     note("send", socket, taken);
     if (taken > 0) queue(endpoint, Kind::data, taken);
     return taken;
@@ -179,7 +179,7 @@ SimNet::Result<std::size_t> SimNet::recv(SocketNumber socket, std::size_t max) {
     }
     if (from.reset) {
       // Fact reset.recv: Wine's own poll has taken the error.
-      if (!core_.is_windows() && from.reset_is_told) return std::size_t{0};
+      if (!core_.is_windows() && from.reset_is_reported) return std::size_t{0};
       return failure(std::errc::connection_reset);
     }
     if (from.fin) return std::size_t{0};

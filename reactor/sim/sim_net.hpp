@@ -43,7 +43,7 @@ struct Endpoint {
 
   // What has come.
   std::size_t unread = 0, urgent = 0;
-  bool fin = false, reset = false, reset_is_told = false, unreachable = false;
+  bool fin = false, reset = false, reset_is_reported = false, unreachable = false;
   reactor::nt::ULONG reset_adds = 0;  // beside ABORT, for a poll that was pending when the reset came
   std::deque<std::size_t> datagrams;
   std::deque<std::shared_ptr<Endpoint>> backlog;

@@ -51,7 +51,7 @@ ULONG SimKernel::notify(HANDLE port, std::span<SOCK_NOTIFY_REGISTRATION> changes
                         ULONG& removed, std::uint32_t timeout_ms) {
   Core::Lock lock(core_.mutex);
   removed = 0;
-  room_notifies_ += packets.empty() ? 0 : 1;
+  dequeuing_notifies_ += packets.empty() ? 0 : 1;
   const NTSTATUS refused = begin(Call::notify, 0);
   if (refused != STATUS_SUCCESS) return static_cast<ULONG>(refused);
   if (core_.random.chance(core_.options.faults.notify_refused)) {
@@ -63,7 +63,7 @@ ULONG SimKernel::notify(HANDLE port, std::span<SOCK_NOTIFY_REGISTRATION> changes
     return ERROR_INVALID_HANDLE;
   }
   if (packets.empty() && (timeout_ms != 0 || changes.empty())) {
-    core_.violate("notify: there is nothing to do, or a time-out without room for packets");
+    core_.violate("notify: there is nothing to do, or a time-out without a buffer for packets");
     return WSAEINVAL;
   }
   bool is_refused = false;
@@ -237,9 +237,9 @@ std::size_t SimKernel::vanished_removals() {
   return vanished_removals_;
 }
 
-std::uint64_t SimKernel::room_notifies() {
+std::uint64_t SimKernel::dequeuing_notifies() {
   const Core::Lock lock(core_.mutex);
-  return room_notifies_;
+  return dequeuing_notifies_;
 }
 
 }  // namespace reactor::sim

@@ -118,7 +118,7 @@ NTSTATUS SimKernel::look_up(Request& request) {
   return STATUS_SUCCESS;
 }
 
-// Rule 1 of design.md: a socket number is in at most one pending poll, whatever it meant when that was submitted. That
+// One poll per socket: a socket number is in at most one pending poll, whatever it meant when that was submitted. That
 // two numbers mean one socket, the caller cannot know.
 void SimKernel::check_rules(const Request& request) {
   for (std::size_t i = 0; i < request.entries.size(); i++) {
@@ -132,7 +132,7 @@ void SimKernel::check_rules(const Request& request) {
   }
 }
 
-// Rule 2: what the kernel holds is nobody else's.
+// Kernel owns its memory: nothing else may use what the kernel holds.
 void SimKernel::check_memory(const Request& request) {
   const auto overlaps = [this](const void* begin, std::size_t bytes) {
     const auto after = held_memory_.lower_bound(number(begin) + bytes);

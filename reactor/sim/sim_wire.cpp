@@ -34,7 +34,7 @@ void SimNet::syn_arrives(const EndpointPtr& client, std::uint16_t port) {
   if (target == nullptr || target->state != SocketState::listening) return refuse(client);
   if (target->backlog.size() >= target->backlog_max) {
     if (core_.is_windows()) return refuse(client);
-    return;  // the two TCP stacks: Linux, and so Wine, stays silent
+    return;  // the two TCP stacks: Linux, and so Wine, sends nothing
   }
   const auto server = make(SocketState::connected);
   server->peer = client;
@@ -68,14 +68,14 @@ void SimNet::queue(const EndpointPtr& from, Kind kind, std::size_t bytes) {
   core_.after(from->last_due - core_.now(), [this, from] { pump(from); });
 }
 
-// Lets arrive what is due, as far as the other end has room.
+// Lets arrive what is due, as far as the other end has space.
 void SimNet::pump(const EndpointPtr& from) {
   bool has_arrived = false;
   const auto to = from->peer.lock();
   while (!from->under_way.empty() && from->under_way.front().due <= core_.now()) {
     Endpoint::Segment& segment = from->under_way.front();
     if (to == nullptr || to->closed || to->reset) {
-      // To a socket that is closed: the answer is RST, but for a FIN, which nobody misses.
+      // To a socket that is closed: the answer is RST, except for a FIN, which needs none.
       const bool is_missed = segment.kind != Kind::fin;
       from->under_way.clear();
       from->unsent = 0;
@@ -84,8 +84,8 @@ void SimNet::pump(const EndpointPtr& from) {
     }
     establish(*to);  // the first thing that came from a server may be this
     if (segment.kind == Kind::data) {
-      const std::size_t room = core_.options.receive_capacity - std::min(to->unread, core_.options.receive_capacity);
-      const std::size_t bytes = std::min(room, segment.bytes);
+      const std::size_t space = core_.options.receive_capacity - std::min(to->unread, core_.options.receive_capacity);
+      const std::size_t bytes = std::min(space, segment.bytes);
       to->unread += bytes;
       from->unsent -= bytes;
       segment.bytes -= bytes;

@@ -103,7 +103,7 @@ TEST_CASE("close: a cancel that returns NOT_FOUND is tried again while the poll 
     REQUIRE(kernel.pending_polls() == 1);
     kernel.nth_fault().set(1, STATUS_NOT_FOUND);  // the next call is the cancel by close
   }
-  CHECK(kernel.nth_fault().has_struck());
+  CHECK(kernel.nth_fault().has_failed());
   CHECK(kernel.held_requests() == 0);
   CHECK(kernel.violations() == std::vector<std::string>{});
 }

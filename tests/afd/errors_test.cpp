@@ -233,5 +233,5 @@ TEST_CASE("a cancel that the kernel refuses is repeated") {
   REQUIRE(registration.modify(Interest::writable));
   CHECK(f.wait(0ms).size() == 1);
   CHECK(f.buffer[0].writable());
-  CHECK(f.kernel.nth_fault().has_struck());
+  CHECK(f.kernel.nth_fault().has_failed());
 }

@@ -291,7 +291,7 @@ TEST_CASE("threads: a sleeping thread gets the event although the poll, or the p
     REQUIRE(events.has_value());
     CHECK(events->size() == 1);
     CHECK(f.buffer[0].token() == Token{a});
-    CHECK(f.kernel.nth_fault().has_struck());
+    CHECK(f.kernel.nth_fault().has_failed());
     f.kernel.set_when_asleep(nullptr);
   }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Somebody's program: every public header, and enough of the library to see that it works and that its errors compare.
+// A user's program: includes each public header, and uses enough of the library to see that it works.
 #include <array>
 #include <chrono>
 #include <cstdio>

@@ -50,7 +50,7 @@ try:
     gdb.execute("set confirm off")
     check()
     print("PASS debuggers")
-except Exception:  # gdb goes on after an error of a script, so it has to be told the exit code
+except Exception:  # gdb goes on after an error of a script, so the exit code is passed to it
     traceback.print_exc()
     gdb.execute("quit 1")
 gdb.execute("quit 0")

@@ -160,10 +160,10 @@ void modify(port_t port, sock_t sock, uint32_t events) {
 void del(port_t port, sock_t sock) { CHECK_INT(epoll_ctl(port, EPOLL_CTL_DEL, sock, NULL), 0); }
 
 void expect(port_t port, sock_t sock, uint32_t mask) {
-  const double end = now_ms() + PATIENCE_MS;
+  const double end = now_ms() + LIMIT_MS;
   for (;;) {
     struct epoll_event events[8];
-    const int count = epoll_wait(port, events, COUNT_OF(events), mask == 0 ? QUIET_MS : PATIENCE_MS);
+    const int count = epoll_wait(port, events, COUNT_OF(events), mask == 0 ? QUIET_MS : LIMIT_MS);
     if (count == 0 && mask == 0) return;
     if (count != 1 || mask == 0)
       check_fail(at_file, at_line, "%d events, not %s (errno %d)", count, mask_text(mask), errno);
@@ -179,7 +179,7 @@ uint32_t on(uint32_t on_linux, uint32_t on_windows, uint32_t on_wine) {
 }
 
 void wait_until(const counter_t* counter, int at_least) {
-  const double end = now_ms() + PATIENCE_MS;
+  const double end = now_ms() + LIMIT_MS;
   while (value_of(counter) < at_least) {
     if (now_ms() > end) FAIL("waited for %d, came to %d", at_least, value_of(counter));
   }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the C tests of reactor/epoll.h have in common: one source for Linux, where the kernel's own epoll answers, and
- * Windows. What fails prints where and ends the program. */
+/* What the C tests of reactor/epoll.h share: one source for Linux, where they call the kernel's own epoll, and Windows.
+ * A failure prints its place and ends the program. */
 #ifndef TESTS_EPOLL_CHECK_H
 #define TESTS_EPOLL_CHECK_H
 
@@ -45,7 +45,7 @@ typedef int sock_t;
 #define NO_SOCK (-1)
 #define SHUT_WRITE SHUT_WR
 #define SHUT_BOTH SHUT_RDWR
-/* So that the tests can name what only Windows has; never looked at here. */
+/* So that the tests can name what only Windows has; not used on Linux. */
 #define ERROR_INVALID_HANDLE 6
 #define ERROR_NOT_ENOUGH_MEMORY 8
 #define ERROR_INVALID_PARAMETER 87
@@ -55,13 +55,13 @@ typedef int sock_t;
 #define WSAENOTSOCK 10038
 #endif
 
-#define PATIENCE_MS 20000 /* for what must come */
-#define QUIET_MS 60       /* for what must not */
+#define LIMIT_MS 20000 /* for what must happen */
+#define QUIET_MS 60    /* for what must not */
 
 #define COUNT_OF(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
 #define FAIL(...) check_fail(__FILE__, __LINE__, __VA_ARGS__)
-#define CHECK(condition) ((condition) ? (void)0 : FAIL("not so: %s", #condition))
+#define CHECK(condition) ((condition) ? (void)0 : FAIL("false: %s", #condition))
 #define CHECK_INT(came, wanted) check_int(__FILE__, __LINE__, #came, (long long)(came), (long long)(wanted))
 #define CHECK_MASK(came, wanted) check_mask(__FILE__, __LINE__, (came), (wanted))
 /* The call has failed with these, as errno and (on Windows) as GetLastError(). */
@@ -84,7 +84,7 @@ struct test {
   void (*run)(void);
 };
 #define T(name) {#name, name}
-/* Runs all, or those named; each must leave no file and no port behind. */
+/* Runs all tests or those named. Each must leave no file and no port open. */
 int run_tests(const struct test* tests, int count, int argc, char** argv);
 
 int is_windows(void);
@@ -104,7 +104,7 @@ counter_t* new_counter(void);
 void free_counter(counter_t* counter);
 void add_to(counter_t* counter, int by);
 int value_of(const counter_t* counter);
-/* Until it is at least that; fails after PATIENCE_MS. Another thread gets its turn meanwhile. */
+/* Waits until it is at least that, and fails after LIMIT_MS. Other threads can run meanwhile. */
 void wait_until(const counter_t* counter, int at_least);
 
 port_t new_port(void);
@@ -133,8 +133,8 @@ void add(port_t port, sock_t sock, uint32_t events);    /* data.u64 is the socke
 void modify(port_t port, sock_t sock, uint32_t events); /* likewise */
 void del(port_t port, sock_t sock);                     /* must succeed */
 
-/* One event of that socket with exactly that mask: waits until it comes, for what belongs together may come one after
- * the other; what is no part of it ends the test. With 0: nothing within QUIET_MS. */
+/* Waits for an event of that socket with exactly that mask. Earlier events may have part of the mask; any other event
+ * ends the test. With 0: no event within QUIET_MS. */
 void expect(port_t port, sock_t sock, uint32_t mask);
 #define EXPECT(port, sock, mask) (check_at(__FILE__, __LINE__), expect((port), (sock), (mask)))
 void check_at(const char* file, int line);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which error, and which first: the table of docs/epoll.md. */
+/* The errors and their order: the table of docs/epoll.md. */
 #include "check.h"
 
 #ifdef _WIN32
@@ -10,9 +10,9 @@
 #define INVALID_PORT (-1)
 #endif
 
-static struct epoll_event event; /* asks for nothing */
+static struct epoll_event event; /* no events */
 
-/* One that no compiler sees through: glibc says that it must not be. */
+/* Volatile, as glibc declares that it must not be NULL. */
 static struct epoll_event* volatile no_buffer = NULL;
 
 static void create_errors(void) {
@@ -52,7 +52,7 @@ static void close_errors(void) {
 }
 
 /* Every combination of a good and a bad port, socket, operation and event: the first of EFAULT, EBADF, ENOTSOCK (Linux:
- * EPERM), EINVAL, EEXIST (Linux alone: on Windows ADD replaces what is registered) and ENOENT. */
+ * EPERM), EINVAL, EEXIST (Linux only: on Windows ADD replaces the registration) and ENOENT. */
 static void control_precedence(void) {
   struct sockaddr_in address;
   const port_t port = new_port(), port_of_two = new_port();
@@ -108,7 +108,7 @@ static void control_precedence(void) {
 static void wait_precedence(void) {
   struct epoll_event events[1];
   const port_t port = new_port();
-  /* From Linux 6.14 on a bad port comes before a bad count there; before, and here, it is the other way round. */
+  /* From Linux 6.14 on, a bad port is reported before a bad count. Earlier, and here, it is the other way round. */
   const int counts[] = {0, -1, INT32_MIN};
   int i;
   for (i = 0; i < COUNT_OF(counts); i++) {
@@ -131,11 +131,11 @@ static void wait_precedence(void) {
   FAILS(epoll_wait(port_of_another_kind(), events, 1, 0), EINVAL, ERROR_INVALID_PARAMETER);
   FAILS(epoll_wait(port_of_another_kind(), no_buffer, 1, 0), EINVAL, ERROR_INVALID_PARAMETER);
   {
-    struct sockaddr_in address; /* Linux looks at the room only when it has something to put there */
+    struct sockaddr_in address; /* Linux uses the buffer only when there is an event */
     const sock_t sock = new_udp(&address);
     add(port, sock, EPOLLOUT);
     FAILS(epoll_wait(port, no_buffer, 1, 0), EFAULT, ERROR_NOACCESS);
-    CHECK_INT(epoll_wait(port, events, 1, PATIENCE_MS), 1); /* and it is not lost */
+    CHECK_INT(epoll_wait(port, events, 1, LIMIT_MS), 1); /* and it is not lost */
     close_sock(sock);
   }
   CHECK_INT(epoll_wait(port, events, 1, 0), 0);
@@ -204,7 +204,7 @@ static void edge_triggered(void) {
 #endif
 }
 
-/* Every bit that nobody knows is ignored, but EPOLLET's. */
+/* Each unknown bit is ignored, except EPOLLET's. */
 static void unknown_bits(void) {
   struct sockaddr_in address;
   const port_t port = new_port();

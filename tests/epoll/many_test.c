@@ -43,13 +43,13 @@ static void a_thousand_ports(void) {
     CHECK_INT(control(ports[i], EPOLL_CTL_ADD, sock, EPOLLOUT, (uint64_t)i), 0);
   }
   for (i = many - 1; i >= 0; i--) {
-    CHECK_INT(epoll_wait(ports[i], &event, 1, PATIENCE_MS), 1);
+    CHECK_INT(epoll_wait(ports[i], &event, 1, LIMIT_MS), 1);
     CHECK_INT(event.data.u64, i);
   }
   for (i = 0; i < many; i += 2) close_port(ports[i]);
   for (i = 0; i < many; i += 2) FAILS(epoll_wait(ports[i], &event, 1, 0), EBADF, ERROR_INVALID_HANDLE);
   for (i = 1; i < many; i += 2) {
-    CHECK_INT(epoll_wait(ports[i], &event, 1, PATIENCE_MS), 1);
+    CHECK_INT(epoll_wait(ports[i], &event, 1, LIMIT_MS), 1);
     close_port(ports[i]);
   }
   close_sock(sock);
@@ -90,7 +90,7 @@ static int nothing_asked(port_t port) {
   return epoll_wait(port, &event, 1, 0);
 }
 
-/* Without room only the port is looked up; what is left is what the kernel asks for an empty wait. */
+/* Without a buffer, a wait only looks the port up. The rest of an empty wait is the kernel's. */
 static int looked_up(port_t port) {
   static struct epoll_event* volatile no_buffer = NULL;
   return epoll_wait(port, no_buffer, 1, 0);

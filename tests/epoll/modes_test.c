@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Modes, data, time-outs, room, and changes under a thread that waits. */
+/* Modes, data, time-outs, buffer sizes, and changes while a thread waits. */
 #include "check.h"
 
 static void level(void) {
@@ -58,7 +58,7 @@ static void oneshot(void) {
   close_sock(pair[1]);
 }
 
-/* A number that was closed while silent, and is another socket's now: it can be added. */
+/* A number that was closed while disarmed, and means another socket now: it can be added. */
 static void oneshot_then_closed_and_reused(void) {
   int i;
   for (i = 0; i < 20; i++) {
@@ -68,11 +68,11 @@ static void oneshot_then_closed_and_reused(void) {
     const sock_t first = new_udp(&address);
     add(port, first, EPOLLOUT | EPOLLONESHOT);
     EXPECT(port, first, EPOLLOUT);
-    if (i % 2 == 1) EXPECT(port, first, 0); /* also when a wait has come between */
+    if (i % 2 == 1) EXPECT(port, first, 0); /* also after a wait in between */
     close_sock(first);
     const sock_t second = new_udp(&address);
     add(port, second, EPOLLOUT | EPOLLONESHOT);
-    CHECK_INT(epoll_wait(port, &event, 1, PATIENCE_MS), 1);
+    CHECK_INT(epoll_wait(port, &event, 1, LIMIT_MS), 1);
     CHECK_INT(event.data.u64, second);
     CHECK_MASK(event.events, EPOLLOUT);
     close_port(port);
@@ -80,7 +80,7 @@ static void oneshot_then_closed_and_reused(void) {
   }
 }
 
-/* Closed without DEL, and the next one gets its number: what every server does that was written for Linux. */
+/* Closed without DEL, and the next socket gets its number, as in each server that was written for Linux. */
 static void closed_and_reused(void) {
   static const uint32_t asks[] = {EPOLLIN, EPOLLIN | EPOLLOUT, EPOLLRDHUP, 0};
   struct sockaddr_in address;
@@ -109,7 +109,7 @@ static void closed_and_reused(void) {
   close_sock(listener);
 }
 
-/* EPOLLRDHUP alone: data is not told, nor does it make the wait spin; the FIN is. */
+/* EPOLLRDHUP only: data is not reported and does not make the wait spin. The FIN is reported. */
 static void rdhup_alone(void) {
   sock_t pair[2];
   new_pair(pair);
@@ -128,7 +128,8 @@ static void rdhup_alone(void) {
   close_sock(pair[1]);
 }
 
-/* An interest that became narrower while nothing was there: what comes then is not told, and is no empty event. */
+/* The interest becomes narrower while there is no event. What comes later is not reported, not even as an empty event.
+ */
 static void narrower_interest(void) {
   struct epoll_event event;
   sock_t pair[2];
@@ -146,7 +147,7 @@ static void narrower_interest(void) {
   close_sock(pair[1]);
 }
 
-/* The program's own 64 bits come back as they were, and MOD changes them. */
+/* Events have the program's own 64 bits unchanged, and MOD changes them. */
 static void data(void) {
   static const uint64_t values[] = {0, 1, UINT64_MAX, 0x8000000000000000U, 0x123456789ABCDEF0U, 0xFFFFFFFF00000000U};
   struct sockaddr_in address;
@@ -157,7 +158,7 @@ static void data(void) {
   CHECK_INT(control(port, EPOLL_CTL_ADD, sock, EPOLLOUT, 42), 0);
   for (i = 0; i < COUNT_OF(values); i++) {
     CHECK_INT(control(port, EPOLL_CTL_MOD, sock, EPOLLOUT, values[i]), 0);
-    CHECK_INT(epoll_wait(port, &event, 1, PATIENCE_MS), 1);
+    CHECK_INT(epoll_wait(port, &event, 1, LIMIT_MS), 1);
     CHECK(event.data.u64 == values[i]);
   }
   memset(&event, 0, sizeof event);
@@ -165,19 +166,19 @@ static void data(void) {
   event.data.ptr = &address;
   CHECK_INT(epoll_ctl(port, EPOLL_CTL_MOD, sock, &event), 0);
   memset(&event, 0, sizeof event);
-  CHECK_INT(epoll_wait(port, &event, 1, PATIENCE_MS), 1);
+  CHECK_INT(epoll_wait(port, &event, 1, LIMIT_MS), 1);
   CHECK(event.data.ptr == &address);
   memset(&event, 0, sizeof event);
   event.events = EPOLLOUT;
   event.data.fd = -7;
   CHECK_INT(epoll_ctl(port, EPOLL_CTL_MOD, sock, &event), 0);
-  CHECK_INT(epoll_wait(port, &event, 1, PATIENCE_MS), 1);
+  CHECK_INT(epoll_wait(port, &event, 1, LIMIT_MS), 1);
   CHECK_INT(event.data.fd, -7);
   close_port(port);
   close_sock(sock);
 }
 
-/* Never early, and not without end. */
+/* Never early, and not much too late. */
 static void timeouts(void) {
   static const int timeouts_ms[] = {0, 1, 2, 3, 10, 15, 16, 17, 33, 100, 250};
   struct sockaddr_in address;
@@ -191,9 +192,9 @@ static void timeouts(void) {
     CHECK_INT(epoll_wait(port, &event, 1, timeouts_ms[i]), 0);
     const double took = now_ms() - begin;
     if (took < timeouts_ms[i]) FAIL("a wait of %d ms took %f", timeouts_ms[i], took);
-    if (took > timeouts_ms[i] + PATIENCE_MS) FAIL("a wait of %d ms took %f", timeouts_ms[i], took);
+    if (took > timeouts_ms[i] + LIMIT_MS) FAIL("a wait of %d ms took %f", timeouts_ms[i], took);
   }
-  modify(port, sock, EPOLLOUT); /* what is ready needs no time */
+  modify(port, sock, EPOLLOUT); /* a ready socket is reported at once */
   CHECK_INT(epoll_wait(port, &event, 1, 0), 1);
   CHECK_INT(epoll_wait(port, &event, 1, -1), 1);
   CHECK_INT(epoll_wait(port, &event, 1, -1000), 1);
@@ -202,8 +203,8 @@ static void timeouts(void) {
   close_sock(sock);
 }
 
-/* As many at once as there is room for, and with little room everyone gets a turn; beyond it nothing is written. */
-static void buffer(void) {
+/* A wait fills the buffer and writes nothing behind it. With a small buffer each socket is reported in turn. */
+static void buffer_sizes(void) {
   enum { many = 300 };
   static struct epoll_event events[many + 1];
   sock_t socks[many];
@@ -216,13 +217,13 @@ static void buffer(void) {
   }
   memset(events, 0x5A, sizeof events);
   const struct epoll_event untouched = events[many];
-  CHECK_INT(epoll_wait(port, events, many, PATIENCE_MS), many);
+  CHECK_INT(epoll_wait(port, events, many, LIMIT_MS), many);
   CHECK(memcmp(&events[many], &untouched, sizeof untouched) == 0);
-  CHECK_INT(epoll_wait(port, events, many + 1, PATIENCE_MS), many);
+  CHECK_INT(epoll_wait(port, events, many + 1, LIMIT_MS), many);
   for (round = 0; round < 2; round++) {
     memset(seen, 0, sizeof seen);
     for (i = 0; i < many; i++) {
-      CHECK_INT(epoll_wait(port, events, 1, PATIENCE_MS), 1);
+      CHECK_INT(epoll_wait(port, events, 1, LIMIT_MS), 1);
       seen[events[0].data.u64]++;
     }
     for (i = 0; i < many; i++) CHECK_INT(seen[i], 1);
@@ -242,12 +243,12 @@ struct waiter {
 static void wait_once(void* argument) {
   struct waiter* waiter = argument;
   add_to(waiter->started, 1);
-  waiter->result = epoll_wait(waiter->port, &waiter->event, 1, PATIENCE_MS);
+  waiter->result = epoll_wait(waiter->port, &waiter->event, 1, LIMIT_MS);
   waiter->error = errno;
   add_to(waiter->ended, 1);
 }
 
-/* ADD, a wider MOD, and DEL and ADD again, each seen by a wait that is under way. */
+/* ADD, a wider MOD, and DEL and ADD again: each takes effect in a wait that has begun. */
 static void changes_reach_a_waiting_thread(void) {
   int way;
   for (way = 0; way < 3; way++) {
@@ -265,7 +266,8 @@ static void changes_reach_a_waiting_thread(void) {
     }
     thread_t* thread = start_thread(wait_once, &waiter);
     wait_until(waiter.started, 1);
-    CHECK_INT(epoll_wait(waiter.port, &event, 1, 20), 0); /* time for it to fall asleep; right without it too */
+    CHECK_INT(epoll_wait(waiter.port, &event, 1, 20),
+              0); /* time for it to fall asleep; the test is right without it too */
     CHECK_INT(value_of(waiter.ended), 0);
     if (way == 2) del(waiter.port, sock);
     if (way == 1) {
@@ -293,7 +295,7 @@ static const struct test tests[] = {
     T(narrower_interest),
     T(data),
     T(timeouts),
-    T(buffer),
+    T(buffer_sizes),
     T(changes_reach_a_waiting_thread),
 };
 

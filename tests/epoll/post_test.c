@@ -47,7 +47,7 @@ static void wakes_on_both_systems(void) {
   CHECK_INT(control(waker.port, EPOLL_CTL_ADD, waker.wake_fd, EPOLLIN, 77), 0);
 #endif
   thread = start_thread(wake_once, &waker);
-  CHECK_INT(epoll_wait(waker.port, &event, 1, PATIENCE_MS), 1);
+  CHECK_INT(epoll_wait(waker.port, &event, 1, LIMIT_MS), 1);
   CHECK_INT(event.data.u64, 77);
   CHECK_MASK(event.events, is_windows() ? EPOLLMSG : EPOLLIN);
   join_thread(thread);
@@ -89,7 +89,7 @@ static void small_buffers_are_shared(void) {
   for (round = 0; round < 60; round++) {
     struct epoll_event event;
     CHECK_INT(epoll_post(port, 1), 0);
-    CHECK_INT(epoll_wait(port, &event, 1, PATIENCE_MS), 1);
+    CHECK_INT(epoll_wait(port, &event, 1, LIMIT_MS), 1);
     if (event.events == EPOLLMSG) {
       CHECK_INT(event.data.u64, 1);
       posts++;
@@ -126,7 +126,7 @@ static void receive_posts(void* argument) {
   while (is_open) {
     struct epoll_event events[5];
     int i;
-    const int count = epoll_wait(one->port, events, COUNT_OF(events), PATIENCE_MS);
+    const int count = epoll_wait(one->port, events, COUNT_OF(events), LIMIT_MS);
     CHECK(count > 0);
     for (i = 0; i < count; i++) {
       const int data = (int)events[i].data.u64;
@@ -210,7 +210,7 @@ static void what_a_program_queues_itself_is_dropped(void) {
     CHECK_INT(epoll_wait(port, &event, 1, 10), 0);
     CHECK(now_ms() - begin >= 10);
     CHECK_INT(epoll_post(port, 5), 0);
-    CHECK_INT(epoll_wait(port, &event, 1, PATIENCE_MS), 1);
+    CHECK_INT(epoll_wait(port, &event, 1, LIMIT_MS), 1);
     CHECK_MASK(event.events, EPOLLMSG);
   }
   CHECK_INT(sendto(sock, "x", 1, 0, (struct sockaddr*)&address, sizeof address), 1);

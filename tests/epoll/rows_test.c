@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The rows of docs/semantics.md in epoll's own bits: exactly these and no others, twice one after the other. */
+/* The rows of docs/semantics.md in epoll's own bits: exactly these and no others, twice in succession. */
 #include "check.h"
 
 #define ALL (EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP)
@@ -22,7 +22,7 @@ static void reports_at(int line, const struct watch* watch, uint32_t asked, uint
   check_at(__FILE__, line);
   modify(watch->port, watch->sock, asked);
   expect(watch->port, watch->sock, wanted);
-  if (wanted != 0) expect(watch->port, watch->sock, wanted); /* level: told again */
+  if (wanted != 0) expect(watch->port, watch->sock, wanted); /* level: reported again */
 }
 #define REPORTS(watch, asked, wanted) reports_at(__LINE__, (watch), (asked), (wanted))
 
@@ -57,7 +57,7 @@ static void row_other_names(void) {
   REPORTS(&watch, EPOLLRDNORM, EPOLLRDNORM);
   REPORTS(&watch, EPOLLOUT | EPOLLWRNORM, EPOLLOUT | EPOLLWRNORM);
   REPORTS(&watch, EPOLLWRNORM, EPOLLWRNORM);
-  REPORTS(&watch, EPOLLWRBAND, on(0, EPOLLWRBAND, EPOLLWRBAND)); /* Linux: of datagrams alone; here as in wepoll */
+  REPORTS(&watch, EPOLLWRBAND, on(0, EPOLLWRBAND, EPOLLWRBAND)); /* Linux: for datagrams only; here as in wepoll */
   REPORTS(&watch, EPOLLRDBAND, 0);
   REPORTS(&watch, EPOLLMSG, 0);
   close_port(watch.port);
@@ -71,7 +71,7 @@ static void row_data_behind_fin(void) {
   const struct watch watch = watch_of(pair[1]);
   send_bytes(pair[0], 1);
   CHECK_INT(shutdown(pair[0], SHUT_WRITE), 0);
-  /* Wine says DISCONNECT only when all is read (kernel-facts: fin.behind_data). */
+  /* Wine reports DISCONNECT only when all data was read (kernel-facts: fin.behind_data). */
   const uint32_t all = EPOLLIN | EPOLLOUT | EPOLLRDHUP;
   REPORTS(&watch, ALL, on(all, all, EPOLLIN | EPOLLOUT));
   REPORTS(&watch, READ, on(READ, READ, EPOLLIN));
@@ -111,7 +111,7 @@ static void row_own_shutdown(void) {
   REPORTS(&watch, ALL, EPOLLOUT);
   REPORTS(&watch, 0, 0);
   CHECK_INT(shutdown(pair[0], SHUT_WRITE), 0);
-  REPORTS(&watch, ALL, on(ended | EPOLLHUP, ended, ended)); /* AFD does not tell what this side has shut */
+  REPORTS(&watch, ALL, on(ended | EPOLLHUP, ended, ended)); /* AFD does not report the shutdown of its own side */
   REPORTS(&watch, 0, on(EPOLLHUP, 0, 0));
   close_port(watch.port);
   close_sock(pair[0]);
@@ -160,10 +160,10 @@ static void row_refused_connect(void) {
   static const uint32_t asked[] = {ALL, EPOLLOUT, EPOLLIN, EPOLLRDHUP, 0};
   int i;
   for (i = 0; i < COUNT_OF(asked); i++) {
-    struct sockaddr_in nobody;
-    close_sock(new_listener(&nobody));
+    struct sockaddr_in closed_port;
+    close_sock(new_listener(&closed_port));
     const sock_t sock = new_tcp();
-    CHECK_INT(begin_connect(sock, &nobody), 0);
+    CHECK_INT(begin_connect(sock, &closed_port), 0);
     const struct watch watch = watch_of(sock);
     const uint32_t reported = (asked[i] & BOTH) | EPOLLERR;
     REPORTS(&watch, asked[i], on(reported | EPOLLHUP, reported, reported)); /* as wepoll's users assert it */
@@ -191,7 +191,7 @@ static void row_successful_connect(void) {
   close_sock(listener);
 }
 
-/* Connects that nobody answers: those beyond the backlog. Windows itself refuses them. */
+/* Connects without an answer: those beyond the backlog. Windows refuses them. */
 static void row_unanswered_connect(void) {
   struct sockaddr_in address;
   struct epoll_event event;
@@ -311,10 +311,10 @@ static void row_udp(void) {
 }
 
 static void row_udp_unreachable(void) {
-  struct sockaddr_in nobody, address;
-  close_sock(new_udp(&nobody));
+  struct sockaddr_in closed_port, address;
+  close_sock(new_udp(&closed_port));
   const sock_t sock = new_udp(&address);
-  CHECK_INT(connect(sock, (struct sockaddr*)&nobody, sizeof nobody), 0);
+  CHECK_INT(connect(sock, (struct sockaddr*)&closed_port, sizeof closed_port), 0);
   CHECK_INT(send(sock, "x", 1, 0), 1);
   const struct watch watch = watch_of(sock);
   REPORTS(&watch, ALL, on(EPOLLOUT | EPOLLERR, EPOLLIN | EPOLLOUT, EPOLLOUT));
@@ -351,10 +351,10 @@ static void row_duplicated(void) {
   const struct watch watch = watch_of(pair[1]);
   REPORTS(&watch, READ, 0);
   close_sock(pair[1]);
-  EXPECT(watch.port, watch.sock, 0); /* on both systems it is still the same connection */
+  EXPECT(watch.port, watch.sock, 0); /* still the same connection, on both systems */
   send_bytes(pair[0], 1);
   EXPECT(watch.port, watch.sock, EPOLLIN);
-  /* Windows asks again by a number that is closed, and so notices; epoll has it by the connection. */
+  /* Windows polls again by the closed number, and so finds out; epoll has registered the connection. */
   EXPECT(watch.port, watch.sock, on(EPOLLIN, 0, 0));
   close_port(watch.port);
   close_sock(other);

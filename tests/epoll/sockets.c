@@ -65,7 +65,7 @@ static void wait_for(sock_t sock, uint32_t mask) {
   struct epoll_event event;
   const port_t port = new_port();
   add(port, sock, mask);
-  CHECK_INT(epoll_wait(port, &event, 1, PATIENCE_MS), 1);
+  CHECK_INT(epoll_wait(port, &event, 1, LIMIT_MS), 1);
   close_port(port);
 }
 

@@ -58,12 +58,12 @@ thread_t* start_thread(void (*run)(void*), void* argument) {
 }
 
 void join_thread(thread_t* thread) {
-  CHECK(WaitForSingleObject(thread->handle, 4 * PATIENCE_MS) == WAIT_OBJECT_0);
+  CHECK(WaitForSingleObject(thread->handle, 4 * LIMIT_MS) == WAIT_OBJECT_0);
   CloseHandle(thread->handle);
   free(thread);
 }
 
-/* Another thread's turn: on one core a loop that only looks would use up its time slice. */
+/* Lets another thread run: on one core a loop that only checks would use up its time slice. */
 int value_of(const counter_t* counter) {
   SwitchToThread();
   return (int)InterlockedCompareExchange((volatile LONG*)&counter->value, 0, 0);

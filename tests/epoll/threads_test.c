@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Many threads: the same sockets on many ports, ports closed under those who use them, everything at random. */
+/* Many threads: the same sockets on many ports, ports that are closed while in use, and random calls. */
 #include "check.h"
 
 struct crowd {
@@ -25,23 +25,23 @@ static void keep_error(struct crowd* one) {
 static void wait_for_one(void* argument) {
   struct crowd* one = argument;
   add_to(one->started, 1);
-  one->result = epoll_wait(one->port, &one->event, 1, PATIENCE_MS);
+  one->result = epoll_wait(one->port, &one->event, 1, LIMIT_MS);
   if (one->result < 0) keep_error(one);
 }
 
-/* Ten ports with ten threads each, all on two sockets: level, so that every thread is told. */
+/* Ten ports with ten threads each, all on two sockets. Level, so that each thread gets an event. */
 static void ten_ports_ten_threads(void) {
   enum { ports = 10, threads = 10 };
   static struct crowd crowd[ports][threads];
   thread_t* running[ports][threads];
   struct sockaddr_in address, from_address;
-  const sock_t sock = new_udp(&address), from = new_udp(&from_address), silent = new_udp(&from_address);
+  const sock_t sock = new_udp(&address), from = new_udp(&from_address), idle = new_udp(&from_address);
   counter_t* started = new_counter();
   int i, j;
   for (i = 0; i < ports; i++) {
     const port_t port = new_port();
     CHECK_INT(control(port, EPOLL_CTL_ADD, sock, EPOLLIN, 1000 + (uint64_t)i), 0);
-    CHECK_INT(control(port, EPOLL_CTL_ADD, silent, EPOLLIN, 2000), 0);
+    CHECK_INT(control(port, EPOLL_CTL_ADD, idle, EPOLLIN, 2000), 0);
     for (j = 0; j < threads; j++) {
       memset(&crowd[i][j], 0, sizeof crowd[i][j]);
       crowd[i][j].port = port;
@@ -63,10 +63,10 @@ static void ten_ports_ten_threads(void) {
   free_counter(started);
   close_sock(sock);
   close_sock(from);
-  close_sock(silent);
+  close_sock(idle);
 }
 
-/* Many threads wait on one port, oneshot: each event goes to one of them, none is lost, none comes twice. */
+/* Many threads wait on one port, oneshot: each event goes to one of them, and none is lost or comes twice. */
 static void oneshot_goes_to_one(void) {
   enum { threads = 8, socks = 8 };
   static struct crowd crowd[threads];
@@ -103,7 +103,7 @@ static void oneshot_goes_to_one(void) {
 
 #ifdef _WIN32
 
-/* Threads that wait without end come back when their port is closed, each with EBADF. On Linux they would not. */
+/* Waits without a time-out return when their port is closed, each with EBADF. On Linux they would not. */
 static void close_while_waiting(void) {
   enum { threads = 10, rounds = 20 };
   static struct crowd crowd[threads];
@@ -138,8 +138,8 @@ static void close_while_waiting(void) {
   close_sock(sock);
 }
 
-/* Ports are opened and closed all the time, others use their numbers all the time: what they are told is EBADF, or
- * EINVAL when the number is something else's by now, or what a port has to say. */
+/* Some threads open and close ports, others use their numbers. Their calls return EBADF, or EINVAL when the number
+ * means something else by now, or what a port returns. */
 enum { shared = 4 };
 static HANDLE volatile shared_ports[shared];
 
@@ -196,7 +196,7 @@ static void misuse_under_race(void) {
     const int place = (int)(next_random(&random) % shared);
     const HANDLE old = shared_ports[place];
     CHECK_INT(epoll_close(old), 0);
-    /* An event of our own may get the number: then it is something else's. */
+    /* An event object of ours may get the number. */
     const HANDLE event = next_random(&random) % 2 ? CreateEventW(NULL, FALSE, FALSE, NULL) : NULL;
     if (next_random(&random) % 2) {
       /* EINVAL when the number is that event's, or a helper handle's that another thread's port has just opened. */
@@ -220,19 +220,19 @@ static void misuse_under_race(void) {
 #else
 
 static void close_while_waiting(void) { printf("skipped: on Linux a wait goes on when its descriptor is closed\n"); }
-static void misuse_under_race(void) { printf("skipped: on Linux a descriptor's number may be anybody's at once\n"); }
+static void misuse_under_race(void) { printf("skipped: on Linux a descriptor's number may be used again at once\n"); }
 
 #endif
 
-/* ctl, wait and close of sockets at random, on some ports, by some threads; each thread has its own sockets, so that it
- * knows what is right for them, and waits on everybody's. One thread makes a socket in place of one it has closed, and
- * so uses its number again. Many take one of those made before: while Wine 8 makes a socket, a poll of its number,
- * which was another's a moment ago, hangs both. */
+/* Random ctl, wait and close of sockets, on several ports, by several threads. Each thread has its own sockets, so that
+ * it knows what is right for them, and waits on the sockets of all. One thread creates a socket in place of one that it
+ * has closed, and so uses its number again. Many threads take sockets that were created before: while Wine 8 creates a
+ * socket, a poll of its number, which meant another socket a moment ago, hangs both. */
 enum { random_ports = 3, random_threads = 5, random_socks = 6, random_spares = 40, random_steps = 1200 };
 static port_t common[random_ports];
 
 struct own {
-  sock_t sock; /* NO_SOCK: it was closed, and none was left to take its place */
+  sock_t sock; /* NO_SOCK: it was closed, and no other was left */
   int is_added[random_ports];
 };
 
@@ -283,12 +283,12 @@ static void at_random(void* argument) {
         break;
       }
       case 6:
-        if (next_random(&random) % 4 != 0) break; /* closed without DEL: gone everywhere */
+        if (next_random(&random) % 4 != 0) break; /* closed without DEL: removed from all ports */
         close_sock(it->sock);
         memset(it, 0, sizeof *it);
         if (one->makes_socks) {
           it->sock = new_udp(&address);
-          /* Windows: a number that is registered still and never waited for is not known to be another's. */
+          /* Windows: without a wait it cannot be determined that a registered number means another socket. */
           for (p = 0; p < random_ports && is_windows(); p++) (void)epoll_ctl(common[p], EPOLL_CTL_DEL, it->sock, NULL);
         } else {
           it->sock = spares < random_socks + random_spares ? one->socks[spares++] : NO_SOCK;
@@ -301,7 +301,7 @@ static void at_random(void* argument) {
     }
   }
   add_to(one->started, 1);
-  wait_until(one->started, one->index); /* nobody's number may become another's while it is used */
+  wait_until(one->started, one->index); /* no number may be used again while a thread uses it */
   for (i = 0; i < random_socks; i++) {
     if (own[i].sock != NO_SOCK) close_sock(own[i].sock);
   }
@@ -328,7 +328,7 @@ static void run_at_random(int threads, int makes_socks) {
   for (i = 0; i < threads; i++) running[i] = start_thread(at_random, &crowd[i]);
   for (i = 0; i < threads; i++) join_thread(running[i]);
   for (i = 0; i < random_ports; i++) {
-    CHECK_INT(epoll_wait(common[i], events, 16, 0), 0); /* everything is closed: nobody is left */
+    CHECK_INT(epoll_wait(common[i], events, 16, 0), 0); /* everything is closed: no registration is left */
     close_port(common[i]);
   }
   free_counter(ended);

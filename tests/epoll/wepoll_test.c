@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the tests of wepoll 1.5.8 ask for, asked in our own words, through its own #include. */
+/* The behaviour that the tests of wepoll 1.5.8 require, in tests of our own, through its own #include. */
 #include "wepoll.h"
 #include "check.h"
 
@@ -35,16 +35,16 @@ static void drops_what_is_closed(void) {
   close_port(port);
 }
 
-/* Added before the connect, asking for all there is. Linux has EPOLLHUP too. */
+/* Added before the connect, with all bits. Linux has EPOLLHUP too. */
 static void failed_connect(void) {
-  struct sockaddr_in nobody;
+  struct sockaddr_in closed_port;
   struct epoll_event event;
   const port_t port = new_port();
   const sock_t sock = new_tcp();
   const uint32_t mask = EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLRDNORM | EPOLLWRNORM | EPOLLRDHUP;
-  close_sock(new_listener(&nobody));
+  close_sock(new_listener(&closed_port));
   add(port, sock, EVERYTHING);
-  CHECK_INT(begin_connect(sock, &nobody), 0);
+  CHECK_INT(begin_connect(sock, &closed_port), 0);
   CHECK_INT(epoll_wait(port, &event, 1, -1), 1);
   CHECK_MASK(event.events, on(mask | EPOLLHUP, mask, mask));
   CHECK_INT(event.data.u64, sock);
@@ -55,7 +55,7 @@ static void failed_connect(void) {
   close_port(port);
 }
 
-/* Connected sockets are writable while they are, not for ever after. */
+/* Connected sockets are writable until their send buffer is full. */
 static void connected_and_full(void) {
   enum { chunk = 1 << 20 };
   static char bytes[chunk];
@@ -65,7 +65,7 @@ static void connected_and_full(void) {
   const port_t port = new_port();
   int round;
   add(port, client, EPOLLOUT);
-  /* Linux says of a socket that never connected that it hung up: looked at only once it does. */
+  /* Linux reports a socket that never connected as hung up, so there is no wait before the connect. */
   CHECK_INT(begin_connect(client, &address), 0);
   const sock_t server = accept_one(listener);
   for (round = 0; round < 5; round++) {
@@ -91,7 +91,7 @@ static void connected_and_full(void) {
   close_sock(server);
 }
 
-/* A thousand sockets, each asked for something else, again and again. */
+/* A thousand sockets, each with a random interest, repeatedly. */
 static void random_interest(void) {
   enum { many = 1000, rounds = 4 };
   static sock_t socks[many];
@@ -108,7 +108,7 @@ static void random_interest(void) {
   for (round = 0; round < rounds; round++) {
     int count, total = 0, wanted = 0;
     for (i = 0; i < many; i++) {
-      asked[i] = next_random(&random) & 0xFF; /* with bits that nobody knows */
+      asked[i] = next_random(&random) & 0xFF; /* with unknown bits */
       wanted += (asked[i] & EPOLLOUT) != 0;
       seen[i] = 0;
       CHECK_INT(control(port, EPOLL_CTL_MOD, socks[i], asked[i] | EPOLLONESHOT, (uint64_t)i), 0);
@@ -160,12 +160,12 @@ static void oneshot_and_hang_up(void) {
   CHECK_MASK(event.events, EPOLLIN);
   CHECK_INT(receive_all(pair[1]), 14);
   CHECK_INT(epoll_wait(port, &event, 1, 250), 0);
-  /* wepoll says EEXIST on Windows too; here ADD replaces what is registered (docs/epoll.md). */
+  /* wepoll returns EEXIST on Windows too; here ADD replaces the registration (docs/epoll.md). */
   if (!is_windows()) {
     FAILS(control(port, EPOLL_CTL_ADD, pair[1], EPOLLIN | EPOLLONESHOT, 0), EEXIST, ERROR_ALREADY_EXISTS);
   }
   modify(port, pair[1], EPOLLRDHUP | EPOLLONESHOT);
-  if (!is_wine()) send_bytes(pair[0], 14); /* Wine tells of the FIN only when all is read */
+  if (!is_wine()) send_bytes(pair[0], 14); /* Wine reports the FIN only when all data was read */
   CHECK_INT(shutdown(pair[0], SHUT_WRITE), 0);
   CHECK_INT(epoll_wait(port, &event, 1, -1), 1);
   CHECK_MASK(event.events, EPOLLRDHUP);
@@ -180,7 +180,7 @@ static void oneshot_and_hang_up(void) {
   close_port(port);
 }
 
-/* Many clients, oneshot, that send whenever they are told that they may, to one server. */
+/* Many clients, oneshot, that send to one server whenever they are writable. */
 static void udp_pings(void) {
   enum { clients = 500, wanted = 3000 };
   static sock_t socks[clients];
@@ -195,7 +195,7 @@ static void udp_pings(void) {
     CHECK_INT(connect(socks[i], (struct sockaddr*)&address, sizeof address), 0);
     add(port, socks[i], EPOLLOUT | EPOLLERR | EPOLLONESHOT);
   }
-  const double end = now_ms() + PATIENCE_MS;
+  const double end = now_ms() + LIMIT_MS;
   while (received < wanted) {
     struct epoll_event events[16];
     const int count = epoll_wait(port, events, 15, 1000);

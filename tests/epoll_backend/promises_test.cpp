@@ -10,22 +10,10 @@ using namespace epoll_test;
 
 TEST_CASE("a reset is reported with Interest::none, a half close is not") {
   auto poller = make_poller();
-  const Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  auto* const generic = reinterpret_cast<sockaddr*>(&address);
-  REQUIRE(::bind(listener.get(), generic, size) == 0);
-  REQUIRE(::listen(listener.get(), 1) == 0);
-  REQUIRE(::getsockname(listener.get(), generic, &size) == 0);
-  const Fd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  REQUIRE(::connect(client.get(), generic, size) == 0);
-  Fd server(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
-
-  auto registration = add(poller, client, 1, Interest::none);
-  REQUIRE(::send(server.get(), "!", 1, MSG_OOB) == 1);
-  REQUIRE(::shutdown(server.get(), SHUT_WR) == 0);
+  TcpPair pair;
+  auto registration = add(poller, pair.ours, 1, Interest::none);
+  REQUIRE(::send(pair.peers.get(), "!", 1, MSG_OOB) == 1);
+  REQUIRE(::shutdown(pair.peers.get(), SHUT_WR) == 0);
   CHECK(reports_of(poller, 5ms) == nothing);
   CHECK(registration.modify(Interest::priority));
   CHECK(reports_of(poller) == Reports{{1, Readiness::priority}});
@@ -33,8 +21,8 @@ TEST_CASE("a reset is reported with Interest::none, a half close is not") {
   CHECK(reports_of(poller) == Reports{{1, Readiness::readable | Readiness::writable | Readiness::read_closed}});
   CHECK(registration.modify(Interest::none));
   const linger abortive{.l_onoff = 1, .l_linger = 0};
-  REQUIRE(::setsockopt(server.get(), SOL_SOCKET, SO_LINGER, &abortive, sizeof abortive) == 0);
-  server.close();
+  REQUIRE(::setsockopt(pair.peers.get(), SOL_SOCKET, SO_LINGER, &abortive, sizeof abortive) == 0);
+  pair.peers.close();
   constexpr auto reset = Readiness::readable | Readiness::writable | Readiness::hung_up | Readiness::failed;
   CHECK(reports_of(poller) == Reports{{1, reset}});
 }

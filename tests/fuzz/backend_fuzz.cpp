@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The bytes are a program and its circumstances, faults too (sim/model_program.hpp); the rules are the model check's.
-// sim_replay --bytes FILE shows what was found.
+// The bytes are a program and its options, with faults (sim/model_program.hpp). The rules are those of the model check.
+// sim_replay --bytes FILE shows such a program.
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>

@@ -27,7 +27,7 @@
 #endif
 #include "kernel/sim_system.hpp"
 
-// One test, every kernel. TEST_CASE_TEMPLATE("poll.x: what", World, ALL_KERNELS) { Bench<World> b; ... }
+// One test for every kernel. TEST_CASE_TEMPLATE("poll.x: what", System, ALL_KERNELS) { Bench<System> b; ... }
 #ifdef _WIN32
 #define ALL_KERNELS                                                                                       \
   conformance::RealSystem, conformance::SimWindows, conformance::SimWine, conformance::SimWindowsThreads, \
@@ -47,11 +47,11 @@ namespace conformance {
 using namespace reactor::nt;
 using namespace std::chrono_literals;
 
-inline constexpr auto deadline = 10s;     // for what must come
+inline constexpr auto deadline = 10s;     // for what must happen
 inline constexpr auto quiet_time = 50ms;  // for what must not
 inline constexpr ULONG everything = 0x1FF;
 
-/// An entry of a poll, asked or answered.
+/// An entry of a poll: what is asked, or what has completed.
 struct Entry {
   Socket socket = 0;
   ULONG events = 0;
@@ -74,7 +74,7 @@ inline std::ostream& operator<<(std::ostream& out, const std::vector<Entry>& ent
   return out << (entries.empty() ? "nothing" : "");
 }
 
-/// The status and the entries of a poll that has been answered.
+/// The status and the entries of a poll that has completed.
 struct Answer {
   NTSTATUS status = 0;
   std::vector<Entry> entries;
@@ -102,7 +102,7 @@ inline std::string text(const Answer& answer) {
 }
 inline std::string yes_no(bool yes) { return yes ? "yes" : "no"; }
 
-/// With --facts, tests print what the real kernel answers. scripts/gates.py collects it for docs/kernel-facts.md.
+/// With --facts, tests print the answers of the real kernel. scripts/gates.py collects them for docs/kernel-facts.md.
 inline bool records_facts() {
 #ifdef _WIN32
   for (const char* argument : std::span(__argv, static_cast<std::size_t>(__argc))) {
@@ -132,7 +132,7 @@ class Request {
   [[nodiscard]] AFD_POLL_INFO& info() { return *reinterpret_cast<AFD_POLL_INFO*>(buffer_.data()); }
   [[nodiscard]] AFD_POLL_HANDLE_INFO* entries() { return reinterpret_cast<AFD_POLL_HANDLE_INFO*>(&info() + 1); }
   [[nodiscard]] ULONG size_bytes() const { return size_; }
-  [[nodiscard]] std::vector<Entry> answered() {
+  [[nodiscard]] std::vector<Entry> completed() {
     std::vector<Entry> result;
     for (const auto& entry : std::span(entries(), info().NumberOfHandles)) {
       result.push_back({reinterpret_cast<Socket>(entry.Handle), entry.Events, entry.Status});
@@ -145,8 +145,8 @@ class Request {
   ULONG size_;
 };
 
-/// A world with a port and a helper handle. Whatever a test leaves pending is cancelled and taken at the end, and
-/// nothing may be left then.
+/// A system with a port and a helper handle. What a test leaves pending is cancelled and dequeued at the end, and then
+/// nothing may be left.
 template <class SomeSystem>
 class Bench {
  public:
@@ -158,11 +158,11 @@ class Bench {
  private:
   std::vector<HANDLE> helpers_;
   std::vector<std::unique_ptr<Request>> requests_;
-  int out_ = 0;  // packets of polls that are to come to `port`
+  int out_ = 0;  // packets of polls that `port` will get
 
  public:
   HANDLE port, helper;
-  HANDLE side_port, side_helper;  // for other polls, whatever is pending
+  HANDLE side_port, side_helper;  // for other polls, whatever is pending on the first
 
   Bench()
       : port(must(kernel.create_port())),
@@ -187,7 +187,7 @@ class Bench {
 
   [[nodiscard]] bool expects_wine() const { return system.expect() == Expect::wine; }
 
-  /// Records a row of docs/kernel-facts.md: what was asked and what the real kernel answered.
+  /// Records a row of docs/kernel-facts.md: the question and the answer of the real kernel.
   void fact(const char* id, const char* asked, const std::string& answer) {
     if (system.is_simulated() || !records_facts()) return;
     std::printf("  %-27s %-64s -> %s\n", id, asked, answer.c_str());
@@ -214,7 +214,7 @@ class Bench {
   }
   /// For handles that skip packets, and requests without a context.
   void brings_no_packet() { out_--; }
-  /// Whether a poll that completed in the call has a packet as well.
+  /// Whether a poll that completed synchronously has a packet as well.
   bool has_packet() {
     const bool came = take(quiet_time).has_value();
     if (!came) brings_no_packet();
@@ -237,7 +237,7 @@ class Bench {
 
   bool is_quiet() { return !take(quiet_time).has_value(); }
 
-  /// Takes that request's packet and checks that packet and status block say the same.
+  /// Dequeues the packet of that request, and checks that it agrees with the status block.
   Answer answer(Request& request) {
     const auto packet = take();
     REQUIRE(packet.has_value());
@@ -248,8 +248,8 @@ class Bench {
   }
   Answer answer_in_memory(Request& request) {
     const NTSTATUS status = request.iosb.Status;
-    if (!NT_SUCCESS(status)) return {status, {}};  // the buffer says nothing then
-    const auto entries = request.answered();
+    if (!NT_SUCCESS(status)) return {status, {}};  // the buffer has no result then
+    const auto entries = request.completed();
     CHECK(request.iosb.Information == sizeof(AFD_POLL_INFO) + entries.size() * sizeof(AFD_POLL_HANDLE_INFO));
     return {status, entries};
   }
@@ -270,13 +270,13 @@ class Bench {
     CHECK(packet[0].ApcContext == &asks);
     return answer_in_memory(asks);
   }
-  /// The events of one socket that are there now.
+  /// The events that one socket has now.
   ULONG now(Socket socket, ULONG mask = everything) {
     const Answer answer = ask({{socket, mask}}, 0);
     CHECK(answer.status == STATUS_SUCCESS);
     return answer.entries.empty() ? 0 : answer.entries[0].events;
   }
-  /// Waits until one of these is there.
+  /// Waits until the socket has one of these events.
   void await(Socket socket, ULONG mask) {
     const Answer answer = ask({{socket, mask}});
     REQUIRE(answer.entries.size() == 1);

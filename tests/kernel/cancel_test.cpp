@@ -8,7 +8,8 @@
 
 using namespace conformance;
 
-TEST_CASE_TEMPLATE("cancel.before: of what was not submitted, NOT_FOUND, and no harm done", System, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("cancel.before: a poll that was not submitted is NOT_FOUND, and can be submitted later", System,
+                   ALL_KERNELS) {
   Bench<System> b;
   const auto [x, y] = b.system.tcp_pair();
   Request& request = b.request({{x, AFD_POLL_RECEIVE}});
@@ -18,7 +19,7 @@ TEST_CASE_TEMPLATE("cancel.before: of what was not submitted, NOT_FOUND, and no 
   CHECK(b.answer(request) == Answer{STATUS_SUCCESS, {{x, AFD_POLL_RECEIVE}}});
 }
 
-TEST_CASE_TEMPLATE("cancel.pending: STATUS_CANCELLED follows, once, and the buffer holds no answer", System,
+TEST_CASE_TEMPLATE("cancel.pending: one packet with STATUS_CANCELLED follows, and the buffer has no result", System,
                    ALL_KERNELS) {
   Bench<System> b;
   const auto [x, y] = b.system.tcp_pair();
@@ -27,20 +28,20 @@ TEST_CASE_TEMPLATE("cancel.pending: STATUS_CANCELLED follows, once, and the buff
   CHECK(b.kernel.cancel(b.helper, &request.iosb) == STATUS_SUCCESS);
   CHECK(b.answer(request) == Answer{STATUS_CANCELLED, {}});
   CHECK(request.iosb.Information == 0);
-  // The request stands there as it was asked: its NumberOfHandles is not an answer.
-  CHECK(request.answered() == std::vector<Entry>{{x, AFD_POLL_RECEIVE}});
+  // The request is unchanged: its NumberOfHandles is not a result.
+  CHECK(request.completed() == std::vector<Entry>{{x, AFD_POLL_RECEIVE}});
   REQUIRE(b.system.send(y, 1) == 1);
   CHECK(b.is_quiet());
 }
 
-TEST_CASE_TEMPLATE("cancel.after: after the event, before its packet is taken, NOT_FOUND and the event", System,
-                   ALL_KERNELS) {
+TEST_CASE_TEMPLATE("cancel.after: after the event and before its packet is dequeued, NOT_FOUND, and the event comes",
+                   System, ALL_KERNELS) {
   Bench<System> b;
   const auto [x, y] = b.system.tcp_pair();
   Request& request = b.request({{x, AFD_POLL_RECEIVE}});
   REQUIRE(b.submit(request) == STATUS_PENDING);
   REQUIRE(b.system.send(y, 1) == 1);
-  // Its packet is queued when that of a later answer is.
+  // Its packet is queued when the packet of a later poll is.
   b.system.send_to(b.system.udp(), b.system.udp(), 1);
   Request& later = b.request({{b.system.udp(), AFD_POLL_SEND}});
   REQUIRE(b.submit(later) == STATUS_SUCCESS);
@@ -62,7 +63,8 @@ TEST_CASE_TEMPLATE("cancel.after: after the event, before its packet is taken, N
   }
 }
 
-TEST_CASE_TEMPLATE("cancel.other_thread: by another thread than the one that submitted it", System, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("cancel.other_thread: a poll can be cancelled by a thread that did not submit it", System,
+                   ALL_KERNELS) {
   Bench<System> b;
   Request& request = b.request({{b.system.listener(), AFD_POLL_ACCEPT}});
   REQUIRE(b.submit(request) == STATUS_PENDING);
@@ -74,9 +76,9 @@ TEST_CASE_TEMPLATE("cancel.other_thread: by another thread than the one that sub
   CHECK(b.is_quiet());
 }
 
-// Documented of requests whose handle belongs to a port. One thread stands for all in simulated time.
-TEST_CASE_TEMPLATE("thread.exit: a poll outlives the thread that submitted it, and can be cancelled by others", System,
-                   ALL_KERNELS) {
+// Documented for requests whose handle belongs to a port. In simulated time one thread plays all threads.
+TEST_CASE_TEMPLATE("thread.exit: a poll stays pending after its thread has ended, and another thread can cancel it",
+                   System, ALL_KERNELS) {
   Bench<System> b;
   const Socket listener = b.system.listener();
   Request& request = b.request({{listener, AFD_POLL_ACCEPT}});
@@ -97,7 +99,7 @@ TEST_CASE_TEMPLATE("thread.exit: a poll outlives the thread that submitted it, a
   CHECK(second == Answer{STATUS_CANCELLED, {}});
 }
 
-TEST_CASE_TEMPLATE("cancel.twice: the second finds nothing, and one packet comes", System, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("cancel.twice: the second cancel is NOT_FOUND, and one packet comes", System, ALL_KERNELS) {
   Bench<System> b;
   Request& request = b.request({{b.system.listener(), AFD_POLL_ACCEPT}});
   REQUIRE(b.submit(request) == STATUS_PENDING);
@@ -107,8 +109,7 @@ TEST_CASE_TEMPLATE("cancel.twice: the second finds nothing, and one packet comes
   CHECK(b.is_quiet());
 }
 
-TEST_CASE_TEMPLATE("cancel.closed: after closesocket it finds nothing, and the close is reported", System,
-                   ALL_KERNELS) {
+TEST_CASE_TEMPLATE("cancel.closed: after closesocket it is NOT_FOUND, and the close is reported", System, ALL_KERNELS) {
   Bench<System> b;
   const Socket listener = b.system.listener();
   Request& request = b.request({{listener, AFD_POLL_ACCEPT}});
@@ -118,7 +119,7 @@ TEST_CASE_TEMPLATE("cancel.closed: after closesocket it finds nothing, and the c
   CHECK(b.answer(request) == Answer{STATUS_SUCCESS, {{listener, AFD_POLL_LOCAL_CLOSE}}});
 }
 
-TEST_CASE_TEMPLATE("cancel.one: another request on the same helper stays", System, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("cancel.one: another request on the same helper stays pending", System, ALL_KERNELS) {
   Bench<System> b;
   const Socket x = b.system.listener(), y = b.system.listener();
   Request& first = b.request({{x, AFD_POLL_ACCEPT}});
@@ -134,7 +135,7 @@ TEST_CASE_TEMPLATE("cancel.one: another request on the same helper stays", Syste
   CHECK(b.answer(second) == Answer{STATUS_SUCCESS, {{y, AFD_POLL_ACCEPT}}});
 }
 
-TEST_CASE_TEMPLATE("cancel.all: all there is on one helper, and nothing on another", System, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("cancel.all: cancels all requests on one helper, and none on another", System, ALL_KERNELS) {
   Bench<System> b;
   const HANDLE other = b.open_helper(2);
   std::set<void*> cancelled, seen;
@@ -156,7 +157,7 @@ TEST_CASE_TEMPLATE("cancel.all: all there is on one helper, and nothing on anoth
   CHECK(seen == cancelled);
   const bool quiet = b.is_quiet();
   CHECK(quiet);
-  // Of nothing at all: Windows documents ERROR_NOT_FOUND for CancelIoEx, Wine answers success.
+  // Without any request: Windows documents ERROR_NOT_FOUND for CancelIoEx, Wine returns success.
   const NTSTATUS again = b.kernel.cancel(b.helper, nullptr);
   b.fact("cancel.all", "without a status block: cancelled of 20; one on another helper stays; again",
          std::to_string(seen.size()) + "; " + yes_no(quiet) + "; " + code(again));
@@ -165,7 +166,7 @@ TEST_CASE_TEMPLATE("cancel.all: all there is on one helper, and nothing on anoth
   CHECK(b.answer(stays) == Answer{STATUS_SUCCESS, {{listener, AFD_POLL_ACCEPT}}});
 }
 
-TEST_CASE_TEMPLATE("cancel.other_helper: a request is found through its own helper alone", System, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("cancel.other_helper: a request is found only through its own helper", System, ALL_KERNELS) {
   Bench<System> b;
   const HANDLE other = b.open_helper(2);
   Request& request = b.request({{b.system.listener(), AFD_POLL_ACCEPT}});
@@ -176,7 +177,7 @@ TEST_CASE_TEMPLATE("cancel.other_helper: a request is found through its own help
   CHECK(b.is_quiet());
 }
 
-TEST_CASE_TEMPLATE("close.pending: LOCAL_CLOSE, whatever the mask", System, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("close.pending: reports LOCAL_CLOSE, whatever the mask", System, ALL_KERNELS) {
   for (const ULONG mask : {AFD_POLL_RECEIVE, AFD_POLL_ABORT | AFD_POLL_LOCAL_CLOSE}) {
     Bench<System> b;
     const auto [x, y] = b.system.tcp_pair();
@@ -199,7 +200,7 @@ TEST_CASE_TEMPLATE("close.duplicate: reported at the last close only, and events
   CHECK(quiet);
   REQUIRE(b.system.send(y, 1) == 1);
   const Answer data = b.answer(request);
-  CHECK(data == Answer{STATUS_SUCCESS, {{x, AFD_POLL_RECEIVE}}});  // the number asked, though closed
+  CHECK(data == Answer{STATUS_SUCCESS, {{x, AFD_POLL_RECEIVE}}});  // the number that was polled, although closed
   CHECK_FALSE(NT_SUCCESS(b.submit(b.request({{x, AFD_POLL_RECEIVE}}))));
   CHECK(b.system.recv(twin, 100) == 1u);
   Request& again = b.request({{twin, AFD_POLL_RECEIVE}});
@@ -211,7 +212,7 @@ TEST_CASE_TEMPLATE("close.duplicate: reported at the last close only, and events
   CHECK(last == Answer{STATUS_SUCCESS, {{twin, AFD_POLL_LOCAL_CLOSE}}});
 }
 
-TEST_CASE_TEMPLATE("close.reused: the packet of a closed socket, taken when its number means another one", System,
+TEST_CASE_TEMPLATE("close.reused: the packet of a closed socket, dequeued when its number means another socket", System,
                    ALL_KERNELS) {
   Bench<System> b;
   const Socket first = b.system.udp();
@@ -234,8 +235,8 @@ TEST_CASE_TEMPLATE("close.reused: the packet of a closed socket, taken when its 
   CHECK(b.answer(fresh) == Answer{STATUS_SUCCESS, {{second, AFD_POLL_RECEIVE}}});
 }
 
-TEST_CASE_TEMPLATE("stress.once, stress.quiet: polls, events, cancels and closes by chance, a packet for each", System,
-                   ALL_KERNELS) {
+TEST_CASE_TEMPLATE("stress.once, stress.quiet: random polls, events, cancels and closes have one packet for each poll",
+                   System, ALL_KERNELS) {
   Bench<System> b;
   constexpr std::uint64_t seed = 7;
   CAPTURE(seed);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// One poll of many sockets, what hot groups are made of. Rows many.* of docs/kernel-facts.md.
+// One poll of many sockets, which hot groups use. Rows many.* of docs/kernel-facts.md.
 #include <vector>
 
 #include "kernel/bench.hpp"
@@ -40,14 +40,15 @@ TEST_CASE_TEMPLATE("many.entries, many.packed, many.information: only ready sock
   CHECK(request.iosb.Information == sizeof(AFD_POLL_INFO) + 2 * sizeof(AFD_POLL_HANDLE_INFO));
 }
 
-TEST_CASE_TEMPLATE("many.packed: in the order asked, whatever the order of their numbers", System, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("many.packed: entries have the order of the request, whatever the order of their numbers", System,
+                   ALL_KERNELS) {
   Bench<System> b;
   const auto l = listeners(b, {false, true, true, true});
   CHECK(b.ask({{l[3], AFD_POLL_ACCEPT}, {l[0], AFD_POLL_ACCEPT}, {l[1], AFD_POLL_ACCEPT}, {l[2], AFD_POLL_ACCEPT}}) ==
         Answer{STATUS_SUCCESS, {{l[3], AFD_POLL_ACCEPT}, {l[1], AFD_POLL_ACCEPT}, {l[2], AFD_POLL_ACCEPT}}});
 }
 
-TEST_CASE_TEMPLATE("many.masks: each socket is asked by its own mask", System, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("many.masks: each socket is polled for its own mask", System, ALL_KERNELS) {
   Bench<System> b;
   const auto [x, y] = b.system.tcp_pair();
   const Socket u = b.system.udp(), v = b.system.udp();
@@ -61,7 +62,7 @@ TEST_CASE_TEMPLATE("many.masks: each socket is asked by its own mask", System, A
   CHECK(answer == Answer{STATUS_SUCCESS, {{x, AFD_POLL_RECEIVE | AFD_POLL_SEND}, {v, AFD_POLL_SEND}}});
 }
 
-TEST_CASE_TEMPLATE("many.zero: with no time to wait and nothing ready, success and no entry", System, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("many.zero: with Timeout 0 and nothing ready, success without an entry", System, ALL_KERNELS) {
   Bench<System> b;
   const auto l = listeners(b, {false, false, false});
   const Answer answer = b.ask({{l[0], everything}, {l[1], everything}, {l[2], everything}}, 0);
@@ -69,7 +70,8 @@ TEST_CASE_TEMPLATE("many.zero: with no time to wait and nothing ready, success a
   CHECK(answer == Answer{STATUS_SUCCESS, {}});
 }
 
-TEST_CASE_TEMPLATE("many.pending: who becomes ready first completes it, alone", System, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("many.pending: the first socket that becomes ready completes it, as the only entry", System,
+                   ALL_KERNELS) {
   Bench<System> b;
   const auto l = listeners(b, {false, false, false});
   Request& request = b.request({{l[0], AFD_POLL_ACCEPT}, {l[1], AFD_POLL_ACCEPT}, {l[2], AFD_POLL_ACCEPT}});
@@ -83,10 +85,10 @@ TEST_CASE_TEMPLATE("many.pending: who becomes ready first completes it, alone", 
   CHECK(b.is_quiet());
 }
 
-// Wine's poll is over with its first event: one entry, though others are ready when the packet is taken. Of Windows it
-// is not known; the simulated one reports those that became ready before the completion too, when there is a delay
-// (sim_test). Either is allowed: who takes the packet must bear both, and asks again.
-TEST_CASE_TEMPLATE("many.pending_several: others become ready before the packet is taken", System, ALL_KERNELS) {
+// Wine's poll completes with its first event: one entry, although others are ready when the packet is dequeued. It is
+// not known for Windows. The simulated one also reports those that became ready before a delayed completion (sim_test).
+// The backend must work with either, and polls again.
+TEST_CASE_TEMPLATE("many.pending_several: others become ready before the packet is dequeued", System, ALL_KERNELS) {
   Bench<System> b;
   const auto l = listeners(b, {false, false, false});
   Request& request = b.request({{l[0], AFD_POLL_ACCEPT}, {l[1], AFD_POLL_ACCEPT}, {l[2], AFD_POLL_ACCEPT}});
@@ -108,7 +110,7 @@ TEST_CASE_TEMPLATE("many.pending_several: others become ready before the packet 
         Answer{STATUS_SUCCESS, both});
 }
 
-TEST_CASE_TEMPLATE("many.mixed_events: several bits of one socket, and a failed one with its status", System,
+TEST_CASE_TEMPLATE("many.mixed_events: several events of one socket, and a failed socket with its status", System,
                    ALL_KERNELS) {
   Bench<System> b;
   const auto [x, y] = b.system.tcp_pair();
@@ -125,8 +127,8 @@ TEST_CASE_TEMPLATE("many.mixed_events: several bits of one socket, and a failed 
                           {refused, AFD_POLL_CONNECT_FAIL, static_cast<NTSTATUS>(0xC0000236)}}});
 }
 
-// The same answers as to a request of one: bad.never and bad.no_socket.
-TEST_CASE_TEMPLATE("many.closed: one that is not open refuses the whole request, wherever it stands", System,
+// The same results as for a request of one socket: bad.never and bad.no_socket.
+TEST_CASE_TEMPLATE("many.closed: one socket that is not open refuses the whole request, at any position", System,
                    ALL_KERNELS) {
   std::string statuses;
   for (const std::size_t bad : {std::size_t{0}, std::size_t{1}, std::size_t{2}}) {
@@ -146,13 +148,13 @@ TEST_CASE_TEMPLATE("many.closed: one that is not open refuses the whole request,
       CHECK(status == (b.expects_wine() ? STATUS_OBJECT_TYPE_MISMATCH : STATUS_INVALID_HANDLE));
     }
     CHECK(b.is_quiet());
-    asked[bad].socket = l[bad];  // it did the others no harm
+    asked[bad].socket = l[bad];  // the others were not affected
     CHECK(b.ask(asked).entries.size() == 3);
     if (bad == 2) b.fact("many.closed", "not open, then no socket, as the 1st, 2nd and 3rd of a list", statuses);
   }
 }
 
-TEST_CASE_TEMPLATE("many.local_close: closing a member completes it with that member alone, whatever its mask", System,
+TEST_CASE_TEMPLATE("many.local_close: closing a member completes it with that member only, whatever its mask", System,
                    ALL_KERNELS) {
   Bench<System> b;
   const auto l = listeners(b, {false, false, false});
@@ -165,7 +167,7 @@ TEST_CASE_TEMPLATE("many.local_close: closing a member completes it with that me
   CHECK(b.ask({{l[0], everything}, {l[2], everything}}, 0) == Answer{STATUS_SUCCESS, {}});
 }
 
-TEST_CASE_TEMPLATE("many.cancel: one cancel ends it, one packet follows, and its sockets are free", System,
+TEST_CASE_TEMPLATE("many.cancel: one cancel ends it, one packet follows, and its sockets can be polled again", System,
                    ALL_KERNELS) {
   Bench<System> b;
   const auto l = listeners(b, {false, false, false});
@@ -214,8 +216,7 @@ TEST_CASE_TEMPLATE("many.256: as many as 256 in one request", System, ALL_KERNEL
   CHECK(b.ask(readable) == Answer{STATUS_SUCCESS, {readable[17], readable[200]}});
 }
 
-TEST_CASE_TEMPLATE("many.skip: on a helper that skips packets the whole answer is there in the call", System,
-                   ALL_KERNELS) {
+TEST_CASE_TEMPLATE("many.skip: on a helper that skips packets the call returns the whole result", System, ALL_KERNELS) {
   Bench<System> b;
   const HANDLE skips = b.open_helper(1);
   REQUIRE(b.kernel.skip_packet_on_success(skips));

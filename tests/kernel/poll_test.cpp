@@ -7,7 +7,7 @@
 
 using namespace conformance;
 
-TEST_CASE_TEMPLATE("accept.*: a poll waits, then one packet has its context, status, mask and size", System,
+TEST_CASE_TEMPLATE("accept.*: a poll is pending, then one packet has its context, status, mask and size", System,
                    ALL_KERNELS) {
   Bench<System> b;
   const Socket listener = b.system.listener(), client = b.system.tcp();
@@ -37,12 +37,13 @@ TEST_CASE_TEMPLATE("oneshot.quiet: a completed poll reports nothing more", Syste
   CHECK(b.answer(at_once) == Answer{STATUS_SUCCESS, {{listener, AFD_POLL_ACCEPT}}});
   REQUIRE(b.system.accept(listener).has_value());
   b.system.connect(second, listener);
-  b.await(listener, AFD_POLL_ACCEPT);  // through the other port: the new connection is there
+  b.await(listener, AFD_POLL_ACCEPT);  // through the other port: the new connection has arrived
   CHECK(b.is_quiet());
 }
 
-TEST_CASE_TEMPLATE("oneshot.rearm, oneshot.packet: what is ready completes in the call, with a packet all the same",
-                   System, ALL_KERNELS) {
+TEST_CASE_TEMPLATE(
+    "oneshot.rearm, oneshot.packet: a poll of a ready socket completes synchronously, and has a packet too", System,
+    ALL_KERNELS) {
   Bench<System> b;
   const Socket listener = b.system.listener(), client = b.system.tcp();
   b.system.connect(client, listener);
@@ -57,7 +58,7 @@ TEST_CASE_TEMPLATE("oneshot.rearm, oneshot.packet: what is ready completes in th
   CHECK_FALSE(b.system.accept(listener).has_value());
 }
 
-TEST_CASE_TEMPLATE("oneshot.packet: the packet of an answer in the call is there when the call returns", System,
+TEST_CASE_TEMPLATE("oneshot.packet: the packet of a synchronous completion is queued when the call returns", System,
                    ALL_KERNELS) {
   Bench<System> b;
   const Socket socket = b.system.udp();
@@ -66,8 +67,8 @@ TEST_CASE_TEMPLATE("oneshot.packet: the packet of an answer in the call is there
   CHECK(b.take(0s).has_value());
 }
 
-TEST_CASE_TEMPLATE("accept.null_context, accept.null_context_packet: completes in the call, and no packet", System,
-                   ALL_KERNELS) {
+TEST_CASE_TEMPLATE("accept.null_context, accept.null_context_packet: completes synchronously and without a packet",
+                   System, ALL_KERNELS) {
   Bench<System> b;
   const Socket socket = b.system.udp();
   Request& request = b.request({{socket, AFD_POLL_SEND}});
@@ -80,10 +81,10 @@ TEST_CASE_TEMPLATE("accept.null_context, accept.null_context_packet: completes i
   CHECK_FALSE(has_packet);
 }
 
-// Documented for handles in general; of these, Wine is known and Windows is not. The backend asks at its start. The
-// simulator can do without (reactor::sim::Options::skips), and sim_test tries that.
-TEST_CASE_TEMPLATE("skip.set, skip.inline, skip.pending: an answer in the call has no packet, a later one has", System,
-                   ALL_KERNELS) {
+// Documented for handles in general. For these, it is known for Wine and not for Windows, so the backend probes it. The
+// simulator can be without it (reactor::sim::Options::skips), which sim_test tries.
+TEST_CASE_TEMPLATE("skip.set, skip.inline, skip.pending: a synchronous completion has no packet, a later one has",
+                   System, ALL_KERNELS) {
   Bench<System> b;
   const HANDLE skips = b.open_helper(1);
   const bool is_set = b.kernel.skip_packet_on_success(skips);
@@ -106,7 +107,7 @@ TEST_CASE_TEMPLATE("skip.set, skip.inline, skip.pending: an answer in the call h
   CHECK(answer == Answer{STATUS_SUCCESS, {{x, AFD_POLL_RECEIVE}}});
 }
 
-TEST_CASE_TEMPLATE("skip.none: the same with nothing ready and no time to wait", System, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("skip.none: the same with nothing ready and Timeout 0", System, ALL_KERNELS) {
   Bench<System> b;
   const HANDLE skips = b.open_helper(1);
   REQUIRE(b.kernel.skip_packet_on_success(skips));
@@ -118,7 +119,7 @@ TEST_CASE_TEMPLATE("skip.none: the same with nothing ready and no time to wait",
   if (!b.system.is_unknown()) CHECK_FALSE(has_packet);
 }
 
-TEST_CASE_TEMPLATE("timeout.zero: success in the call with no entry", System, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("timeout.zero: synchronous success without an entry", System, ALL_KERNELS) {
   Bench<System> b;
   Request& request = b.request({{b.system.listener(), everything}}, 0);
   CHECK(b.submit(request) == STATUS_SUCCESS);
@@ -127,7 +128,7 @@ TEST_CASE_TEMPLATE("timeout.zero: success in the call with no entry", System, AL
   CHECK(answer == Answer{STATUS_SUCCESS, {}});
 }
 
-TEST_CASE_TEMPLATE("timeout.relative: STATUS_TIMEOUT with no entry, in its time", System, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("timeout.relative: STATUS_TIMEOUT without an entry when the time is over", System, ALL_KERNELS) {
   Bench<System> b;
   const auto before = b.kernel.now();
   Request& request = b.request({{b.system.listener(), everything}}, -500'000);  // 50 ms
@@ -138,7 +139,7 @@ TEST_CASE_TEMPLATE("timeout.relative: STATUS_TIMEOUT with no entry, in its time"
   CHECK(b.kernel.now() - before >= 35ms);
 }
 
-TEST_CASE_TEMPLATE("timeout.relative: an event comes first, and then no time-out", System, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("timeout.relative: after an event there is no time-out", System, ALL_KERNELS) {
   Bench<System> b;
   const auto [x, y] = b.system.tcp_pair();
   Request& request = b.request({{x, AFD_POLL_RECEIVE}}, -500'000);
@@ -148,10 +149,10 @@ TEST_CASE_TEMPLATE("timeout.relative: an event comes first, and then no time-out
   CHECK_FALSE(b.take(100ms).has_value());
 }
 
-// Both simulated kernels answer what Windows does. Real Wine first makes a handle for the request, which takes the
-// number just closed: it finds a handle of another kind. The backend makes no difference between the two.
-TEST_CASE_TEMPLATE("bad.closed, bad.quiet: a socket just closed is refused in the call, without a packet", System,
-                   ALL_KERNELS) {
+// Both simulated kernels return what Windows does. Real Wine first creates a handle for the request, which gets the
+// number that was just closed, and so finds a handle of another kind. The backend treats both the same.
+TEST_CASE_TEMPLATE("bad.closed, bad.quiet: a socket that was just closed is refused by the call, without a packet",
+                   System, ALL_KERNELS) {
   Bench<System> b;
   const Socket socket = b.system.udp();
   b.system.close(socket);
@@ -165,7 +166,7 @@ TEST_CASE_TEMPLATE("bad.closed, bad.quiet: a socket just closed is refused in th
   CHECK(quiet);
 }
 
-TEST_CASE_TEMPLATE("bad.never: a number that was never a handle", System, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("bad.never: a number that was never a handle is refused", System, ALL_KERNELS) {
   Bench<System> b;
   const NTSTATUS status = b.submit(b.request({{0x7FFF0000, everything}}));
   b.fact("bad.never", "AFD_POLL on a number that was never a handle", code(status));
@@ -173,10 +174,10 @@ TEST_CASE_TEMPLATE("bad.never: a number that was never a handle", System, ALL_KE
   CHECK(b.is_quiet());
 }
 
-// Wine's answer was seen. Of Windows it is only known that numbers which are not open are STATUS_INVALID_HANDLE [Wine's
-// conformance tests]; the simulated one says that of an open handle of another kind too, so that the backend meets
-// either answer.
-TEST_CASE_TEMPLATE("bad.no_socket: a handle that is no socket", System, ALL_KERNELS) {
+// Wine's result was seen. For Windows it is only known that numbers which are not open are STATUS_INVALID_HANDLE
+// [Wine's conformance tests]. The simulated one returns it for an open handle of another kind too, so that the backend
+// gets both.
+TEST_CASE_TEMPLATE("bad.no_socket: a handle that is not a socket is refused", System, ALL_KERNELS) {
   Bench<System> b;
   const auto event = reinterpret_cast<Socket>(b.system.no_socket());
   const NTSTATUS status = b.submit(b.request({{event, everything}}));
@@ -189,8 +190,8 @@ TEST_CASE_TEMPLATE("bad.no_socket: a handle that is no socket", System, ALL_KERN
   CHECK(b.is_quiet());
 }
 
-// The real one answers that itself, on Windows too, and never asks the system: Wine 8's server ends in an assertion.
-TEST_CASE_TEMPLATE("bad.helper: a helper handle that has got a socket's number", System, ALL_KERNELS) {
+// SystemKernel refuses that itself, on Windows too, since the server of Wine 8 would end with an assertion.
+TEST_CASE_TEMPLATE("bad.helper: a helper handle in the list is refused", System, ALL_KERNELS) {
   Bench<System> b;
   const Socket socket = b.system.udp();
   const auto helper = reinterpret_cast<Socket>(b.helper);
@@ -200,8 +201,8 @@ TEST_CASE_TEMPLATE("bad.helper: a helper handle that has got a socket's number",
   CHECK(b.is_quiet());
 }
 
-// STATUS_INVALID_PARAMETER, so a caller's mistake cannot make the kernel read what is not there.
-TEST_CASE_TEMPLATE("bad.count: no handles, or more than the buffer holds", System, ALL_KERNELS) {
+// STATUS_INVALID_PARAMETER, so that a caller's mistake does not make the kernel read beyond the buffer.
+TEST_CASE_TEMPLATE("bad.count: no handles, or more than the buffer has, are refused", System, ALL_KERNELS) {
   Bench<System> b;
   std::string statuses;
   for (const ULONG count : {0U, 2U}) {
@@ -216,9 +217,10 @@ TEST_CASE_TEMPLATE("bad.count: no handles, or more than the buffer holds", Syste
   b.system.forget_violations();
 }
 
-// Design rule 1. Reported of Windows Server 2016: they swap results or never finish [wepoll#35, trio#1269]. Wine serves
-// both. The simulated Windows does as reported (sim_test), so nothing is asked of it here.
-TEST_CASE_TEMPLATE("twice.pending: two polls pending on one socket", System, ALL_KERNELS) {
+// The reason for "one poll per socket". Reported for Windows Server 2016: the polls swap results or never complete
+// [wepoll#35, trio#1269]. Wine completes both. The simulated Windows does as reported (sim_test), so it is left out
+// here.
+TEST_CASE_TEMPLATE("twice.pending: two polls that are pending on one socket", System, ALL_KERNELS) {
   Bench<System> b;
   const auto [x, y] = b.system.tcp_pair();
   Request& first = b.request({{x, AFD_POLL_RECEIVE}});

@@ -16,19 +16,20 @@ void* context_of(std::uintptr_t number) { return reinterpret_cast<void*>(number)
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("port.create, port.timeout_0: an empty port says STATUS_TIMEOUT", System, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("port.create, port.timeout_0: a dequeue from an empty port returns STATUS_TIMEOUT", System,
+                   ALL_KERNELS) {
   Bench<System> b;
   std::array<FILE_IO_COMPLETION_INFORMATION, 4> packets{};
   ULONG removed = 0;
   CHECK(b.kernel.dequeue(b.port, packets, removed, 0ns) == STATUS_TIMEOUT);
 }
 
-TEST_CASE_TEMPLATE("port.timeout_removed: the count after a time-out says nothing", System, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("port.timeout_removed: the count after a time-out has no meaning", System, ALL_KERNELS) {
   Bench<System> b;
   std::array<FILE_IO_COMPLETION_INFORMATION, 4> packets{};
   ULONG removed = 0xAAAAAAAA;
   CHECK(b.kernel.dequeue(b.port, packets, removed, 0ns) == STATUS_TIMEOUT);
-  // The simulator does what Wine does in both flavours, since it is the trap.
+  // The simulator does what Wine does in both flavours, since a caller could be misled by it.
   if (b.system.is_unknown()) {
     MESSAGE("removed is " << removed);
   } else {
@@ -36,7 +37,7 @@ TEST_CASE_TEMPLATE("port.timeout_removed: the count after a time-out says nothin
   }
 }
 
-TEST_CASE_TEMPLATE("port.timeout_50: ends by its time, at most 15 ms early", System, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("port.timeout_50: returns when its time is over, at most 15 ms early", System, ALL_KERNELS) {
   Bench<System> b;
   std::array<FILE_IO_COMPLETION_INFORMATION, 4> packets{};
   ULONG removed = 0;
@@ -45,8 +46,9 @@ TEST_CASE_TEMPLATE("port.timeout_50: ends by its time, at most 15 ms early", Sys
   CHECK(b.kernel.now() - before >= 35ms);
 }
 
-TEST_CASE_TEMPLATE("port.post, port.remove, port.round_trip.*: key and context come back, status and information are 0",
-                   System, ALL_KERNELS) {
+TEST_CASE_TEMPLATE(
+    "port.post, port.remove, port.round_trip.*: a packet has its key and context, status and information are 0", System,
+    ALL_KERNELS) {
   Bench<System> b;
   constexpr ULONG_PTR key = 0x11223344;
   REQUIRE(b.kernel.post(b.port, nullptr, key, context_of(0x99AABBCC)) == STATUS_SUCCESS);
@@ -58,7 +60,7 @@ TEST_CASE_TEMPLATE("port.post, port.remove, port.round_trip.*: key and context c
   CHECK(packet->IoStatusBlock.Information == 0);
 }
 
-TEST_CASE_TEMPLATE("port.timeout_none, port.wake: asleep without a time-out until a packet comes", System,
+TEST_CASE_TEMPLATE("port.timeout_none, port.wake: a dequeue without a time-out sleeps until a packet comes", System,
                    ALL_KERNELS) {
   Bench<System> b;
   b.system.meanwhile([&] { CHECK(b.kernel.post(b.port, nullptr, 7, nullptr) == STATUS_SUCCESS); });
@@ -71,7 +73,7 @@ TEST_CASE_TEMPLATE("port.timeout_none, port.wake: asleep without a time-out unti
 }
 
 // Without a reserve a post needs memory, and so it can fail.
-TEST_CASE_TEMPLATE("reserve.create, reserve.post: a packet posted with a reserve comes like any other, again and again",
+TEST_CASE_TEMPLATE("reserve.create, reserve.post: a packet posted with a reserve comes like any other, repeatedly",
                    System, ALL_KERNELS) {
   Bench<System> b;
   const auto reserve = b.kernel.create_reserve();
@@ -139,8 +141,8 @@ TEST_CASE_TEMPLATE("reserve.busy: a post with a reserve whose packet is still qu
   b.system.forget_violations();
 }
 
-TEST_CASE_TEMPLATE("port.batch: up to so many in a call, in the order sent, and no more than there are", System,
-                   ALL_KERNELS) {
+TEST_CASE_TEMPLATE("port.batch: a call dequeues as many packets as the buffer has space for, in the order posted",
+                   System, ALL_KERNELS) {
   Bench<System> b;
   constexpr std::uintptr_t count = 600;
   for (std::uintptr_t i = 0; i < count; i++)
@@ -160,7 +162,7 @@ TEST_CASE_TEMPLATE("port.batch: up to so many in a call, in the order sent, and 
   CHECK(b.is_quiet());
 }
 
-TEST_CASE_TEMPLATE("port.wakes: what four threads post comes, each once", System, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("port.wakes: each packet that four threads post comes once", System, ALL_KERNELS) {
   Bench<System> b;
   constexpr std::uintptr_t threads = 4, each = 250;
   for (std::uintptr_t thread = 0; thread < threads; thread++) {
@@ -183,7 +185,7 @@ TEST_CASE_TEMPLATE("port.wakes: what four threads post comes, each once", System
   CHECK(b.is_quiet());
 }
 
-TEST_CASE_TEMPLATE("port.waiters: four threads wait at one port, each gets its packets, and none comes twice", System,
+TEST_CASE_TEMPLATE("port.waiters: four threads wait on one port, and each packet goes to one of them", System,
                    ALL_KERNELS) {
   Bench<System> b;
   constexpr std::uintptr_t threads = 4, each = 50;
@@ -241,7 +243,8 @@ TEST_CASE_TEMPLATE("base.handle: a socket without layers is its own base and can
   }
 }
 
-TEST_CASE_TEMPLATE("base.errors: of what is not open, and of what is no socket", System, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("base.errors: the errors for a closed socket and for a handle that is not a socket", System,
+                   ALL_KERNELS) {
   Bench<System> b;
   const auto number = b.kernel.base_socket(0x7FFF0000);
   const auto other = b.kernel.base_socket(reinterpret_cast<Socket>(b.system.no_socket()));

@@ -108,7 +108,7 @@ std::pair<Socket, Socket> RealSystem::tcp_pair() {
   u_long on = 1;
   must(ioctlsocket(served, static_cast<long>(FIONBIO), &on) == 0, "ioctlsocket");
   close(listening);
-  fd_set set;  // the client's side of it may still be on its way
+  fd_set set;  // the connection may still be on its way
   FD_ZERO(&set);
   FD_SET(client, &set);
   timeval limit{10, 0};
@@ -180,7 +180,8 @@ void RealSystem::send_to_closed_port(Socket from) {
   const Socket gone = state_->bound(SOCK_DGRAM);
   sockaddr_in address = address_of(gone);
   close(gone);
-  must(::connect(from, as_address(address), sizeof address) == 0, "connect");  // Linux tells only connected ones
+  must(::connect(from, as_address(address), sizeof address) == 0,
+       "connect");  // Linux reports it to connected sockets only
   must(::send(from, "x", 1, 0) == 1, "send");
 }
 

@@ -9,7 +9,7 @@
 
 namespace conformance {
 
-/// The simulated kernel as a world: its two flavours, on one thread in simulated time or on many in real time.
+/// The simulated kernel as a System: its two flavours, with one thread in simulated time or with many in real time.
 template <reactor::sim::Flavour flavour, bool threads>
 class SimSystem final : public System {
  public:

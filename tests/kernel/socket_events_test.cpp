@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// What AFD says of sockets: connecting, data, the end of it. Each test is named after its row of docs/kernel-facts.md.
+// What AFD reports of sockets: connects, data, FIN and reset. Each test is named after its row of docs/kernel-facts.md.
 #include "kernel/bench.hpp"
 
 using namespace conformance;
@@ -8,7 +8,7 @@ using namespace conformance;
 namespace {
 
 constexpr auto STATUS_CONNECTION_REFUSED = static_cast<NTSTATUS>(0xC0000236);
-// CONNECT is never asked for (fact connected.again).
+// CONNECT is never polled (fact connected.again).
 constexpr ULONG all_but_connect = everything & ~AFD_POLL_CONNECT;
 
 std::string text(const reactor::Result<std::size_t>& received) {
@@ -18,15 +18,15 @@ std::string text(const reactor::Result<std::size_t>& received) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("never_connected.mask: a TCP socket that did nothing yet reports nothing", System, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("never_connected.mask: a new TCP socket has no events", System, ALL_KERNELS) {
   Bench<System> b;
   const ULONG mask = b.now(b.system.tcp());
   b.fact("never_connected.mask", "a socket that never connected, polled for everything", code(mask));
   CHECK(mask == 0);
 }
 
-TEST_CASE_TEMPLATE("refused.packet, refused.mask, refused.status: while pending, and asked again", System,
-                   ALL_KERNELS) {
+TEST_CASE_TEMPLATE("refused.packet, refused.mask, refused.status: a refused connect, while pending and polled again",
+                   System, ALL_KERNELS) {
   Bench<System> b;
   const Socket socket = b.system.tcp();
   Request& request = b.request({{socket, all_but_connect}});
@@ -37,7 +37,7 @@ TEST_CASE_TEMPLATE("refused.packet, refused.mask, refused.status: while pending,
   CHECK(b.ask({{socket, all_but_connect}}) == expected);
 }
 
-TEST_CASE_TEMPLATE("connected.mask, connected.again: CONNECT and SEND, and CONNECT never goes away", System,
+TEST_CASE_TEMPLATE("connected.mask, connected.again: CONNECT and SEND, and CONNECT stays for ever", System,
                    ALL_KERNELS) {
   Bench<System> b;
   const Socket listener = b.system.listener(), client = b.system.tcp();
@@ -58,7 +58,7 @@ TEST_CASE_TEMPLATE("connected.mask, connected.again: CONNECT and SEND, and CONNE
   CHECK(b.now(*served) == (AFD_POLL_SEND | AFD_POLL_CONNECT));
 }
 
-TEST_CASE_TEMPLATE("data.mask: RECEIVE while something is unread", System, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("data.mask: RECEIVE while data is unread", System, ALL_KERNELS) {
   Bench<System> b;
   const auto [x, y] = b.system.tcp_pair();
   CHECK(b.now(x, all_but_connect) == AFD_POLL_SEND);
@@ -80,7 +80,7 @@ TEST_CASE_TEMPLATE("fin.behind_data, fin.data: a FIN behind unread data", System
   REQUIRE(b.system.send(y, 1) == 1);
   b.system.shutdown(y);
   b.await(x, AFD_POLL_RECEIVE);
-  // Wine reports the end when nothing is left to read; Windows at once.
+  // Wine reports the FIN when all data was read, Windows at once.
   if (!b.expects_wine()) b.await(x, AFD_POLL_DISCONNECT);
   const ULONG mask_now = b.now(x, AFD_POLL_RECEIVE | AFD_POLL_DISCONNECT);
   b.fact("fin.behind_data", "a byte and a FIN behind it: polled for DISCONNECT alone",
@@ -134,8 +134,8 @@ TEST_CASE_TEMPLATE("end.close: the peer's close is a FIN too", System, ALL_KERNE
   CHECK(b.system.recv(x, 100) == 0u);
 }
 
-// Wine adds SEND and CONNECT when asked; Windows may, but not RECEIVE or DISCONNECT: the simulated one does so for half
-// of its sockets.
+// Wine adds SEND and CONNECT when polled for them. Windows may too, but not RECEIVE or DISCONNECT: the simulated one
+// does so for half of its sockets.
 TEST_CASE_TEMPLATE("reset.mask, reset.all, reset.pending, reset.recv", System, ALL_KERNELS) {
   Bench<System> b;
   const auto [x, y] = b.system.tcp_pair();
@@ -149,7 +149,7 @@ TEST_CASE_TEMPLATE("reset.mask, reset.all, reset.pending, reset.recv", System, A
   const auto got = b.system.recv(x, 100);
   b.fact("reset.recv", "recv after that", text(got));
   if (b.expects_wine()) {
-    CHECK(got == 0u);  // Wine's own poll has read SO_ERROR, and with it goes the error
+    CHECK(got == 0u);  // Wine's own poll has read SO_ERROR, which clears the error
   } else {
     CHECK(got.error() == std::errc::connection_reset);
   }
@@ -164,8 +164,7 @@ TEST_CASE_TEMPLATE("reset.mask, reset.all, reset.pending, reset.recv", System, A
   }
 }
 
-// Wine (here Linux) keeps what was not read yet and still reports the reset alone; that Windows throws it away is what
-// the simulated one models.
+// Wine (here Linux) keeps unread data and still reports only the reset. The simulated Windows discards the data.
 TEST_CASE_TEMPLATE("reset.behind_data: a reset behind unread data", System, ALL_KERNELS) {
   Bench<System> b;
   const auto [x, y] = b.system.tcp_pair();
@@ -185,7 +184,7 @@ TEST_CASE_TEMPLATE("reset.behind_data: a reset behind unread data", System, ALL_
   }
 }
 
-TEST_CASE_TEMPLATE("reset.unread: closing with something unread resets the peer", System, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("reset.unread: closing with unread data resets the peer", System, ALL_KERNELS) {
   Bench<System> b;
   const auto [x, y] = b.system.tcp_pair();
   REQUIRE(b.system.send(x, 1) == 1);
@@ -198,7 +197,7 @@ TEST_CASE_TEMPLATE("reset.unread: closing with something unread resets the peer"
   CHECK(answer == Answer{STATUS_SUCCESS, {{x, AFD_POLL_ABORT}}});
 }
 
-TEST_CASE_TEMPLATE("reset.late: sending to who has closed", System, ALL_KERNELS) {
+TEST_CASE_TEMPLATE("reset.late: sending to a peer that has closed", System, ALL_KERNELS) {
   Bench<System> b;
   const auto [x, y] = b.system.tcp_pair();
   b.system.close(y);
@@ -211,12 +210,12 @@ TEST_CASE_TEMPLATE("reset.late: sending to who has closed", System, ALL_KERNELS)
   CHECK(answer == Answer{STATUS_SUCCESS, {{x, AFD_POLL_ABORT}}});
 }
 
-TEST_CASE_TEMPLATE("send.full, send.drained: SEND goes when the buffer is full and comes back with space", System,
-                   ALL_KERNELS) {
+TEST_CASE_TEMPLATE("send.full, send.drained: no SEND while the send buffer is full, and SEND again when it has space",
+                   System, ALL_KERNELS) {
   Bench<System> b;
   const auto [x, y] = b.system.tcp_pair();
   std::size_t sent = 0;
-  // Until it stays full: what is under way frees space once more.
+  // Until it stays full: data on its way frees space again.
   do {
     for (std::size_t taken = 0; (taken = b.system.send(x, 65536)) > 0;) sent += taken;
   } while (!b.is_quiet() || (b.now(x, AFD_POLL_SEND) != 0 && sent < (1U << 30)));

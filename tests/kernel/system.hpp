@@ -15,11 +15,11 @@ namespace conformance {
 
 using Socket = reactor::nt::SocketNumber;
 
-/// Whose answer is expected where they differ (docs/kernel-facts.md).
+/// Which behaviour is expected where the two differ (docs/kernel-facts.md).
 enum class Expect : unsigned char { windows, wine };
 
-/// A kernel, and a way to play the sockets it is asked about. All sockets are non-blocking, all is loopback. What a
-/// call here does may take a moment to arrive: a test waits for it by a poll.
+/// A kernel, and the sockets that it is polled for. All sockets are non-blocking and on loopback. The effect of a call
+/// here may take a moment to arrive: a test waits for it by a poll.
 class System {
  public:
   System() = default;
@@ -29,9 +29,9 @@ class System {
 
   [[nodiscard]] virtual reactor::nt::Kernel& kernel() = 0;
   [[nodiscard]] virtual Expect expect() const = 0;
-  /// Real Windows: what nobody has seen there is printed, not asserted.
+  /// Real Windows: what was never seen there is printed, not asserted.
   [[nodiscard]] virtual bool is_unknown() const { return false; }
-  /// Nothing is on its way for long, and nobody else opens handles: what happens is exact.
+  /// Nothing is on its way for long, and no other program opens handles: results are exact.
   [[nodiscard]] virtual bool is_simulated() const { return false; }
 
   [[nodiscard]] virtual std::pair<Socket, Socket> tcp_pair() = 0;
@@ -42,7 +42,7 @@ class System {
   virtual void connect(Socket socket, Socket listener) = 0;
   virtual void connect_to_closed_port(Socket socket) = 0;
   [[nodiscard]] virtual std::optional<Socket> accept(Socket listener) = 0;
-  /// Bytes taken; 0 when it would block.
+  /// The number of bytes sent; 0 when it would block.
   [[nodiscard]] virtual std::size_t send(Socket socket, std::size_t bytes) = 0;
   /// Errors: operation_would_block, connection_reset; others as they come.
   [[nodiscard]] virtual reactor::Result<std::size_t> recv(Socket socket, std::size_t max) = 0;
@@ -54,17 +54,17 @@ class System {
   virtual void reset(Socket socket) = 0;     ///< closes it with RST
   virtual void close(Socket socket) = 0;
 
-  /// A handle that is open and no socket; closed by the world.
+  /// An open handle that is not a socket. The System closes it.
   [[nodiscard]] virtual reactor::nt::HANDLE no_socket() = 0;
 
-  /// Runs on another thread, or as if it did: before or while this one next sleeps in the kernel.
+  /// Runs on another thread, or as if it did: before or while the caller next sleeps in the kernel.
   virtual void meanwhile(std::function<void()> what) = 0;
-  /// All of that is done.
+  /// Waits until all of that is done.
   virtual void join() = 0;
 
-  /// What the kernel saw that a caller must not do, a line each.
+  /// The violations that the kernel saw, a line each.
   [[nodiscard]] virtual std::string complaint() { return {}; }
-  /// For a test that does it on purpose.
+  /// For a test that causes them on purpose.
   virtual void forget_violations() {}
 };
 

@@ -188,13 +188,13 @@ TEST_CASE("join throws what a task threw") {
 
 TEST_CASE("join with a time-out stops the group and waits for it") {
   Loop loop = virtual_loop();
-  bool was_told = false;
-  const auto child = [&]() -> Task<> { was_told = (co_await sleep_for(1h)).error() == errc::operation_canceled; };
+  bool was_cancelled = false;
+  const auto child = [&]() -> Task<> { was_cancelled = (co_await sleep_for(1h)).error() == errc::operation_canceled; };
   const auto main = [&]() -> Task<> {
     TaskGroup group(co_await this_task());
     group.spawn(child());
     CHECK((co_await with_timeout(1s, group.join())).error() == errc::timed_out);
-    CHECK(was_told);
+    CHECK(was_cancelled);
     CHECK(group.size() == 0);
   };
   CHECK(loop.run(main()));

@@ -199,7 +199,7 @@ void play(unsigned seed) {
   World world(seed);
   Scope top;
   const auto result = world.loop.run(node(world, top, 0));
-  if (!result) check(result.error() != errc::timed_out, "a time-out that nobody set");
+  if (!result) check(result.error() != errc::timed_out, "a time-out that was not set");
   check(world.alive == 0 && top.alive == 0, "a task is left");
   const auto stats = world.loop.stats();
   check(stats.tasks == 0 && stats.armed_timers == 0, "a task or a timer is left in the loop");

@@ -60,7 +60,7 @@ const std::vector<Situation>& situations() {
          return pair_with(f, [&](auto, auto peer) { f.send(peer), static_cast<void>(f.net.reset(peer)); });
        }},
       {"refused connect", [](Fixture& f) { return connecting(f, 1); }},
-      {"connect that nobody answers", [](Fixture& f) { return connecting(f, sim::SimNet::unanswered_port); }},
+      {"connect without an answer", [](Fixture& f) { return connecting(f, sim::SimNet::unanswered_port); }},
       {"successful connect", [](Fixture& f) { return connecting(f, f.net.port_of(f.net.listener())); }},
       {"never connected", [](Fixture& f) { return f.net.tcp(); }},
       {"listener", [](Fixture& f) { return f.net.listener(); }},

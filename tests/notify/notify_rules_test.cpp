@@ -255,18 +255,18 @@ TEST_CASE("notify: calls that fail as a whole lose nothing") {
     }
     f.kernel.set_faults({.notify_refused = 300, .change_refused = 200});
     for (const auto& [socket, peer] : pairs) f.send(peer);
-    std::vector<bool> is_told(pairs.size());
+    std::vector<bool> is_reported(pairs.size());
     for (int i = 0; i < 60; i++) {
       const auto waited = f.poller->wait(f.buffer, 1ms);
       if (!waited) continue;
       for (const Event& event : *waited) {
         CHECK(event.readiness() == Readiness::readable);
         for (std::size_t at = 0; at < pairs.size(); at++) {
-          if (event.token() == Token{pairs[at].first}) is_told[at] = true;
+          if (event.token() == Token{pairs[at].first}) is_reported[at] = true;
         }
       }
     }
-    CHECK(is_told == std::vector<bool>(pairs.size(), true));
+    CHECK(is_reported == std::vector<bool>(pairs.size(), true));
     f.kernel.set_faults({});
   }
 }

@@ -145,8 +145,8 @@ TEST_CASE_FIXTURE(NothingIsLeft, "edge: a reset is reported once") {
 
 TEST_CASE_FIXTURE(NothingIsLeft, "modify arms what oneshot and edge have disarmed") {
   for (const Mode mode : {Mode::oneshot, Mode::edge}) {
-    Registered silent(asks_both, mode);
-    auto& [pair, poller, registration] = silent;
+    Registered registered(asks_both, mode);
+    auto& [pair, poller, registration] = registered;
     send_byte(pair.client);
     Reports reports = settled(poller, is_both);  // the byte may come after the first event
     for (int i = 0; i < 3; ++i) {

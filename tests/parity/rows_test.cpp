@@ -13,9 +13,9 @@ namespace {
 /// A stream that connects to a port without a listener.
 TcpStream refused_stream() {
   auto listener = std::optional(must(TcpListener::bind(Address::loopback_ipv4())));
-  const Address nobody = must(listener->local_address());
+  const Address closed_port = must(listener->local_address());
   listener.reset();
-  return must(TcpStream::connect(nobody));
+  return must(TcpStream::connect(closed_port));
 }
 
 /// Connects that stay pending, as the backlog of their listener is full. Empty on Windows, which refuses them.
@@ -227,10 +227,10 @@ TEST_CASE_FIXTURE(NothingIsLeft, "row: empty UDP datagram") {
 
 TEST_CASE_FIXTURE(NothingIsLeft, "row: UDP port unreachable") {
   auto closed = std::optional(must(UdpSocket::bind(Address::loopback_ipv4())));
-  const Address nobody = must(closed->local_address());
+  const Address closed_port = must(closed->local_address());
   closed.reset();
   const UdpSocket from = must(UdpSocket::bind(Address::loopback_ipv4()));
-  must(from.connect(nobody));
+  must(from.connect(closed_port));
   constexpr std::byte byte{'x'};
   CHECK(must(from.send({&byte, 1})) == 1);
   Watch watch(from);

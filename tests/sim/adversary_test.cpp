@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Hot groups and those who would spoil them. Beside each adversary stand sockets that are ready all the time or again
-// and again, two that seldom are, and a waker. It is counted how many waits each of them, and each of the adversary's
-// own, was ready before it was told of, and what a told event has cost.
+// Hot groups and programs that make them hard to use. Each adversary runs beside sockets that are always or often
+// ready, two that rarely are, and a waker. The test counts how many waits each socket was ready before it was reported,
+// and the kernel calls per event.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -25,7 +25,7 @@ namespace {
 
 struct Setting {
   sim::Flavour flavour;
-  bool is_paced;  // what is told is read, and ready again a millisecond later: groups have to wait in the kernel
+  bool is_paced;  // a reported socket is read, and ready again a millisecond later: groups have to wait in the kernel
   std::size_t buffer_size;  // of a wait, in events
   bool hot_groups = true;
 };
@@ -38,7 +38,7 @@ struct Member {
   Registration registration{};
   bool is_open = true, is_registered = true;
   int times_reported = 0;         // of this registration
-  std::uint64_t ready_since = 0;  // the first wait that could have told of it; 0 when it is not ready
+  std::uint64_t ready_since = 0;  // the first wait that could have reported it; 0 when it is not ready
 };
 
 class Program {
@@ -102,7 +102,7 @@ class Program {
     reported.clear();
     for (const Event& event : *events) on_event(event);
     if (stats().wakes > wakes) was_late(woken_since_);
-    // Nobody is forgotten, told of in the end or not.
+    // Also those that are never reported.
     for (const Member& member : members) worst_ = std::max(worst_, waits_of(member.ready_since));
     worst_ = std::max(worst_, waits_of(woken_since_));
   }
@@ -126,7 +126,7 @@ class Program {
     const auto index = static_cast<std::size_t>(event.token());
     Member& member = members.at(index);
     REQUIRE(member.is_registered);
-    if (!member.is_open) return;  // its answer was on its way when it was closed
+    if (!member.is_open) return;  // its event was on its way when it was closed
     reported.push_back(index);
     member.times_reported++;
     if (!event.readable()) return;
@@ -166,9 +166,9 @@ Played play(const Setting& setting) {
   const Stats after = program.stats();
   played.group_arms = after.group_arms - before.group_arms;
   played.worst = program.worst();
-  // Taking turns, each of the ready has its own within ready / room waits; at most every other wait is filled by the
-  // port, or ended by a wake, before its turn comes. One wait more for who became ready when its own turn had just
-  // passed and is told of by a packet, and one for a wake between.
+  // In turn, each ready socket is reported within ready / buffer_size waits. Before that at most every other wait is
+  // filled by packets or ended by a wake. One wait more for a socket that became ready just after its turn and is
+  // reported by a packet, and one for a wake in between.
   played.bound = 2 * ((program.ready_max() + setting.buffer_size - 1) / setting.buffer_size) + 2;
   played.calls_per_event = static_cast<double>(after.kernel_calls() - before.kernel_calls()) /
                            static_cast<double>(after.events - before.events);
@@ -205,7 +205,7 @@ struct NoAdversary {
   void act() {}
 };
 
-// A hot member wants to write too, or does not, whenever anybody was told of.
+// A hot member changes between readable and readable | writable after each wait with events.
 class Toggler {
  public:
   static std::uint64_t together(std::size_t) { return 2; }
@@ -222,9 +222,9 @@ class Toggler {
   bool is_wide_ = false;
 };
 
-// Whenever anybody was told of and one of them is hot, it closes, by turns with and without having been removed, and
-// its number is used again, by turns at once and after the next wait. A group with a closed member is refused, so there
-// are fewer and fewer groups: GroupPolicy::was_refused.
+// After each wait with events one hot socket is closed, in turn with and without remove, and its number is used again,
+// in turn at once and after the next wait. The poll of a group with a closed member is refused, so there are fewer and
+// fewer groups: GroupPolicy::was_refused.
 class Closers {
  public:
   static std::uint64_t together(std::size_t) { return 2; }
@@ -253,7 +253,7 @@ class Closers {
 
   void open(std::size_t index) {
     Member& member = program_.members[index];
-    const auto [peer, socket] = program_.net().tcp_pair();  // the last that was closed is the first that is used again
+    const auto [peer, socket] = program_.net().tcp_pair();  // the number that was closed last is used first
     REQUIRE(socket == member.socket);
     member.peer = peer;
     program_.register_again(index);
@@ -261,12 +261,12 @@ class Closers {
   }
 
   Program& program_;
-  std::array<std::size_t, 7> closers_{};  // enough for each to become hot before it is its turn
+  std::array<std::size_t, 7> closers_{};  // enough for each to become hot before its turn
   unsigned turn_ = 0;
   std::size_t closed_ = none;
 };
 
-// All of 256 are ready at once, so that they are polled together; then one at a time.
+// All of 256 sockets are ready at once, so that they are polled together; then one at a time.
 class OneOfMany {
  public:
   static std::uint64_t together(std::size_t buffer_size) {
@@ -285,7 +285,7 @@ class OneOfMany {
   void act() {
     count();
     if (unread_ > 0) return;
-    if (turn_++ % 24 < 3) return all();  // they leave a group that comes back 16 times without them
+    if (turn_++ % 24 < 3) return all();  // members leave a group that completes 16 times without them
     program_.send(many_[turn_ * 37 % many_.size()]);
     unread_++;
   }
@@ -320,8 +320,8 @@ class Storm {
 
 }  // namespace
 
-TEST_CASE("adversary: a small room, down to one event") { check<NoAdversary>(); }
+TEST_CASE("adversary: a small buffer, down to one event") { check<NoAdversary>(); }
 TEST_CASE("adversary: a member that toggles its interest at every event") { check<Toggler>(); }
-TEST_CASE("adversary: members that close at every event, and whose numbers are used again") { check<Closers>(); }
+TEST_CASE("adversary: members that are closed at every event, and whose numbers are used again") { check<Closers>(); }
 TEST_CASE("adversary: a group of 256, of which one fires at a time") { check<OneOfMany>(); }
 TEST_CASE("adversary: a storm of wakes") { check<Storm>(); }

@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <new>
 
-// ThreadSanitizer has an operator new of its own and lets nobody replace it.
+// ThreadSanitizer has its own operator new, which cannot be replaced.
 #if defined(__SANITIZE_THREAD__)
 #define HAS_OWN_OPERATOR_NEW
 #elif defined(__has_feature)
@@ -26,7 +26,7 @@ void FailingNew::set(std::uint64_t n) noexcept {
   nth = n;
   seen = 0;
 }
-bool FailingNew::has_struck() noexcept { return nth != 0 && seen >= nth; }
+bool FailingNew::has_failed() noexcept { return nth != 0 && seen >= nth; }
 
 FailsHere::FailsHere() noexcept { here++; }
 FailsHere::~FailsHere() { here--; }

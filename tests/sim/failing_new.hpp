@@ -11,7 +11,7 @@ namespace reactor::sim {
 class FailingNew {
  public:
   static void set(std::uint64_t n) noexcept;  ///< 0: none fails
-  [[nodiscard]] static bool has_struck() noexcept;
+  [[nodiscard]] static bool has_failed() noexcept;
   /// Whether this build lets operator new be replaced: not under ThreadSanitizer.
   [[nodiscard]] static bool is_possible() noexcept;
 };

@@ -30,10 +30,10 @@ class FaultyKernel final : public reactor::nt::Kernel {
       : below_(below), has_reserves_(has_reserves) {}
 
   [[nodiscard]] NthFault& fault() noexcept { return fault_; }
-  /// What fails, fails for a shortage.
+  /// The injected status is a shortage.
   [[nodiscard]] bool is_shortage() const noexcept { return sim::is_shortage(fault_.status()); }
   [[nodiscard]] std::uint64_t count(Call call) const noexcept { return counts_[std::to_underlying(call)].load(); }
-  /// A poll was refused as if its socket had been closed: its registration may be over.
+  /// A poll was refused as if its socket had been closed: its registration may be retired.
   [[nodiscard]] bool has_denied_socket() const noexcept { return has_denied_socket_; }
 
   Result<HANDLE> create_port() override {

@@ -11,7 +11,7 @@
 
 namespace reactor::sim {
 
-/// Lets a kernel allocate as it likes: only the library's own allocations fail.
+/// The kernel's allocations do not fail: only those of the library do.
 class KernelApart final : public reactor::nt::Kernel {
  public:
   explicit KernelApart(reactor::nt::Kernel& below) noexcept : below_(below) {}

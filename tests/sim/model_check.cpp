@@ -25,7 +25,7 @@ Checker::Checker(const Program& program, const Log* log)
     refused_ports_++;
     require(sim_.open_handles() == 0, "a backend that could not be created has left a handle");
   }
-  require(backend.has_value(), "no backend was to be had");
+  require(backend.has_value(), "the backend could not be created");
   if (program.by_number) by_number_ = backend->get();
   backend_ = *backend;
   sim_.set_when_asleep([this] { return !asleep_.empty() && while_asleep(); });
@@ -51,10 +51,10 @@ Registered* Checker::find_open(const Socket& socket, std::uint32_t* token) {
   return nullptr;
 }
 
-void Checker::mark_over(std::uint32_t token) {
+void Checker::mark_retired(std::uint32_t token) {
   Registered& reg = registered_[token];
   (reg.state == State::live ? live_ : closed_)--;
-  reg.state = State::over;
+  reg.state = State::retired;
   reg.endpoint.reset();
   std::erase(open_, token);
 }
@@ -66,11 +66,11 @@ void Checker::see_denials() {
   if (!suspects_.empty()) clear_suspects();
 }
 
-// A second poll was accepted: the number has meant a socket that was closed since.
+// A second poll was accepted: the number meant a socket that was closed since.
 void Checker::clear_suspects() {
   std::erase_if(suspects_, [this](std::uint32_t token) {
     Registered& reg = registered_[token];
-    if (reg.not_afd != NotAfd::suspected || reg.state == State::over) return true;
+    if (reg.not_afd != NotAfd::suspected || reg.state == State::retired) return true;
     if (kernel_.expects_first(reg.polled)) return false;
     clear_suspicion(reg);
     return true;
@@ -79,11 +79,11 @@ void Checker::clear_suspects() {
 
 void Checker::clear_suspicion(Registered& reg) {
   reg.not_afd = NotAfd::no;
-  reg.silent = reg.silent_before;
+  reg.disarmed = reg.disarmed_before;
 }
 
-// A registration whose poll was refused as if its socket were closed has ended, whether it was closed or not; but for
-// the very first one: if the number still has the same base socket, that is not AFD's.
+// A registration whose poll was refused as if its socket were closed is retired, whether it was closed or not. Except
+// for its very first poll: if the number still has the same base socket, that socket is not AFD's.
 void Checker::see_denial(const Denial& denial) {
   const auto found =
       std::ranges::find_if(open_, [&](std::uint32_t at) { return registered_[at].polled == denial.socket; });
@@ -93,10 +93,10 @@ void Checker::see_denial(const Denial& denial) {
   note("  denied ", std::to_string(*found));
   if (!checks(Rule::first_poll) || !denial.is_first) {
     denied_ += reg.state == State::live ? 1 : 0;
-    return mark_over(*found);
+    return mark_retired(*found);
   }
-  if (reg.not_afd == NotAfd::suspected) return;  // asked once more, and it is so
-  // What base_socket has answered, or whether it was asked after a shortage, is not known in these cases.
+  if (reg.not_afd == NotAfd::suspected) return;  // polled once more, with the same result
+  // What base_socket has returned, or whether it was called after a shortage, is not known in these cases.
   const bool is_unknown = denial.is_second || program_.options.faults.base_refused > 0;
   if (is_unknown && reg.state == State::live) {
     reg.state = State::closed;
@@ -104,7 +104,7 @@ void Checker::see_denial(const Denial& denial) {
     closed_++;
   }
   reg.not_afd = NotAfd::suspected;
-  reg.silent_before = std::exchange(reg.silent, 0xFF);
+  reg.disarmed_before = std::exchange(reg.disarmed, 0xFF);
   suspects_.push_back(*found);
 }
 
@@ -123,13 +123,13 @@ void Checker::check_books() {
           "stats: helper_handles");
   require(stats.events == events_, "stats: events");
   require(stats.packets == kernel_.counted().packets, "stats: packets");
-  require(stats.unknown_packets <= junk_, "a packet of ours was taken for another program's (rule 3)");
+  require(stats.unknown_packets <= junk_, "a packet of ours was taken for another program's (packets are checked)");
   check_counts(stats);
   const auto violations = sim_.violations();
   if (!violations.empty()) fail("the kernel saw: " + violations.front());
 }
 
-// Each kernel call is counted, as what it is, and nothing else is.
+// Each kernel call is counted, under its kind, and nothing else is.
 void Checker::check_counts(const Stats& stats) {
   const Counts counts = sim_.counts();
   const auto of = [&counts](Call call) { return counts[std::to_underlying(call)]; };
@@ -139,29 +139,29 @@ void Checker::check_counts(const Stats& stats) {
   require(stats.post_calls == of(Call::post) - junk_posts_, "stats: post_calls");
   require(stats.other_calls == of(Call::create_port) - refused_ports_ + of(Call::create_reserve) +
                                    of(Call::open_helper) + of(Call::skip_packet) + of(Call::base_socket) +
-                                   of(Call::close) + kernel_.probe_handles(),  // whose end is counted already
+                                   of(Call::close) + kernel_.probe_handles(),  // whose close is counted already
           "stats: other_calls");
   require(stats.group_arms == kernel_.counted().group_polls, "stats: group_arms");
 }
 
-// No more faults and no more delays, and all that was under way has arrived.
+// Ends faults and delays, until all packets and data have arrived.
 void Checker::calm() {
   sim_.set_faults({});
   sim_.set_delays({}, {}, {});
   sim_.settle();
 }
 
-// What is ready and armed is delivered within as many waits as it takes by turns, with a buffer of any size.
+// What is ready and armed is delivered in turn, within a number of waits that depends on the size of the buffer.
 void Checker::checkpoint(std::size_t buffer_size) {
   calm();
   std::vector<std::uint32_t> waiting;
   for (const std::uint32_t token : open_) {
     if (is_owed(token)) waiting.push_back(token);
   }
-  // Every other wait may be spent on those that only the port reports, however few; and packets that report nothing
-  // any more may come one at a time.
+  // Every other wait may be spent on events that come by packets, however few. Packets without events may come one at a
+  // time.
   const std::size_t on_the_way = sim_.held_entries() + sim_.queued_packets();
-  const std::size_t reporters = waiting.size() + closed_;  // who was closed may speak for another socket of its number
+  const std::size_t reporters = waiting.size() + closed_;  // a closed one may report another socket of its number
   const std::size_t turns = 2 * ((reporters + buffer_size - 1) / buffer_size) + on_the_way + 2;
   const std::uint64_t begin = waits_;
   std::array<Event, 64> buffer;
@@ -169,13 +169,13 @@ void Checker::checkpoint(std::size_t buffer_size) {
     const std::uint64_t wakes = backend_->stats().wakes;
     const std::size_t count = wait_once(std::span(buffer).first(buffer_size), 0ns);
     if (count > 0 || backend_->stats().wakes == wakes) turn++;
-    // With nothing read meanwhile, what is no longer owed was a suspicion that has not come true.
+    // As nothing is read meanwhile, what is not owed any more was a wrong suspicion.
     std::erase_if(waiting,
                   [&](std::uint32_t token) { return registered_[token].delivered_in > begin || !is_owed(token); });
   }
   if (!waiting.empty()) {
-    fail("readiness was lost: " + std::to_string(waiting.front()) + " was not told within " + std::to_string(turns) +
-         " waits with a room of " + std::to_string(buffer_size));
+    fail("readiness was lost: " + std::to_string(waiting.front()) + " was not reported within " +
+         std::to_string(turns) + " waits with a buffer of " + std::to_string(buffer_size));
   }
 }
 
@@ -184,52 +184,53 @@ bool Checker::is_owed(std::uint32_t token) const {
   return reg.state == State::live && owed(reg, net_.events_of(*reg.endpoint)) != Readiness::none;
 }
 
-// A checkpoint in the middle of a program, which then goes on as if there had been none.
+// A checkpoint in the middle of a program, which then goes on.
 void Checker::pause(std::size_t buffer_size) {
   checkpoint(buffer_size);
   std::vector<std::pair<std::uint32_t, Mode>> modes;
   for (const std::uint32_t token : open_) modes.emplace_back(token, registered_[token].mode);
   check_idle();
   for (const auto& [token, mode] : modes) {
-    if (registered_[token].state != State::over) modify(registered_[token], registered_[token].interest, mode);
+    if (registered_[token].state != State::retired) modify(registered_[token], registered_[token].interest, mode);
   }
   sim_.set_faults(program_.options.faults);
   sim_.set_delays(program_.options.flight, program_.options.completion, program_.options.packet);
 }
 
-// Rule 7: when all has been told once, a wait of an hour costs next to nothing, whatever was told before.
+// No spin: when everything was reported once, a wait of an hour makes almost no calls, whatever was reported before.
 void Checker::check_idle() {
   for (const std::uint32_t token : std::vector(open_)) {
     modify(registered_[token], registered_[token].interest, Mode::oneshot);
-    // No number names it any more, and it may report another socket that has its base's number.
+    // It has no number any more, and it may report another socket that has the number of its base socket.
     if (by_number_ != nullptr && registered_[token].state == State::closed) remove(token);
   }
   std::array<Event, 64> buffer;
   for (std::size_t waits = 0;; waits++) {
-    require(waits <= 3 + open_.size(), "told again and again though silent");
+    require(waits <= 3 + open_.size(), "reported repeatedly though disarmed");
     const std::uint64_t wakes = backend_->stats().wakes;
     if (wait_once(buffer, 0ns) == 0 && backend_->stats().wakes == wakes) break;
   }
   const nanoseconds begin = sim_.now();
   const std::uint64_t calls = kernel_.counted().calls;
   is_quiet_ = true;
-  require(wait_once(buffer, 1h) == 0, "told though silent");
+  require(wait_once(buffer, 1h) == 0, "reported though disarmed");
   is_quiet_ = false;
   require(sim_.now() - begin == 1h, "a wait of an hour that takes less or more");
-  require(kernel_.counted().calls - calls <= 2, "an idle wait that makes kernel calls (rule 7)");
-  require(backend_->stats().unknown_packets == junk_, "a packet that was nobody's was taken for ours (rule 3)");
+  require(kernel_.counted().calls - calls <= 2, "an idle wait that makes kernel calls (no spin)");
+  require(backend_->stats().unknown_packets == junk_,
+          "an unrecognised packet was taken for ours (packets are checked)");
 }
 
-// Everything is given back: slots, blocks, requests.
-void Checker::be_over() {
+// Everything is released: slots, blocks, requests.
+void Checker::remove_everything() {
   const auto look = [this] {
     std::array<Event, 64> buffer;
     sim_.settle();
-    for (int i = 0; i < 4; i++) require(wait_once(buffer, 0ns) == 0, "told though everything is over");
+    for (int i = 0; i < 4; i++) require(wait_once(buffer, 0ns) == 0, "reported though everything was removed");
   };
   look();
   require(backend_->stats().registrations == 0, "a registration is left");
-  // A group's poll is out until one of its members fires or is closed: those that were removed are only struck.
+  // A group's poll is pending until one of its members fires or is closed: to remove a member does not cancel it.
   if (program_.seed % 2 == 0) burst(0, sockets_.size());
   look();
   while (backend_->stats().pending_polls > 0 && !sockets_.empty()) {
@@ -237,9 +238,9 @@ void Checker::be_over() {
     look();
   }
   const Stats stats = backend_->stats();
-  require(stats.pending_polls == 0, "a poll is out though every socket is closed");
-  require(stats.arena_slots == 0, "a slot is left (rule 2)");
-  require(stats.arena_blocks <= 1, "arena blocks are left (rule 2)");
+  require(stats.pending_polls == 0, "a poll is pending though every socket is closed");
+  require(stats.arena_slots == 0, "a slot is left (kernel owns its memory)");
+  require(stats.arena_blocks <= 1, "arena blocks are left (kernel owns its memory)");
   require(sim_.held_requests() == kernel_.held_probes(), "the kernel holds what is not counted");
 }
 
@@ -247,7 +248,7 @@ void Checker::finish() {
   checkpoint(1 + program_.seed % 8);
   check_idle();
   net_.end_child();
-  // Of those whose socket was closed, an answer from before may have been delivered. Asked again, it is noticed.
+  // For a closed socket, an earlier event may have been delivered. The next poll finds that it is closed.
   for (const std::uint32_t token : std::vector(open_)) {
     if (registered_[token].state == State::closed) modify(registered_[token], Interest::readable, Mode::oneshot);
   }
@@ -261,28 +262,28 @@ void Checker::finish() {
       continue;
     }
     require(!backend_->modify(reg.place, Interest::none, {}).has_value(),
-            "it was not noticed that a socket was closed");
-    mark_over(token);
+            "the registration of a closed socket was not retired");
+    mark_retired(token);
   }
   switch (program_.ending) {
     case Ending::remove_all:
       while (!open_.empty()) remove(open_.back());
-      be_over();
+      remove_everything();
       break;
     case Ending::close_unseen: {
-      // What is not AFD's is polled no more, so its end is never noticed.
+      // A socket that is not AFD's is not polled any more, so its close is never noticed.
       for (const std::uint32_t token : std::vector(open_)) {
         if (registered_[token].not_afd == NotAfd::delivered) {
           remove(token);
         } else {
-          modify(registered_[token], Interest::readable, Mode::level);  // it is asked for until it has ended
+          modify(registered_[token], Interest::readable, Mode::level);  // armed until it is retired
         }
       }
       static_cast<void>(wait_once(buffer, 0ns));
       while (!sockets_.empty()) close(sockets_.size() - 1, false, false);
       for (std::size_t i = 0; i < 8 + open_.size(); i++) static_cast<void>(wait_once(buffer, 0ns));
-      for (const std::uint32_t token : std::vector(open_)) mark_over(token);
-      be_over();
+      for (const std::uint32_t token : std::vector(open_)) mark_retired(token);
+      remove_everything();
       break;
     }
     case Ending::close_pending: break;
@@ -290,16 +291,16 @@ void Checker::finish() {
   sim_.set_when_asleep(nullptr);
   sim_.set_faults({});
   last_stats_ = backend_->stats();
-  packets_max_ = kernel_.counted().packets_max;  // of waits: the end has a buffer of its own
+  packets_max_ = kernel_.counted().packets_max;  // of waits: close has its own buffer
   backend_->close();
   const Stats after = backend_->stats();
-  require(after.arena_slots == 0 && after.pending_polls == 0, "a slot is left after the end (rule 2)");
+  require(after.arena_slots == 0 && after.pending_polls == 0, "a slot is left after close (kernel owns its memory)");
   check_counts(after);
-  require(!backend_->wait(buffer, 0ns).has_value(), "a wait after the end");
+  require(!backend_->wait(buffer, 0ns).has_value(), "a wait after close did not fail");
   backend_->wake();
   backend_.reset();
   require(sim_.open_handles() == 0, "a handle is left open");
-  require(sim_.held_requests() == 0, "the kernel still holds a request after the end (rule 2)");
+  require(sim_.held_requests() == 0, "the kernel still holds a request after close (kernel owns its memory)");
   const auto violations = sim_.violations();
   if (!violations.empty()) fail("the kernel saw: " + violations.front());
 }

@@ -30,11 +30,11 @@ class Broken : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// What was done in all runs: a check of nothing passes too.
+/// What was done in all runs, since a check of nothing passes too.
 struct Totals {
   std::uint64_t runs = 0, steps = 0, waits = 0, events = 0, wakes = 0, kernel_calls = 0, packets = 0;
   std::uint64_t group_arms = 0, group_members = 0, group_members_max = 0;
-  std::uint64_t packets_max = 0;  ///< in one look
+  std::uint64_t packets_max = 0;  ///< in one dequeue
   std::uint64_t denied = 0;       ///< registrations that ended because a poll was refused though the socket was open
   std::uint64_t replaced = 0;     ///< registrations that ended because their number was added again
   std::uint64_t not_afd = 0;      ///< registrations whose first poll was refused though the socket was open
@@ -51,12 +51,13 @@ struct Socket {
   std::shared_ptr<Endpoint> endpoint;
 };
 
-/// What the reference model knows of a registration. Its token is its place in the list of all there ever were.
+/// What the reference model knows of a registration. Its token is its index in the list of all registrations.
 struct Registered {
   enum class State : std::uint8_t {
     live,
-    closed,  ///< its number was closed without remove, or may have seemed to be: it is over as soon as that is noticed
-    over,
+    closed,  ///< its number was closed without remove, or may have seemed to be: it is retired as soon as that is
+             ///< noticed
+    retired,
   };
   /// Its first poll was refused as if its socket were closed, which it was not: it is not AFD's, unless a second one is
   /// accepted.
@@ -67,12 +68,12 @@ struct Registered {
   std::shared_ptr<Endpoint> endpoint;
   reactor::Interest interest = reactor::Interest::none;
   reactor::Mode mode = reactor::Mode::level;
-  std::uint8_t silent = 0;  ///< bits of Interest, and `ending`, that are disarmed
+  std::uint8_t disarmed = 0;  ///< bits of Interest, and `ending`, that are disarmed
   State state = State::live;
-  bool is_reused = false;  ///< closed, and its number means another socket: it may speak of that one
+  bool is_reused = false;  ///< closed, and its number means another socket: it may report that one
   NotAfd not_afd = NotAfd::no;
-  std::uint8_t silent_before = 0;  ///< it was suspected
-  reactor::nt::ULONG seen = 0;     ///< all that was so since it was last delivered, beside its endpoint's history
+  std::uint8_t disarmed_before = 0;  ///< it was suspected
+  reactor::nt::ULONG seen = 0;       ///< all events since it was last delivered, beside its endpoint's history
 
   // The last delivery.
   std::uint64_t delivered_in = 0;          ///< the wait
@@ -102,9 +103,9 @@ inline constexpr std::chrono::milliseconds pause_of_shortage{10};
 
 inline constexpr std::uint8_t ending_bit = 8;  ///< the direction of resets and failures, beside those of Interest
 
-/// What an answer of AFD means, in the words of docs/semantics.md: the model's own, so that it can disagree.
+/// The readiness that AFD's events mean, as in docs/semantics.md. The model's own function, so that it can disagree.
 [[nodiscard]] reactor::Readiness meaning(reactor::nt::ULONG events);
-/// What of it a registration wants.
+/// The part of it that a registration wants.
 [[nodiscard]] reactor::Readiness wanted(const Registered& reg, reactor::nt::ULONG events);
 
 /// The same without what may be left out: after Mode::edge has reported a failure, there is no I/O that could say
@@ -114,8 +115,8 @@ inline constexpr std::uint8_t ending_bit = 8;  ///< the direction of resets and 
 /// A backend over a simulated kernel, the program's sockets, and the reference model. Does one step after the other and
 /// checks the rules after each; throws Broken.
 ///
-/// While a wait is asleep, the kernel asks what other threads do: the steps that follow and are marked `during`, which
-/// may be waits in their turn.
+/// While a wait sleeps, the kernel calls the checker, which plays other threads: the following steps that are marked
+/// `during`, some of which are waits themselves.
 class Checker {
  public:
   using Log = std::function<void(std::string_view)>;
@@ -142,7 +143,7 @@ class Checker {
     nanoseconds begin{0};
     std::optional<nanoseconds> timeout;
     std::size_t buffer = 0;
-    bool is_asleep = false;  // it has been in the kernel for good
+    bool is_asleep = false;  // it has slept in the kernel
     bool was_kept = false;   // by a wait of another thread, played inside it: it may end late
     // When it began.
     WatchedKernel::Counted counted{};
@@ -210,7 +211,7 @@ class Checker {
   void judge_wakes(Wait& wait, bool is_empty, bool is_woken);
   void judge_calls(const Wait& wait, std::size_t events, bool has_failed);
   [[nodiscard]] std::size_t unarmed();
-  void judge_silence(std::string_view where, std::size_t sleepers);
+  void judge_no_events(std::string_view where, std::size_t sleepers);
   [[nodiscard]] bool is_excused(const Registered& reg, std::size_t sleepers);
   [[nodiscard]] ULONG could_be(const Registered& reg) const { return reg.seen | reg.endpoint->history; }
   void restart_history(Registered& reg);
@@ -227,12 +228,12 @@ class Checker {
   void pause(std::size_t buffer);
   void finish();
   void check_idle();
-  void be_over();
+  void remove_everything();
   void calm();
 
   [[nodiscard]] Registered* find_open(const Socket& socket, std::uint32_t* token = nullptr);
   [[nodiscard]] Socket* find_socket(const std::shared_ptr<Endpoint>& endpoint);
-  void mark_over(std::uint32_t token);
+  void mark_retired(std::uint32_t token);
   void see_denials();
   void see_denial(const Denial& denial);
   void clear_suspects();
@@ -259,14 +260,14 @@ class Checker {
   reactor::afd::AfdBackend* by_number_ = nullptr;  // the same, where the program is one of the C API
   std::vector<Socket> sockets_;
   std::vector<Registered> registered_;
-  std::vector<std::uint32_t> open_;  // tokens of those that are not over
+  std::vector<std::uint32_t> open_;  // tokens of those that are not retired
   std::vector<std::uint32_t> suspects_;
   std::size_t live_ = 0, closed_ = 0;
 
   std::size_t next_step_ = 0;
   std::uint64_t waits_ = 0, events_ = 0, errors_ = 0, junk_ = 0, junk_posts_ = 0;
   std::uint64_t marked_ = 0, marked_before_wait_ = 0;  // calls that may cost a wait a cancel
-  std::vector<Wait*> asleep_;                          // the waits under way, the innermost last
+  std::vector<Wait*> asleep_;                          // the waits that have begun, the innermost last
   std::uint32_t thread_ = 1;                           // that does the step
   std::map<std::uint32_t, Batch> between_waits_;       // by thread; cleared by its next wait
   bool is_quiet_ = false;                              // no other thread does anything now

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// What the reference model says to what a wait reports, and to what it does not.
+// How the reference model checks what a wait reports, and what it does not report.
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -47,9 +47,9 @@ Readiness meaning(ULONG events) {
 Readiness wanted(const Registered& reg, ULONG events) {
   using enum Readiness;
   const auto is_armed = [&](Interest direction) {
-    return (std::to_underlying(reg.interest & direction) & ~reg.silent) != 0;
+    return (std::to_underlying(reg.interest & direction) & ~reg.disarmed) != 0;
   };
-  const bool wants_endings = (reg.silent & ending_bit) == 0;
+  const bool wants_endings = (reg.disarmed & ending_bit) == 0;
   const Readiness all = meaning(events);
   Readiness result = none;
   if (is_armed(Interest::readable)) result = result | (all & (readable | read_closed));
@@ -61,7 +61,7 @@ Readiness wanted(const Registered& reg, ULONG events) {
 
 Readiness owed(const Registered& reg, ULONG events) {
   if (reg.not_afd == Registered::NotAfd::suspected) return Readiness::failed;
-  const bool wants_endings = (reg.silent & ending_bit) == 0;
+  const bool wants_endings = (reg.disarmed & ending_bit) == 0;
   return wanted(reg, wants_endings ? events : events & ~(AFD_POLL_ABORT | AFD_POLL_CONNECT_FAIL));
 }
 
@@ -73,7 +73,7 @@ void Checker::judge_failure(const Wait& wait, std::error_code why) {
   if (is_dequeue && why == make_error(STATUS_INSUFFICIENT_RESOURCES)) return;
   const bool is_shortage =
       now.refused_sockets > wait.counted.refused_sockets || now.refused_cancels > wait.counted.refused_cancels;
-  require(checks(Rule::shortage) && is_shortage, "a wait failed (rule 8)");
+  require(checks(Rule::shortage) && is_shortage, "a wait failed (one bad socket never fails wait)");
   require(why == std::errc::not_enough_memory || why == make_error(STATUS_QUOTA_EXCEEDED),
           "a wait failed with another error than the shortage's");
   const bool may_be_early = program_.options.faults.early_time_out > 0 || now.packets > wait.counted.packets;
@@ -86,7 +86,7 @@ void Checker::judge(Wait& wait, std::span<const Event> events, bool is_woken) {
   events_ += events.size();
   if (checks(Rule::defer)) see_denials();
   for (const Event& event : events) judge_event(wait, event);
-  see_denials();  // where what was delivered is asked again by the same wait
+  see_denials();  // where the same wait polls again what it has delivered
   judge_wakes(wait, events.empty(), is_woken);
 }
 
@@ -95,15 +95,15 @@ void Checker::judge(Wait& wait, std::span<const Event> events, bool is_woken) {
 std::size_t Checker::unarmed() {
   return static_cast<std::size_t>(std::ranges::count_if(open_, [this](std::uint32_t token) {
     const Registered& reg = registered_[token];
-    return reg.silent != 0xFF && sim_.held_on(reg.polled) == 0;
+    return reg.disarmed != 0xFF && sim_.held_on(reg.polled) == 0;
   }));
 }
 
-// Rule 7: what a wait costs is bounded by what there is to do, whatever was delivered before.
+// No spin: the calls of a wait are bounded by the work that there is, whatever was delivered before.
 //   dequeues: one for each packet that reports nothing, some that double from 1 to 256 packets for all others, one that
 //   finds none, and some where the kernel's clock or an answer is late;
 //   polls and cancels: one for each registration that was marked, was left unarmed, or came back and was not delivered;
-//   again: what was refused, or completed in the call without an entry (that with a pause), and what was owed before;
+//   again: what was refused, or completed synchronously without an entry (that with a pause), and what was owed before;
 //   opening: a helper handle for groups, once;
 //   base_socket: one for each first poll that was refused as if the socket were closed;
 //   other threads: one nudge for what did not fit into the buffer; and for each wait that began meanwhile, and so may
@@ -115,7 +115,7 @@ void Checker::judge_calls(const Wait& wait, std::size_t events, bool has_failed)
   const std::uint64_t calls = now.calls - wait.counted.calls - wait.of_others;
   const std::uint64_t packets = now.packets - wait.counted.packets, refusals = now.refusals - wait.counted.refusals;
   const std::uint64_t late = program_.options.faults.early_time_out > 0 ? 40 : 4;
-  // Delivered by a packet; the rest was there in the call.
+  // Delivered by a packet; the rest completed synchronously.
   const std::uint64_t inlines = sim_.inline_answers() - wait.inlines;
   const std::uint64_t returned = kernel_.returned() - wait.returned;
   std::uint64_t reported = events > inlines ? events - inlines : 0;
@@ -128,7 +128,7 @@ void Checker::judge_calls(const Wait& wait, std::size_t events, bool has_failed)
   const std::uint64_t others = (asleep_.empty() ? 0 : 1) + (waits_ - wait.number);
   if (!checks(Rule::calls) && !asleep_.empty()) to_arm = 2 * (to_arm + events);
   if (calls <= opening + dequeues + to_arm + again + (now.bases - wait.counted.bases) + others) return;
-  fail("a wait that makes too many kernel calls (rule 7): " + std::to_string(calls) + " for " +
+  fail("a wait that makes too many kernel calls (no spin): " + std::to_string(calls) + " for " +
        std::to_string(packets) + " packets, " + std::to_string(to_arm) + " to be armed and " + std::to_string(again) +
        " again");
 }
@@ -137,14 +137,15 @@ void Checker::judge_event(const Wait& wait, const Event& event) {
   const auto token = std::to_underlying(event.token());
   const Readiness reported = event.readiness();
   if (log_ != nullptr) note("    ", std::to_string(token), ": ", text_of(reported));
-  require(token < registered_.size(), "an event with a token that was never given");
+  require(token < registered_.size(), "an event with an unknown token");
   Registered& reg = registered_[token];
-  require(reg.state != State::over, "an event after the registration's end (rules 4 and 5)");
-  require(reported != Readiness::none, "an event that says nothing");
+  require(reg.state != State::retired,
+          "an event of a retired registration (nothing after remove, a number is not an identity)");
+  require(reported != Readiness::none, "an event without readiness");
   judge_repetition(wait, reg);
   const bool is_error = any(reported, Readiness::failed) && !any(reported, Readiness::hung_up);
   if (reg.not_afd == NotAfd::suspected && event.error() == make_error(STATUS_ACCESS_DENIED)) {
-    clear_suspicion(reg);  // asked once more, it was refused for this
+    clear_suspicion(reg);  // polled once more, it was refused for this
   }
   if (reg.not_afd == NotAfd::suspected) {
     judge_not_afd(reg, event);
@@ -163,7 +164,7 @@ void Checker::judge_event(const Wait& wait, const Event& event) {
   restart_history(reg);
 }
 
-// A thread that sleeps is not told what another thread's wait has just delivered.
+// What a wait has just delivered is not delivered to a sleeping thread.
 void Checker::judge_repetition(const Wait& wait, const Registered& reg) {
   require(reg.delivered_in != wait.number, "delivered twice in one wait");
   if (!checks(Rule::one_thread) || reg.delivered_in == 0 || reg.is_changed) return;
@@ -172,7 +173,7 @@ void Checker::judge_repetition(const Wait& wait, const Registered& reg) {
           "one readiness was delivered to two threads: no wait began in between");
 }
 
-// Its provider is not AFD, or has seemed not to be: one event says so, and then it is disarmed for good.
+// Its provider is not AFD, or seems not to be: that is one event, and then it is disarmed for good.
 void Checker::judge_not_afd(Registered& reg, const Event& event) {
   require(event.readiness() == (Readiness::readable | Readiness::writable | Readiness::failed) &&
               event.error() == std::errc::not_supported,
@@ -184,10 +185,11 @@ void Checker::judge_not_afd(Registered& reg, const Event& event) {
 // A poll was refused for a reason that is neither a shortage nor about the handle.
 void Checker::judge_error_event(const Event& event) {
   require(event.readiness() == (Readiness::readable | Readiness::writable | Readiness::failed),
-          "an error that says more");
+          "an error with more readiness than an error has");
   const auto& counted = kernel_.counted();
   const std::uint64_t refused = counted.denied_sockets + (checks(Rule::shortage) ? 0 : counted.refused_sockets);
-  require(++errors_ <= refused, "reported as failed though no poll was refused, or for a shortage (rule 8)");
+  require(++errors_ <= refused,
+          "reported as failed though no poll was refused, or for a shortage (one bad socket never fails wait)");
   const bool is_denial = event.error() == make_error(STATUS_ACCESS_DENIED);
   require(checks(Rule::shortage) ? is_denial : event.error() != std::error_code(), "an error without its reason");
 }
@@ -204,19 +206,19 @@ void Checker::disarm(Registered& reg, Readiness reported) const {
   switch (reg.mode) {
     case Mode::level:
       // epoll reports EPOLLERR and EPOLLHUP in every wait.
-      if (checks(Rule::none_once) && reg.interest == Interest::none && by_number_ == nullptr) reg.silent = 0xFF;
+      if (checks(Rule::none_once) && reg.interest == Interest::none && by_number_ == nullptr) reg.disarmed = 0xFF;
       break;
-    case Mode::oneshot: reg.silent = 0xFF; break;
+    case Mode::oneshot: reg.disarmed = 0xFF; break;
     case Mode::edge:
-      if (any(reported, Readiness::readable | Readiness::read_closed)) reg.silent |= 1;
-      if (any(reported, Readiness::writable)) reg.silent |= 2;
-      if (any(reported, Readiness::priority)) reg.silent |= 4;
-      if (any(reported, Readiness::failed)) reg.silent |= ending_bit;
+      if (any(reported, Readiness::readable | Readiness::read_closed)) reg.disarmed |= 1;
+      if (any(reported, Readiness::writable)) reg.disarmed |= 2;
+      if (any(reported, Readiness::priority)) reg.disarmed |= 4;
+      if (any(reported, Readiness::failed)) reg.disarmed |= ending_bit;
       break;
   }
 }
 
-// What it can report from now on is what is so now or later. Others may be registered for the same socket.
+// From now on it can report what is true now or later. Other registrations may be of the same socket.
 void Checker::restart_history(Registered& reg) {
   Endpoint& endpoint = *reg.endpoint;
   for (const std::uint32_t token : open_) {
@@ -229,8 +231,8 @@ void Checker::restart_history(Registered& reg) {
 void Checker::judge_wakes(Wait& wait, bool is_empty, bool is_woken) {
   const std::uint64_t wakes = backend_->stats().wakes;
   const std::uint64_t taken = wakes - std::exchange(wakes_seen_, wakes);
-  require(taken <= (is_wake_owed_ ? 1 : 0), "a wake came twice, or without being sent (rule 6)");
-  require(is_woken == (taken > 0), "woken, or not, against the statistics");
+  require(taken <= (is_wake_owed_ ? 1 : 0), "a wake came twice, or without being sent (no lost wake)");
+  require(is_woken == (taken > 0), "woken() does not agree with the statistics");
   const bool was_owed = is_wake_owed_;
   if (taken > 0) is_wake_owed_ = false;
   const nanoseconds now = sim_.now();
@@ -239,15 +241,15 @@ void Checker::judge_wakes(Wait& wait, bool is_empty, bool is_woken) {
   if (is_empty && taken == 0) {
     require(wait.timeout && now - wait.begin >= *wait.timeout, "a wait ended early and without an event");
     require(wait.was_kept || now - wait.begin <= *wait.timeout, "a wait ended late");
-    require(!is_late, "a wake was lost (rule 6)");
-    if (program_.is_strict()) judge_silence("a wait reported nothing", asleep_.size() + (wait.was_kept ? 2 : 1));
+    require(!is_late, "a wake was lost (no lost wake)");
+    if (program_.is_strict()) judge_no_events("a wait reported nothing", asleep_.size() + (wait.was_kept ? 2 : 1));
   }
   if (!is_late || program_.options.faults.shuffled_packet > 0) return;
-  require(++waits_since_wake_ <= 16 + 2 * registered_.size(), "a wake is kept waiting for ever (rule 6)");
+  require(++waits_since_wake_ <= 16 + 2 * registered_.size(), "a wake is never reported (no lost wake)");
 }
 
-// Nothing is reported: then nothing is so, but for what may wait.
-void Checker::judge_silence(std::string_view where, std::size_t sleepers) {
+// Nothing is reported: then nothing is ready, except what may wait.
+void Checker::judge_no_events(std::string_view where, std::size_t sleepers) {
   for (const std::uint32_t token : open_) {
     const Registered& reg = registered_[token];
     if (reg.state != State::live) continue;
@@ -257,13 +259,13 @@ void Checker::judge_silence(std::string_view where, std::size_t sleepers) {
   }
 }
 
-// It is ready, and it may still be that it is not armed:
+// A ready registration may be unarmed if
 //   it is deferred, until a wait begins or the grace is over;
 //   its poll was refused for a shortage, or completed without an entry: it is asked again, within the same time;
 //   the cancel of its old poll was refused: the next wait tries again;
 //   without a reserve object a nudge was refused: the next call of any thread makes up for it.
-// Of several threads that sleep only the innermost is played, and it may be another one's part to do it in time: one
-// that was kept by it would have come back long ago.
+// Of several sleeping threads only the innermost is played, while another one may have to do it: in reality that one
+// would have returned long ago.
 bool Checker::is_excused(const Registered& reg, std::size_t sleepers) {
   const nanoseconds now = sim_.now();
   const auto is_in_time = [&](nanoseconds since) { return sleepers > 1 || now <= since + grace; };
@@ -278,7 +280,7 @@ bool Checker::is_excused(const Registered& reg, std::size_t sleepers) {
 
 void Checker::defer(Registered& reg) { reg.deferral = {.begun = waits_, .thread = thread_, .at = sim_.now()}; }
 
-// A thread that has re-armed all that its last wait delivered has dealt with it: what it has deferred is armed now.
+// When a thread has re-armed all that its last wait delivered, what it has deferred is armed.
 void Checker::was_rearmed(std::uint32_t token) {
   auto& batch = between_waits_[thread_];
   if (batch.has_level || std::erase(batch.left, token) == 0 || !batch.left.empty()) return;

@@ -68,8 +68,8 @@ Result<RegistrationId> Checker::add_in_backend(SocketNumber socket, Token token,
   return by_number_->add(number, afd::epoll_watch(bits_of(interest, mode), std::to_underlying(token)));
 }
 
-// The number is open: of others the C API says so without asking the backend. It may mean another socket
-// than the one that was added: what is registered by that number means it from now on (rule 5).
+// The number is open: others are refused by the C API itself. It may mean another socket
+// than the one that was added: what is registered by that number means it from now on (a number is not an identity).
 void Checker::modify_number(SocketNumber number, Interest interest, Mode mode) {
   const Socket socket{number, net_.base_of(number), net_.endpoint(number)};
   if (conflicts(socket)) return;
@@ -87,11 +87,11 @@ void Checker::modify_number(SocketNumber number, Interest interest, Mode mode) {
     require(done.error() == std::errc::no_such_file_or_directory, "modify by number failed");
     const bool is_base_unknown = kernel_.counted().refused_bases > refused_before;
     require(reg == nullptr || reg->state == State::closed || is_base_unknown, "a registered number is not known");
-    if (reg != nullptr && !is_base_unknown) mark_over(token_of(*reg));
+    if (reg != nullptr && !is_base_unknown) mark_retired(token_of(*reg));
     return;
   }
   require(reg != nullptr, "a number that is not registered was modified");
-  const bool is_rearmed = reg->mode != Mode::level && reg->silent != 0;
+  const bool is_rearmed = reg->mode != Mode::level && reg->disarmed != 0;
   if (reg->state == State::closed) {
     reg->state = State::live;
     live_++;
@@ -103,7 +103,7 @@ void Checker::modify_number(SocketNumber number, Interest interest, Mode mode) {
   reg->not_afd = NotAfd::no;
   reg->interest = interest;
   reg->mode = mode;
-  reg->silent = reg->silent_before = 0;
+  reg->disarmed = reg->disarmed_before = 0;
   restart_history(*reg);
   if (is_rearmed) was_rearmed(token_of(*reg));
   was_marked(*reg);
@@ -118,12 +118,12 @@ void Checker::remove_number(SocketNumber number) {
   const auto done = by_number_->remove(static_cast<NativeSocket>(number));
   if (done) {
     require(reg != nullptr, "a number that is not registered was removed");
-    return mark_over(token_of(*reg));
+    return mark_retired(token_of(*reg));
   }
   require(done.error() == std::errc::no_such_file_or_directory, "remove by number failed");
   const bool is_base_unknown = kernel_.counted().refused_bases > refused_before;
   require(reg == nullptr || reg->state == State::closed || is_base_unknown, "a registered number is not known");
-  if (reg != nullptr && !is_base_unknown) mark_over(token_of(*reg));
+  if (reg != nullptr && !is_base_unknown) mark_retired(token_of(*reg));
 }
 
 }  // namespace reactor::sim::model

@@ -36,7 +36,7 @@ Op draw(Random& random, const Weights& weights) {
 std::uint8_t byte(Random& random) { return static_cast<std::uint8_t>(random.next()); }
 
 void add_phase(Program& program, Random& random, const Weights& weights, std::size_t count) {
-  // In a hot phase it is always the same sockets that fire, and the same room.
+  // In a hot phase the same sockets fire each time, and the buffer has the same size.
   const std::uint8_t first = byte(random), size = byte(random), buffer = byte(random);
   for (; count > 0; count--) {
     Step step{draw(random, weights), byte(random), byte(random), byte(random), false};
@@ -46,7 +46,7 @@ void add_phase(Program& program, Random& random, const Weights& weights, std::si
     }
     if (&weights == &hot && step.op == Op::wait) {
       step.a = random.chance(850) ? buffer : step.a;
-      step.c |= 3;  // what is told is served
+      step.c |= 3;  // events are handled
     }
     if (step.op == Op::add && random.chance(750)) step.b = 1;  // readable, level
     step.during = step.op != Op::checkpoint && random.chance(&weights == &threads ? 600 : 150);
@@ -117,7 +117,7 @@ bool Program::is_strict() const noexcept {
 Program make_program(std::uint64_t seed) {
   Program program;
   program.seed = seed;
-  // Neighbouring seeds of one generator are one sequence, shifted: mixed first.
+  // Neighbouring seeds of one generator give one sequence, shifted: so the seed is mixed first.
   Random random(Random(seed).next() ^ 0x6D6F64656C);
   draw_circumstances(program, random);
   program.by_number = seed % 4 == 3;
@@ -132,7 +132,7 @@ Program make_program(std::uint64_t seed) {
       program.buffer_max = 700;
       pairs = 640;
       program.hot_groups = false;
-    } else {  // more hot sockets than a group has room for
+    } else {  // more hot sockets than a group can have
       program.hot_groups = program.inline_completions = program.options.skips = true;
     }
     for (std::size_t i = 0; i < pairs; i++) {
@@ -245,7 +245,7 @@ std::string describe(const Program& program) {
   if (!program.inline_completions) text += ", no inline completions";
   if (!program.hot_groups) text += ", no hot groups";
   if (program.by_number) text += ", by number";
-  if (program.buffer_max != 64) text += ", room for up to " + std::to_string(program.buffer_max);
+  if (program.buffer_max != 64) text += ", buffers of up to " + std::to_string(program.buffer_max);
   const auto fault = [&](const char* name, int per_mille) {
     if (per_mille > 0) text += std::string(", ") + name + " " + std::to_string(per_mille) + "/1000";
   };
@@ -266,7 +266,7 @@ std::string describe(const Program& program) {
   fault("shuffled packet", f.shuffled_packet);
   fault("poll invalid", f.poll_invalid);
   fault("port refused", f.port_refused);
-  constexpr std::array endings{"remove all", "close with polls pending", "close the sockets unseen"};
+  constexpr std::array endings{"remove all", "close with polls pending", "close the sockets without remove"};
   return text + "; ends: " + endings[static_cast<std::size_t>(program.ending)];
 }
 

@@ -29,15 +29,15 @@ enum class Op : std::uint8_t {
   recv,        ///< a: socket, b: how much
   shutdown,    ///< a: socket
   urgent,      ///< a: socket, b: send or receive it
-  connect,     ///< a: socket, b: listener or nobody
+  connect,     ///< a: socket, b: listener or a closed port
   accept,      ///< a: listener
   wake,        ///<
-  wait,        ///< a: room, b: time-out, c: what is done about its events
+  wait,        ///< a: size of the buffer, b: time-out, c: how its events are handled
   pass,        ///< a: time that passes; in a wait: until the next thing that is due
-  stale,       ///< a: a registration that is over, b: what is asked of it
-  end_poll,    ///< a: socket; its poll ends for no reason, b: how
+  stale,       ///< a: a retired registration, b: the call
+  end_poll,    ///< a: socket; its poll completes without a reason, b: how
   burst,       ///< a: first socket, b: how many get something to read
-  packet,      ///< a: a packet that is nobody's
+  packet,      ///< a: an unrecognised packet
   checkpoint,  ///< a: size of the buffer; whatever is ready and armed must be delivered
   inherit,     ///< a: socket, b: whether a child gets a handle of it, or the child ends
 };
@@ -45,7 +45,7 @@ inline constexpr std::array<std::string_view, 21> op_names{
     "open",   "add",  "modify", "drained", "remove", "close",    "send",  "recv",   "shutdown",   "urgent", "connect",
     "accept", "wake", "wait",   "pass",    "stale",  "end_poll", "burst", "packet", "checkpoint", "inherit"};
 
-/// A requirement that a program can be run without: to see that a check finds what it is for.
+/// A requirement that can be switched off, to see that the check finds what it is for.
 enum class Rule : std::uint8_t {
   replace,     ///< adding never fails because of an old registration
   first_poll,  ///< a first poll that is refused as if the socket were closed: one event that says not_supported
@@ -86,7 +86,7 @@ struct Program {
 
   [[nodiscard]] bool checks(Rule rule) const noexcept { return ((left_out >> std::to_underlying(rule)) & 1) == 0; }
 
-  /// Nothing takes time: then a wait must tell at once what is so, whatever goes wrong.
+  /// Nothing takes time: then a wait must report at once what is ready, whatever fails.
   [[nodiscard]] bool is_strict() const noexcept;
 };
 

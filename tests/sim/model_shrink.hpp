@@ -12,16 +12,16 @@
 
 namespace reactor::sim::model {
 
-/// Whether the program fails, in a child that says nothing; one that takes longer than `limit_s` fails too.
+/// Whether the program fails, in a child without output. One that takes longer than `limit_s` fails too.
 [[nodiscard]] bool fails(const Program& program, unsigned limit_s);
 
-/// The places of the steps that are left when all are taken out without which it still fails.
+/// The indices of steps that are enough for it to fail.
 [[nodiscard]] std::vector<std::size_t> shrink(const Program& program);
 
-/// Only these steps of it.
+/// The program with these steps only.
 [[nodiscard]] Program keep_only(const Program& program, const std::vector<std::size_t>& kept);
 
-/// "1,2,5" and back.
+/// Indices as text, "1,2,5", and back.
 [[nodiscard]] std::string to_text(const std::vector<std::size_t>& numbers);
 [[nodiscard]] std::vector<std::size_t> to_numbers(const std::string& text);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// What the program's threads do, but for waiting.
+// What the program's threads do, except waits.
 #include <algorithm>
 #include <bit>
 #include <system_error>
@@ -132,8 +132,8 @@ void Checker::keep(SocketNumber number) {
   }
 }
 
-// Its number may be one that a registration still goes by whose socket was closed: then that one may poll this socket
-// too, through its number, while it is polled through another. Where that spoils both answers nothing can be required.
+// Its number may be the one of a registration whose socket was closed. Then that registration may poll this socket too,
+// while it is polled through another number. Where that mixes up both results, nothing can be required.
 void Checker::duplicate(const Socket& socket) {
   const SocketNumber number = net_.duplicate(socket.number);
   const auto is_polled = [&](std::uint32_t token) { return registered_[token].polled == number; };
@@ -143,7 +143,7 @@ void Checker::duplicate(const Socket& socket) {
 
 bool Checker::entangles() const { return program_.options.flavour == Flavour::windows && program_.options.entangles; }
 
-// Another number of ours stands for the same socket, and two polls of it would spoil each other's answers.
+// Another number means the same socket, and two polls of it would mix up their results.
 bool Checker::conflicts(const Socket& socket) {
   if (!entangles()) return false;
   for (const std::uint32_t token : open_) {
@@ -166,10 +166,10 @@ void Checker::add(const Socket& socket, Interest interest, Mode mode) {
   const auto token = static_cast<std::uint32_t>(registered_.size());
   const auto added = add_to_backend(socket, token, interest, mode);
   if (!added) return judge_refused_add(added.error());
-  // Rule 5: whatever its number meant before, nothing of that is delivered any more.
+  // A number is not an identity: events of what the number meant before are not delivered any more.
   if (std::uint32_t before = 0; find_open(socket, &before) != nullptr) {
     replaced_++;
-    mark_over(before);
+    mark_retired(before);
   }
   note("  registered ", std::to_string(token), " for ", hex(socket.number));
   registered_.push_back({.place = *added,
@@ -196,19 +196,18 @@ Result<RegistrationId> Checker::add_to_backend(const Socket& socket, std::uint32
 
 // The old registration of that number, if there is one, goes on.
 void Checker::judge_refused_add(std::error_code why) const {
-  require(why != std::errc::file_exists, "add failed because of an old registration (rule 5)");
+  require(why != std::errc::file_exists, "add failed because of an old registration (a number is not an identity)");
   const Faults& faults = program_.options.faults;
   if (why == make_error(STATUS_INSUFFICIENT_RESOURCES)) return require(faults.helper_refused > 0, "add failed");
   require(why == std::errc::not_supported && faults.base_refused > 0, "add failed");
 }
 
-// Whoever waits may have to cancel the poll that it is out with. One that is not out is counted as unarmed when a wait
-// begins.
+// A wait may have to cancel its pending poll. One without a pending poll is counted as unarmed when a wait begins.
 void Checker::mark(SocketNumber polled) {
   if (!asleep_.empty() || sim_.held_on(polled) > 0) marked_++;
 }
 
-// Something is to be asked of its socket now: by this call, by a thread that sleeps, or by the next wait.
+// Its socket has to be polled: by this call, by a sleeping thread, or by the next wait.
 void Checker::was_marked(Registered& reg) {
   reg.is_changed = true;
   if (!between_waits_[thread_].left.empty()) defer(reg);
@@ -222,7 +221,7 @@ void Checker::modify(const Step& step) {
 }
 
 void Checker::modify(Registered& reg, Interest interest, std::optional<Mode> mode) {
-  if (by_number_ != nullptr) {  // of a number that is not open the C API says so without asking the backend
+  if (by_number_ != nullptr) {  // the C API refuses a number that is not open by itself
     if (mode == Mode::edge) mode = Mode::level;
     return net_.is_open(reg.number) ? modify_number(reg.number, interest, mode.value_or(reg.mode)) : void();
   }
@@ -230,13 +229,13 @@ void Checker::modify(Registered& reg, Interest interest, std::optional<Mode> mod
   const auto modified = backend_->modify(reg.place, interest, mode);
   if (!modified) {
     require(modified.error() == std::errc::bad_file_descriptor && reg.state == State::closed, "modify failed");
-    return mark_over(token_of(reg));
+    return mark_retired(token_of(reg));
   }
-  const bool is_rearmed = reg.mode != Mode::level && reg.silent != 0;  // not if another thread has done that already
+  const bool is_rearmed = reg.mode != Mode::level && reg.disarmed != 0;  // not if another thread has done that already
   reg.interest = interest;
   reg.mode = mode.value_or(reg.mode);
-  reg.silent = reg.not_afd == NotAfd::no ? 0 : 0xFF;
-  reg.silent_before = 0;
+  reg.disarmed = reg.not_afd == NotAfd::no ? 0 : 0xFF;
+  reg.disarmed_before = 0;
   if (is_rearmed) was_rearmed(token_of(reg));
   was_marked(reg);
 }
@@ -247,23 +246,23 @@ void Checker::drained(Registered& reg, Interest directions) {
   const auto done = backend_->drained(reg.place, directions);
   if (!done) {
     require(done.error() == std::errc::bad_file_descriptor && reg.state == State::closed, "drained failed");
-    return mark_over(token_of(reg));
+    return mark_retired(token_of(reg));
   }
   if (reg.mode == Mode::edge && reg.not_afd == NotAfd::no) {
-    reg.silent &= static_cast<std::uint8_t>(~std::to_underlying(directions));
+    reg.disarmed &= static_cast<std::uint8_t>(~std::to_underlying(directions));
   }
-  if (reg.silent == 0) was_rearmed(token_of(reg));
+  if (reg.disarmed == 0) was_rearmed(token_of(reg));
   was_marked(reg);
 }
 
 void Checker::remove(std::uint32_t token) {
   if (by_number_ != nullptr && net_.is_open(registered_[token].number)) {
     remove_number(registered_[token].number);
-    if (registered_[token].state == State::over) return;
+    if (registered_[token].state == State::retired) return;
   }
-  // Also of the C API where no number names it any more: so that it ends now, and not when its close is noticed.
+  // Also for the C API when it has no number any more: so that it is retired now, and not when its close is noticed.
   require(backend_->remove(registered_[token].place).has_value(), "remove failed");
-  mark_over(token);
+  mark_retired(token);
 }
 
 void Checker::close(std::size_t socket, bool is_reset, bool removes) {
@@ -283,7 +282,8 @@ void Checker::close(std::size_t socket, bool is_reset, bool removes) {
   require((is_reset ? net_.reset(gone.number) : net_.close(gone.number)).has_value(), "the simulated close failed");
 }
 
-// Rule 5: the number means another socket at once, while the old one may stay open in a child or in a duplicate.
+// A number is not an identity: it means another socket at once, while the old one may stay open in a child or a
+// duplicate.
 void Checker::close_and_reuse(std::size_t socket, std::uint8_t how) {
   const SocketNumber number = sockets_[socket].number;
   if ((how >> 2) % 4 == 1) static_cast<void>(net_.inherit(number));
@@ -315,8 +315,8 @@ void Checker::connect(const Step& step) {
   const auto listener =
       std::ranges::find(sockets_, SocketState::listening, [](const Socket& s) { return s.endpoint->state; });
   const bool is_answered = listener != sockets_.end() && step.b % 4 != 0;
-  const std::uint16_t nobody = step.b % 8 == 0 ? SimNet::unanswered_port : std::uint16_t{1};
-  static_cast<void>(net_.connect(client, is_answered ? net_.port_of(listener->number) : nobody));
+  const std::uint16_t no_listener = step.b % 8 == 0 ? SimNet::unanswered_port : std::uint16_t{1};
+  static_cast<void>(net_.connect(client, is_answered ? net_.port_of(listener->number) : no_listener));
   if (step.c % 2 == 0 && !conflicts(sockets_.back())) {
     add(Socket(sockets_.back()), Interest::writable, mode_of(step.c));
   }
@@ -334,7 +334,7 @@ void Checker::send(const Socket& socket, std::uint8_t how) {
   if (socket.endpoint->state != SocketState::datagram) {
     return static_cast<void>(net_.send(socket.number, std::size_t{1} << (how % 14)));
   }
-  // Where nobody is, the answer is an error (kernel fact 17).
+  // A datagram to a closed port causes an error (kernel-facts: udp.unreachable).
   const std::uint16_t port = how % 2 == 0 ? SimNet::unanswered_port : socket.endpoint->port;
   static_cast<void>(net_.send_to(socket.number, port, how % 3));
 }
@@ -352,24 +352,24 @@ void Checker::burst(std::size_t first, std::size_t count) {
   }
 }
 
-// Rule 4: what is over stays over, whoever has got its slot.
+// Nothing after remove: what is retired stays retired, whichever registration has its slot.
 void Checker::stale(const Step& step) {
   if (registered_.empty()) return;
   const Registered& reg = registered_[step.a % registered_.size()];
-  if (reg.state != State::over) return;
+  if (reg.state != State::retired) return;
   switch (step.b % 3) {
     case 0:
       return require(backend_->modify(reg.place, Interest::writable, {}).error() == std::errc::bad_file_descriptor,
-                     "modify of one that is over is bad_file_descriptor");
+                     "modify of a retired registration is bad_file_descriptor");
     case 1:
       return require(backend_->drained(reg.place, Interest::readable).error() == std::errc::bad_file_descriptor,
-                     "drained of one that is over is bad_file_descriptor");
-    default: return require(backend_->remove(reg.place).has_value(), "remove of one that is over succeeds");
+                     "drained of a retired registration is bad_file_descriptor");
+    default: return require(backend_->remove(reg.place).has_value(), "remove of a retired registration succeeds");
   }
 }
 
-// Rule 3: another program posts to the port. No index and no generation gets as large as these contexts say; one half
-// of some is as small as real ones are.
+// Packets are checked: another program posts to the port. No index and no generation gets as large as these contexts
+// say; one half of some is as small as real ones are.
 void Checker::post_junk(const Step& step) {
   static constexpr std::array keys{afd::PacketKey::poll, afd::PacketKey::group, afd::PacketKey{0}, afd::PacketKey{7}};
   constexpr std::uint64_t large = 0x7FFFFFF0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The model check on every system that the tests run on; sim_check does the same for as many seeds as one likes.
+// The model check on each system that the tests run on. sim_check does the same for any number of seeds.
 #include <doctest/doctest.h>
 
 #include <array>
@@ -64,7 +64,7 @@ class Hash {
 TEST_CASE("model: a seed is the same program with every compiler") {
   Hash hash;
   for (std::uint64_t seed = 0; seed < 1000; seed++) hash.add(make_program(seed));
-  CHECK(hash.value() == 1437867556096541222);  // changes with make_program: then write the new value here
+  CHECK(hash.value() == 81198940226038598);  // changes with make_program: then write the new value here
 }
 
 TEST_CASE("model: 400 seeds") {
@@ -74,7 +74,7 @@ TEST_CASE("model: 400 seeds") {
     CHECK(run(make_program(seed), nullptr, &totals).value_or("") == "");
   }
   MESSAGE(describe(totals));
-  // It is no check when nothing happens.
+  // Without events it would be no check.
   CHECK(totals.events > 400 * 20);
   CHECK(totals.group_arms > 400);
   CHECK(totals.wakes > 400);
@@ -84,7 +84,7 @@ TEST_CASE("model: 400 seeds") {
   CHECK(totals.deferred > 5);
 }
 
-TEST_CASE("model: more hot sockets than a group has room for") {
+TEST_CASE("model: more hot sockets than a group can have") {
   for (const std::uint64_t seed : {499U, 999U, 1499U}) {
     CAPTURE(seed);
     Totals totals;
@@ -115,7 +115,7 @@ TEST_CASE("model: a seed is the same run each time") {
   CHECK(run_of(4) != run_of(5));
 }
 
-TEST_CASE("model: any bytes are a program") {
+TEST_CASE("model: any bytes of a fuzzer are a program") {
   reactor::sim::Random random(1);
   for (int i = 0; i < 100; i++) {
     std::vector<std::uint8_t> bytes(random.below(300));

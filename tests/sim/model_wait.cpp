@@ -62,21 +62,21 @@ std::size_t Checker::wait_once(std::span<Event> buffer, std::optional<nanosecond
   return waited->events;
 }
 
-// The kernel is about to put a thread to sleep: what do the others do? False: nothing, so time goes on.
+// The kernel is about to put a thread to sleep: plays the other threads. False: they do nothing, so time goes on.
 bool Checker::while_asleep() {
   Wait& wait = *asleep_.back();
   see_denials();
   if (!is_quiet_ && next_step_ < program_.steps.size() && program_.steps[next_step_].during) {
     if (program_.steps[next_step_].op == Op::pass) {
       next_step_++;
-      return !wait.timeout;  // it may be that nothing is due ever
+      return !wait.timeout;  // nothing may be due at any time
     }
     const std::uint64_t calls = kernel_.counted().calls;
     run_step();
     wait.of_others += kernel_.counted().calls - calls;
     return true;
   }
-  if (program_.is_strict()) judge_silence("a thread sleeps", asleep_.size());
+  if (program_.is_strict()) judge_no_events("a thread sleeps", asleep_.size());
   if (wait.timeout) return false;
   // Nothing else would end it: a wake, or the next call after one whose packet was refused.
   if (is_wake_owed_ && !kernel_.owes_post()) return false;
@@ -92,7 +92,7 @@ void Checker::serve(std::span<const Event> events, std::uint8_t how) {
   for (const Event& event : events) serve(event, how);
 }
 
-// What a program does with an event: it reads, says drained or modify, and hangs up when the other side did.
+// What a program does with an event: it reads, calls drained or modify, and closes when the peer did.
 void Checker::serve(const Event& event, std::uint8_t how) {
   Registered* reg = &registered_[std::to_underlying(event.token())];
   if (reg->state != State::live) return;
@@ -108,7 +108,7 @@ void Checker::serve(const Event& event, std::uint8_t how) {
   }
   if (event.priority()) static_cast<void>(net_.recv_urgent(number));
   reg = &registered_[std::to_underlying(event.token())];
-  // It is not armed again before the next wait begins, so from now on only what is so now can be reported.
+  // It is not armed again before the next wait begins, so from now on only what is true now can be reported.
   if (asleep_.empty() || checks(Rule::defer)) restart_history(*reg);
   if ((event.read_closed() || event.failed()) && (how & 8) != 0) {
     const auto gone = std::ranges::find(sockets_, number, &Socket::number);

@@ -2,8 +2,8 @@
 //
 // The long run of the model check:
 //   sim_check --seeds FROM COUNT [--threads N] [--without RULE,RULE]
-// Each of the N is a process of its own, so that a crash, a sanitizer's report or a hang names its seed too. The first
-// failure is printed with as few steps as it takes, and how to replay it.
+// Each of the N is a process, so that a crash, a sanitizer's report or a hang names its seed too. The first failure is
+// printed with as few steps as possible, and with the command that replays it.
 #include <sys/mman.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -42,7 +42,7 @@ struct Arguments {
   }
 };
 
-/// What a worker tells its parent, in memory that both have.
+/// What a worker reports to its parent, in shared memory.
 struct Shared {
   std::atomic<std::uint64_t> seed{0};
   std::array<char, 400> broken{};  // the rule, if one was
@@ -67,8 +67,7 @@ bool parse(int argc, char** argv, Arguments& arguments) {
   return arguments.threads > 0 && arguments.threads <= 64 && arguments.count > 0;
 }
 
-// Time of its own, so that a machine that is busy with others fails no seed; and a long time by the clock, in case it
-// waits for itself.
+// CPU time, so that a busy machine fails no seed; and a long time by the clock, in case of a deadlock.
 void limit_time() {
   const itimerval own{{0, 0}, {seconds_per_seed, 0}};
   ::setitimer(ITIMER_PROF, &own, nullptr);
@@ -130,7 +129,7 @@ int main(int argc, char** argv) {
     if (child == 0) work(arguments, i, shared[i]);
     workers.push_back(child);
   }
-  // In the order in which they end, so that a failure is printed at once and the others do not go on for nothing.
+  // In the order in which they end, so that a failure is printed at once and ends the others.
   int failed = 0;
   Totals totals;
   for (unsigned left = arguments.threads; left > 0; left--) {

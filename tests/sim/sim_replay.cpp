@@ -3,7 +3,7 @@
 // Shows a run of the model check step by step: what each thread does, every kernel call and packet, every event.
 //   sim_replay SEED [--steps 1,2,5]      only these of its steps
 //   sim_replay --bytes FILE              what a fuzzer found
-//   sim_replay ... --quiet               without the kernel's side
+//   sim_replay ... --quiet               without the kernel's lines
 //   sim_replay ... --without RULE,RULE   as sim_check
 #include <cstdint>
 #include <cstdio>
@@ -55,7 +55,7 @@ int main(int argc, char** argv) {
     std::puts("usage: sim_replay (SEED | --bytes FILE) [--steps 1,2,5] [--quiet]");
     return 2;
   }
-  // A crash must not take the last lines with it.
+  // Unbuffered, so that a crash does not lose the last lines.
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   print(describe(*program));
   if (!is_quiet) {

@@ -67,7 +67,7 @@ TEST_CASE("sim: a socket that is not AFD's is its own base and can never be poll
   }
 }
 
-TEST_CASE("sim: an answer in the call may have no entry though the socket is ready, and a poll be denied") {
+TEST_CASE("sim: faults complete a poll of a ready socket without an entry, or deny it") {
   Fixture f({.faults = {.empty_answer = 1000}});
   const auto a = f.net.udp();
   Poll poll;
@@ -78,7 +78,7 @@ TEST_CASE("sim: an answer in the call may have no entry though the socket is rea
   CHECK(f.submit(poll, a, AFD_POLL_SEND) == reactor::sim::STATUS_ACCESS_DENIED);
 }
 
-TEST_CASE("sim: two numbers of one socket in one request: each answers in the call, one of them later") {
+TEST_CASE("sim: two numbers of one socket in one request have two entries at once, and one entry later") {
   std::set<reactor::sim::SocketNumber> answered;
   for (std::uint64_t seed = 1; seed <= 20; seed++) {
     Polls<2> poll;

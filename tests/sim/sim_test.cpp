@@ -29,7 +29,7 @@ using reactor::sim::Poll;
 using reactor::sim::Polls;
 using reactor::sim::SimKernel;
 
-TEST_CASE("sim: time goes on only while somebody waits, and jumps to what is due") {
+TEST_CASE("sim: time goes on only while a thread waits, and jumps to what is due") {
   Fixture f({.flight = {3ms, 3ms}, .completion = {5ms, 5ms}, .packet = {7ms, 7ms}});
   const auto [a, b] = f.net.tcp_pair();
   Poll poll;
@@ -55,7 +55,7 @@ TEST_CASE("sim: a refused connect draws its delays in the same order with every 
   REQUIRE(f.net.connect(client, 1));
   REQUIRE(f.take(1h).has_value());
   reactor::sim::Random same(options.seed);
-  auto delay = same.between(0ns, 1ms);  // to where nobody listens
+  auto delay = same.between(0ns, 1ms);  // to a port without a listener
   delay += same.between(0ns, 1ms);      // back
   delay += same.between(0ns, 1s);
   CHECK(f.kernel.now() - start == delay);
@@ -81,7 +81,7 @@ TEST_CASE("sim: memory is written when the packet is taken, and not before") {
   CHECK(f.kernel.held_requests() == 0);
 }
 
-TEST_CASE("sim: an event may be over when it is told, and others have joined it") {
+TEST_CASE("sim: an event may have ended when it is reported, and others may be added to it") {
   Fixture f({.completion = {5ms, 5ms}});
   const auto [a, b] = f.net.tcp_pair();
   const auto [c, d] = f.net.tcp_pair();
@@ -186,9 +186,9 @@ TEST_CASE("sim: the n-th call fails, and only that one, in the kernel and in a d
     fault.set(2, STATUS_INSUFFICIENT_RESOURCES);
     const auto port = kernel.create_port();
     REQUIRE(port.has_value());
-    CHECK_FALSE(fault.has_struck());
+    CHECK_FALSE(fault.has_failed());
     CHECK(kernel.open_helper(*port, 1).error() == std::errc::not_enough_memory);
-    CHECK(fault.has_struck());
+    CHECK(fault.has_failed());
     const auto helper = kernel.open_helper(*port, 1);
     REQUIRE(helper.has_value());
     CHECK(fault.seen() == 3);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The backend over the simulated kernel: the shortest way through each part of it.
+// The AFD backend over the simulated kernel: one short test for each part.
 #include <reactor/afd/afd_backend.hpp>
 #include <reactor/make_poller.hpp>
 
@@ -56,7 +56,7 @@ TEST_CASE("smoke: add, data, event, remove, close") {
   }
 }
 
-TEST_CASE("smoke: a socket closed without remove, its number used again at once") {
+TEST_CASE("smoke: a socket is closed without remove, and its number used again at once") {
   Fixture f;
   const auto [a, b] = f.kernel.net().tcp_pair();
   auto first = f.add(a, Interest::readable);
@@ -75,10 +75,10 @@ TEST_CASE("smoke: a socket closed without remove, its number used again at once"
   REQUIRE(f.kernel.net().close(b));
 }
 
-TEST_CASE("smoke: refused and answered connects, a reset, a layered socket") {
+TEST_CASE("smoke: refused and accepted connects, a reset, a layered socket") {
   Fixture f({.refusal = {2s, 2s}});
   auto& net = f.kernel.net();
-  const SocketNumber listener = net.listener(), refused = net.tcp(), answered = net.tcp();
+  const SocketNumber listener = net.listener(), refused = net.tcp(), accepted = net.tcp();
   auto first = f.add(refused, Interest::writable);
   REQUIRE(net.connect(refused, 1));
   CHECK(f.wait(1900ms).empty());
@@ -88,13 +88,13 @@ TEST_CASE("smoke: refused and answered connects, a reset, a layered socket") {
   CHECK(events[0].error() == std::errc::connection_refused);
   REQUIRE(first.remove());
 
-  REQUIRE(net.connect(answered, net.port_of(listener)));
+  REQUIRE(net.connect(accepted, net.port_of(listener)));
   const auto served = net.accept(listener);
   REQUIRE(served.has_value());
   const SocketNumber on_top = net.layered(*served);
   auto second = f.add(on_top, Interest::readable);
   CHECK(f.wait(1s).empty());
-  REQUIRE(net.reset(answered));
+  REQUIRE(net.reset(accepted));
   events = f.wait(1s);
   REQUIRE(events.size() == 1);
   CHECK(events[0].failed());
@@ -103,7 +103,7 @@ TEST_CASE("smoke: refused and answered connects, a reset, a layered socket") {
         std::errc::not_supported);
 }
 
-TEST_CASE("smoke: other threads act while one sleeps, played by one thread") {
+TEST_CASE("smoke: one thread plays others, which act while it sleeps") {
   Fixture f;
   const auto [a, b] = f.kernel.net().tcp_pair();
   std::optional<Registration> registration;
@@ -121,7 +121,7 @@ TEST_CASE("smoke: other threads act while one sleeps, played by one thread") {
   f.kernel.set_when_asleep(nullptr);
 }
 
-TEST_CASE("smoke: asleep for ever is a violation, not a hang") {
+TEST_CASE("smoke: a wait that would never end is a violation, not a hang") {
   sim::SimKernel kernel;
   {
     Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));

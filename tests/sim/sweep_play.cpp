@@ -17,7 +17,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr int tries_max = 20;  // of a call that fails, and waits for what must come
+constexpr int tries_max = 20;  // of a call that fails, and of waits for what must happen
 constexpr auto slice = 500ms;
 
 template <class Function>
@@ -34,10 +34,10 @@ Play::Play(conformance::System& the_system, sim::FaultyKernel& faulty)
     try {
       auto backend = in_library([this] { return afd::AfdBackend::create(*kernel_, {}); });
       if (backend) poller_.emplace(reactor::poller_on(std::move(*backend)));
-    } catch (const std::bad_alloc&) {  // at construction time it may
+    } catch (const std::bad_alloc&) {  // allowed at construction time
     }
   }
-  if (!poller_) throw std::runtime_error("no Poller was to be had");
+  if (!poller_) throw std::runtime_error("no Poller could be created");
 }
 
 Play::~Play() {
@@ -74,7 +74,7 @@ void Play::drained(Socket socket) {
 // Its registration is retired or disarmed for good: by a poll that was refused because its socket seemed closed, and by
 // nothing else.
 void Play::add_again(Socket socket) {
-  if (!faulty_.has_denied_socket()) complaint_ = "a registration ended by itself";
+  if (!faulty_.has_denied_socket()) complaint_ = "a registration was retired without a reason";
   const auto found = watched_.find(socket);
   if (found != watched_.end()) add(socket, found->second.interest, found->second.mode);
 }
@@ -114,7 +114,7 @@ void Play::expect(const std::vector<Socket>& sockets, std::size_t buffer) {
     if (std::ranges::all_of(sockets, is_reported)) return;
     if (!faulty_.has_denied_socket()) continue;
     for (const Socket socket : sockets) {
-      // To have drained nothing changes nothing, but is refused when it is retired.
+      // drained without a direction changes nothing, but is refused for a retired registration.
       auto& registration = watched_.at(socket).registration;
       if (!is_reported(socket) && !in_library([&] { return registration.drained(Interest::none); })) add_again(socket);
     }
@@ -125,7 +125,7 @@ void Play::expect(const std::vector<Socket>& sockets, std::size_t buffer) {
 void Play::expect_wake() {
   const auto before = stats().wakes;
   for (int i = 0; i < tries_max && stats().wakes == before; i++) wait(slice);
-  if (stats().wakes != before + 1) complaint_ = "a wake was lost, or came twice";
+  if (stats().wakes != before + 1) complaint_ = "a wake was lost or came twice";
 }
 
 }  // namespace sweep

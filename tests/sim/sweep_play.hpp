@@ -27,8 +27,8 @@ using reactor::Mode;
 /// backend yet.
 inline constexpr bool rules_are_met = true;
 
-/// What a scenario has at hand: a world and a Poller over it. A call that fails is repeated by whoever needs its
-/// result, as a program would.
+/// What a scenario uses: a System and a Poller over it. A scenario repeats a call that fails if it needs the result, as
+/// a program would.
 class Play {
  public:
   Play(conformance::System& the_system, reactor::sim::FaultyKernel& faulty);
@@ -38,14 +38,14 @@ class Play {
 
   conformance::System& system;
 
-  /// Registers it; asks again as long as that fails.
+  /// Registers it, and repeats that while it fails.
   void add(Socket socket, Interest interest = Interest::readable, Mode mode = Mode::level);
   void modify(Socket socket, Interest interest);
   void drained(Socket socket);
   void remove(Socket socket);
   void wake();
 
-  /// A wait; its events are noted. A wait that fails is one that reports nothing.
+  /// A wait, whose events are recorded. A wait that fails counts as one without events.
   std::size_t wait(std::chrono::nanoseconds timeout, std::size_t buffer = 16);
   /// Waits until each has been reported. No readiness may be lost; only a registration that the fault has retired, or
   /// disarmed for good, is added again.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// What is played again and again while one call after the other fails. Each step bears that; at the end all that is
-// ready has to be reported.
+// The scenarios, which run repeatedly while one call after the other fails. Each step has to survive that, and at the
+// end all ready sockets have to be reported.
 #include <array>
 #include <utility>
 #include <vector>
@@ -105,7 +105,7 @@ void group(Play& play) {
     for (const Socket b : theirs) send(play, b);
     play.expect(ours);
     for (const Socket a : ours) read_all(play, a);
-    play.wait(0ms);  // the group is out
+    play.wait(0ms);  // the group's poll is pending
     if (round == 3) play.modify(ours[1], Interest::readable | Interest::priority);
     if (round == 4) {
       play.remove(ours[2]);
@@ -123,7 +123,7 @@ void group_member_closed(Play& play) {
     theirs.push_back(b);
   }
   for (int round = 0; round < 5; round++) {
-    if (round == 4) {  // unseen: the next request that lists it is refused
+    if (round == 4) {  // without remove: the next request that lists it is refused
       play.system.close(ours.back());
       ours.pop_back();
       theirs.pop_back();
@@ -136,7 +136,7 @@ void group_member_closed(Play& play) {
   }
 }
 
-// Its number means another socket while the old one is still open, and polled.
+// Its number means another socket while the old one is still open and polled.
 void reused_while_open(Play& play) {
   const auto [a, b] = play.system.tcp_pair();
   play.add(a);
@@ -152,7 +152,7 @@ void reused_while_open(Play& play) {
   play.expect({c});
 }
 
-// One thread's buffer is full while another sleeps, which has to report the rest.
+// The buffer of one thread is full while another one sleeps, which has to report the rest.
 void left_for_a_sleeper(Play& play) {
   std::vector<Socket> ours, theirs;
   for (int i = 0; i < 4; i++) {
@@ -210,7 +210,7 @@ constexpr std::array all{
     Scenario{"closed unseen", closed_unseen},
     Scenario{"small buffer", small_buffer},
     Scenario{"group", group},
-    Scenario{"group, a member closed unseen", group_member_closed},
+    Scenario{"group, a member closed without remove", group_member_closed},
     Scenario{"wake", wake},
     // Not before a real kernel: with two threads the n-th call is another one each time, and under Wine it takes 13 s.
     Scenario{"added while asleep", added_while_asleep, false},

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Each scenario again and again: the first kernel call fails, the second, and so on until none is left to fail, with
-// every plausible status; then some in a row, for a shortage, also where a post can fail; then the same for
-// allocations. It must end, with all reported and nothing left.
+// Each scenario runs repeatedly: the first kernel call fails, then the second, and so on, with every plausible status;
+// then several in succession, for a shortage, also where a post can fail; then the same for allocations. Each run must
+// end with all events reported and nothing left.
 #include <doctest/doctest.h>
 
 #include <array>
@@ -31,7 +31,7 @@ using sweep::Scenario;
 
 namespace {
 
-// Not STATUS_NOT_FOUND: of a cancel it is no failure but an answer, which says that the packet is there already.
+// Not STATUS_NOT_FOUND: for a cancel that is no failure, but says that the packet is queued already.
 constexpr std::array statuses{
     STATUS_INSUFFICIENT_RESOURCES,      STATUS_INVALID_HANDLE,
     STATUS_OBJECT_TYPE_MISMATCH,        STATUS_CANCELLED,
@@ -40,7 +40,7 @@ constexpr std::array statuses{
 };
 constexpr std::uint64_t calls_max = 2000;
 
-/// The complaint, if there is one.
+/// The complaint, or an empty string.
 std::string play(const Scenario& scenario, conformance::System& system, reactor::sim::FaultyKernel& faulty) {
   std::string complaint;
   try {
@@ -66,7 +66,7 @@ struct Fault {
   bool has_reserves = true;
 };
 
-/// How many runs it took; the last one was not touched.
+/// The number of runs, of which the last one had no fault.
 template <class SomeSystem>
 std::uint64_t sweep_calls(const Scenario& scenario, const Fault& fault) {
   for (std::uint64_t n = 1; n <= calls_max; n++) {
@@ -75,7 +75,7 @@ std::uint64_t sweep_calls(const Scenario& scenario, const Fault& fault) {
     reactor::sim::FaultyKernel faulty(system.kernel(), fault.has_reserves);
     faulty.fault().set(n, fault.status, fault.in_a_row);
     CHECK(play(scenario, system, faulty) == "");
-    if (!faulty.fault().has_struck()) return n;
+    if (!faulty.fault().has_failed()) return n;
   }
   FAIL("it never ends");
   return 0;
@@ -89,9 +89,9 @@ std::uint64_t sweep_allocations(const Scenario& scenario) {
     reactor::sim::FaultyKernel faulty(system.kernel());
     reactor::sim::FailingNew::set(n);
     CHECK(play(scenario, system, faulty) == "");
-    const bool has_struck = reactor::sim::FailingNew::has_struck();
+    const bool has_failed = reactor::sim::FailingNew::has_failed();
     reactor::sim::FailingNew::set(0);
-    if (!has_struck) return n;
+    if (!has_failed) return n;
   }
   FAIL("it never ends");
   return 0;
@@ -106,7 +106,7 @@ void sweep_all() {
       CAPTURE(status);
       runs += sweep_calls<SomeSystem>(scenario, {status});
     }
-    // A wait asks twice before it fails, so it takes more for it to have to.
+    // A wait tries twice before it fails, so several calls in succession have to fail.
     for (const std::uint64_t in_a_row : {2U, 3U, 5U}) {
       CAPTURE(in_a_row);
       runs += sweep_calls<SomeSystem>(scenario, {STATUS_INSUFFICIENT_RESOURCES, in_a_row});
@@ -122,7 +122,7 @@ void sweep_all() {
 template <class SomeSystem>
 void sweep_all_allocations() {
   if (!reactor::sim::FailingNew::is_possible()) {
-    MESSAGE("left out: the race detector has an operator new of its own");
+    MESSAGE("skipped: the race detector has its own operator new");
     return;
   }
   std::uint64_t runs = 0;
@@ -139,8 +139,8 @@ TEST_CASE("sweep: every kernel call fails once, simulated Windows") { sweep_all<
 TEST_CASE("sweep: every kernel call fails once, simulated Wine") { sweep_all<conformance::SimWine>(); }
 TEST_CASE("sweep: every allocation fails once") { sweep_all_allocations<conformance::SimWindows>(); }
 
-// Rule 2: a slot that was given out for nothing would never come back.
-TEST_CASE("sweep: an add that fails for want of memory keeps no slot") {
+// A slot that was allocated for a failed add would never be released.
+TEST_CASE("sweep: an add that fails for want of memory releases its slot") {
   if (!reactor::sim::FailingNew::is_possible()) return;
   reactor::sim::SimKernel kernel;
   reactor::Poller poller = reactor::poller_on(*reactor::afd::AfdBackend::create(kernel, {}));
@@ -152,7 +152,7 @@ TEST_CASE("sweep: an add that fails for want of memory keeps no slot") {
     reactor::sim::FailingNew::set(0);
     return added;
   };
-  // As many as share a helper handle: the next one needs another, and memory for it.
+  // As many as share a helper handle: the next one needs another handle, and memory for it.
   std::vector<reactor::Registration> registrations;
   for (std::uint32_t i = 0; i < reactor::afd::HelperHandles::sockets_per_handle; i++) {
     registrations.push_back(std::move(*add(0)));
@@ -164,7 +164,7 @@ TEST_CASE("sweep: an add that fails for want of memory keeps no slot") {
       CHECK(added.error() == std::errc::not_enough_memory);
     }
   }
-  // The blocks are as empty as before.
+  // No slot of the blocks is in use.
   const auto blocks = poller.stats().arena_blocks;
   while (registrations.size() < blocks * reactor::afd::Arena::slots_per_block) {
     registrations.push_back(std::move(*add(0)));
@@ -173,8 +173,8 @@ TEST_CASE("sweep: an add that fails for want of memory keeps no slot") {
   CHECK(poller.stats().arena_blocks == blocks);
 }
 
-// Without the answer it is not known whether a poll that completes in the call brings a packet as well.
-TEST_CASE("sweep: whether packets are skipped is asked again after that failed for want of memory") {
+// Without the probe it is not known whether a poll that completes synchronously has a packet as well.
+TEST_CASE("sweep: the probe for inline completions is repeated after it failed for want of memory") {
   if (!reactor::sim::FailingNew::is_possible()) return;
   for (std::uint64_t nth = 1; nth <= 10; nth++) {
     CAPTURE(nth);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Real threads over the simulated kernel: what a race detector looks at.
+// Real threads over the simulated kernel, for a race detector.
 #include <reactor/afd/afd_backend.hpp>
 #include <reactor/make_poller.hpp>
 
@@ -56,7 +56,7 @@ TEST_CASE("smoke: eight threads, every byte sent is received") {
           static_cast<void>(kernel.net().send(b, 1));
           static_cast<void>(added->modify(i % 2 == 0 ? Interest::readable | Interest::priority : Interest::readable));
         }
-        // In this order: what has arrived can be seen to be unread.
+        // In this order, so that a byte that has arrived is seen as unread.
         const auto all_read = [&] { return kernel.net().in_flight(b) == 0 && !kernel.net().readable(a); };
         while (!all_read() && std::chrono::steady_clock::now() < limit) std::this_thread::yield();
         if (round % 2 == 0) static_cast<void>(added->remove());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Real threads over the simulated kernel: what a race detector looks at. Its verdict does not hang on how they
-// are scheduled: whatever is sent must be received, whoever sleeps must be woken, and nothing may be left.
+// Real threads over the simulated kernel, for a race detector. The result does not depend on how they are scheduled:
+// all data that is sent must be received, each sleeping thread must be woken, and nothing may be left.
 #include <reactor/afd/afd_backend.hpp>
 #include <reactor/make_poller.hpp>
 
@@ -36,7 +36,7 @@ struct Stage {
   std::optional<Poller> poller;
   std::vector<std::pair<sim::SocketNumber, sim::SocketNumber>> kept;
   std::vector<Registration> registrations;
-  std::size_t modes;  // 1: the kept ones are all level; 3: by turns level, oneshot and edge
+  std::size_t modes;  // 1: all kept ones are level; 3: in turn level, oneshot and edge
   std::atomic<std::size_t> sent{0}, received{0}, wakes{0};
   std::atomic<int> serving{0};
   std::atomic<bool> is_over{false};
@@ -71,8 +71,7 @@ struct Stage {
     if (mode_of(i) == Mode::edge) CHECK(registrations[i].drained(Interest::readable).has_value());
   }
 
-  // Waits without an end and handles what it is given. After so many batches of events it leaves for good, and the
-  // last batch unread.
+  // Waits without a time-out and handles its events. After `batches` batches it ends, and leaves the last batch unread.
   void serve_all_modes(std::size_t batches) {
     std::array<Event, 16> buffer;
     while (!is_over && batches > 0) {
@@ -90,8 +89,8 @@ struct Stage {
     serving--;
   }
 
-  // Waits and reads; so do others, so there may be nothing to read any more.
-  // Groups are made by waits while nobody is asleep: whoever is would have to be told at once, by a poll for each.
+  // Waits and reads. Other threads read too, so there may be nothing to read any more.
+  // Groups are formed by waits while no thread sleeps: for a sleeping thread each socket is polled at once.
   void serve(std::uint64_t seed, std::chrono::nanoseconds timeout) {
     sim::Random random(seed);
     std::array<Event, 16> buffer;
@@ -116,7 +115,7 @@ struct Stage {
     }
   }
 
-  // Sockets come, change, go and are closed under the registration; their numbers are used again by others.
+  // Sockets are added, modified, removed, and closed while registered. Their numbers are used again.
   void churn(std::uint64_t seed) {
     sim::Random random(seed);
     auto& net = kernel.net();
@@ -184,13 +183,15 @@ sim::Options options_of(std::uint64_t seed) {
 
 }  // namespace
 
-TEST_CASE("threads: eight of them, groups and all") { run(options_of(1), {}, 0ns); }
+TEST_CASE("threads: eight threads with hot groups") { run(options_of(1), {}, 0ns); }
 
-TEST_CASE("threads: eight of them, three of which sleep") { run(options_of(5), {}, 20ms); }
+TEST_CASE("threads: eight threads, three of which sleep") { run(options_of(5), {}, 20ms); }
 
-TEST_CASE("threads: eight of them, packets for everything") { run(options_of(2), {.inline_completions = false}, 20ms); }
+TEST_CASE("threads: eight threads without inline completions") {
+  run(options_of(2), {.inline_completions = false}, 20ms);
+}
 
-TEST_CASE("threads: eight of them, delays and faults") {
+TEST_CASE("threads: eight threads with delays and faults") {
   sim::Options options = options_of(3);
   options.flight = options.completion = options.packet = {0us, 200us};
   options.faults = {.spurious = 50,
@@ -205,8 +206,8 @@ TEST_CASE("threads: eight of them, delays and faults") {
   run(options, {}, 20ms);
 }
 
-// Without a time-out: what a thread leaves behind must be armed by another, or it is never received.
-TEST_CASE("threads: four wait, others add, modify, drain, remove and wake, and one leaves for good") {
+// Without a time-out: what a thread has left must be armed by another one, or it is never received.
+TEST_CASE("threads: four wait, others add, modify, drain, remove and wake, and one of the four ends") {
   for (const std::uint64_t seed : {6U, 7U}) {
     Stage stage(options_of(seed), {}, 3);
     std::deque<std::thread> senders, others;
@@ -236,8 +237,8 @@ TEST_CASE("threads: four wait, others add, modify, drain, remove and wake, and o
   }
 }
 
-// Nothing else wakes the three that stay: after the grace one of them has to arm what the fourth has left.
-TEST_CASE("threads: what a thread that leaves for good was given is served by those that sleep") {
+// Nothing else wakes the other three: after the grace period one of them has to arm what the fourth has left.
+TEST_CASE("threads: the events of a thread that ended are reported to sleeping threads") {
   Stage stage(options_of(8), {});
   std::deque<std::thread> serving;
   stage.serving = 4;
@@ -246,7 +247,7 @@ TEST_CASE("threads: what a thread that leaves for good was given is served by th
   }
   const auto end = std::chrono::steady_clock::now() + limit;
   const auto is_late = [end] { return std::chrono::steady_clock::now() >= end; };
-  // One at a time, so that the others sleep when the fourth is given its one.
+  // One at a time, so that the others sleep when the fourth gets its event.
   for (std::size_t i = 0; stage.serving == 4 && !is_late(); i++) {
     CHECK(stage.kernel.net().send(stage.kept[i % kept_pairs].second, 1) == 1);
     stage.sent++;
@@ -263,8 +264,8 @@ TEST_CASE("threads: what a thread that leaves for good was given is served by th
   for (auto& thread : serving) thread.join();
 }
 
-// Each wake ends a wait: of three that sleep without a time-out, none is left behind.
-TEST_CASE("threads: whoever sleeps is woken") {
+// Each wake ends a wait: all of three that sleep without a time-out.
+TEST_CASE("threads: each sleeping thread is woken") {
   sim::SimKernel kernel(options_of(4));
   Poller poller = poller_on(*afd::AfdBackend::create(kernel, {}));
   for (int round = 0; round < 50; round++) {
@@ -279,7 +280,7 @@ TEST_CASE("threads: whoever sleeps is woken") {
     }
     for (int woken = 0; woken < 3; woken++) {
       poller.waker().wake();
-      while (awake <= woken) std::this_thread::yield();  // another one before that would be the same wake
+      while (awake <= woken) std::this_thread::yield();  // another wake before that would be the same wake
     }
     for (auto& thread : sleepers) thread.join();
   }

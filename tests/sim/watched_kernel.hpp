@@ -19,33 +19,33 @@
 
 namespace reactor::sim::model {
 
-/// Thrown when a single step makes so many kernel calls that it will never end.
+/// Thrown when one step makes so many kernel calls that it will never end.
 class Spins : public std::runtime_error {
  public:
   Spins() : std::runtime_error("it spins: thousands of kernel calls in one step") {}
 };
 
-/// What came of the last poll that was submitted for a socket number.
+/// The result of the last poll that was submitted for a socket number.
 struct Attempt {
   enum class Outcome : std::uint8_t {
     none,
-    accepted,  ///< it is pending, or has completed with what is so
+    accepted,  ///< it is pending, or has completed with events
     shortage,  ///< refused
-    empty,     ///< completed in the call without an entry
+    empty,     ///< completed synchronously without an entry
     refused,   ///< for another reason
   };
   Outcome outcome = Outcome::none;
   std::chrono::nanoseconds at{0};
 };
 
-/// A poll of one socket that was refused as if that were closed.
+/// A poll of one socket that was refused as if the socket were closed.
 struct Denial {
   std::uintptr_t socket = 0;
   bool is_first = false;   ///< no poll was accepted since expect_first
   bool is_second = false;  ///< but one was refused for a shortage
 };
 
-/// Stands between the backend and a simulated kernel and keeps the books the model check needs. One thread.
+/// Between the backend and a simulated kernel: counts and records what the model check needs. One thread.
 class WatchedKernel final : public reactor::nt::Kernel {
  public:
   using HANDLE = reactor::nt::HANDLE;
@@ -73,18 +73,18 @@ class WatchedKernel final : public reactor::nt::Kernel {
 
   explicit WatchedKernel(SimKernel& below) noexcept : below_(below) {}
 
-  /// A step begins: it may make so many calls and no more.
+  /// A step begins, with a limit for its kernel calls.
   void allow(std::uint64_t calls) noexcept { last_call_ = counted_.calls + calls; }
 
   [[nodiscard]] const Counted& counted() const noexcept { return counted_; }
   [[nodiscard]] HANDLE port() const noexcept { return port_; }
   [[nodiscard]] std::size_t reserves() const noexcept { return reserves_.size(); }
-  /// What is open, and polls that are out, only to find out how answers come.
+  /// The handles and polls of the probe for inline completions.
   [[nodiscard]] std::size_t probe_handles() const noexcept { return probes_.size(); }
   [[nodiscard]] std::size_t held_probes() const noexcept { return held_probes_; }
-  /// Registrations whose poll has come back, by a packet.
+  /// Registrations whose poll has completed by a packet.
   [[nodiscard]] std::uint64_t returned() { return below_.returned_entries() + taken_answers_; }
-  /// Answers that the backend has posted and not taken from the port yet.
+  /// Answers that the backend has posted and not dequeued yet.
   [[nodiscard]] std::size_t posted_answers() const noexcept { return posted_.size(); }
 
   /// A number is added: the next poll of it is the registration's first. If that fails the old state is put back.
@@ -99,7 +99,7 @@ class WatchedKernel final : public reactor::nt::Kernel {
     if (before) first_.insert_or_assign(socket, *before);
   }
   [[nodiscard]] bool expects_first(std::uintptr_t socket) const { return first_.contains(socket); }
-  /// Since this was asked last. Not the poll that only finds out how answers come.
+  /// Since the last call of this. Without the poll of the probe.
   [[nodiscard]] std::vector<Denial> take_denials() { return std::exchange(denials_, {}); }
   [[nodiscard]] bool has_denials() const noexcept { return !denials_.empty(); }
 
@@ -107,7 +107,7 @@ class WatchedKernel final : public reactor::nt::Kernel {
     const auto found = attempts_.find(socket);
     return found == attempts_.end() ? Attempt{} : found->second;
   }
-  /// A cancel of the poll that this socket is out with was refused; no poll of it was accepted since.
+  /// A cancel of the pending poll of this socket was refused, and no poll of it was accepted since.
   [[nodiscard]] bool owes_cancel(std::uintptr_t socket) const {
     return std::ranges::any_of(owed_cancels_, [socket](const auto& owed) { return owed.second.contains(socket); });
   }

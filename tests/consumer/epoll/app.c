@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Somebody's program in C, for both systems, against an installed library. */
+/* A user's program in C, for both systems, with an installed library. */
 #ifdef WITH_WEPOLL_H
 #include "wepoll.h"
 #else

@@ -1,4 +1,4 @@
-"""Charts of results, as SVG and PNG."""
+"""Draws charts of the results, as SVG and PNG."""
 import sys
 
 import summary
@@ -18,13 +18,13 @@ def tables_of(results):
 def save(figure, folder, name):
     figure.tight_layout()
     for suffix in ("svg", "png"):
-        # No date in it: the same figures make the same file.
+        # Without a date, so that the same figures make the same file.
         figure.savefig(folder / f"{name}.{suffix}", metadata={"Date": None} if suffix == "svg" else None, dpi=120)
     return name
 
 
 def draw_lines(plot, tables, system, figure, title, unit):
-    """A figure of each server by how many connections are busy."""
+    """Draws a figure of each server, by how many connections are busy."""
     present = [s for s in BUSY if (system, s) in tables]
     kinds = dict.fromkeys(name for s in present for name in tables[system, s])
     for kind in kinds:
@@ -42,7 +42,7 @@ def draw_lines(plot, tables, system, figure, title, unit):
 
 
 def draw_bars(plot, table, title):
-    """CPU per message of each server, with its spread, and the counted calls beside it."""
+    """Draws the CPU per message of each server with its spread, and writes its counted calls beside it."""
     names = list(table)
     for i, name in enumerate(names):
         figures = table[name]
@@ -58,7 +58,7 @@ def draw_bars(plot, table, title):
 
 
 def draw_scale(pyplot, scale, folder):
-    """What an operation costs by how many registrations there are."""
+    """Draws what an operation costs, by the number of registrations."""
     figure, plot = pyplot.subplots(figsize=(7, 4.5))
     counts = [row["sockets"] for row in scale["sockets"]]
     for name in scale["sockets"][0]["costs"]:
@@ -74,7 +74,7 @@ def draw_scale(pyplot, scale, folder):
 
 
 def draw(results, folder):
-    """Draws what the results have; the names of the charts."""
+    """Draws all charts for which the results have figures. Returns their names."""
     try:
         import matplotlib  # only here, so that tables need no matplotlib
     except ImportError as error:

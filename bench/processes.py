@@ -1,4 +1,4 @@
-"""The programs that are measured: where they run, how they are started, and what machine that is."""
+"""The programs that are measured: on which core they run, how they are started, and on which machine."""
 import json
 import os
 import pathlib
@@ -10,22 +10,22 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WINE_SCRIPT = ROOT / "scripts/wine.sh"
 OUT = ROOT / "build/bench"
-# A wineserver of our own, which nobody else keeps busy.
+# A prefix of its own, so that its wineserver serves the benchmark alone.
 WINE_PREFIX = OUT / "wineprefix"
 os.environ["REACTOR_WINEPREFIX"] = str(WINE_PREFIX)
-# On their one core wineserver weighs less than the programs it serves. With as much weight it pushes a program aside that
-# has just asked it something, and then goes round and round over a poll that it has answered and the program could not
-# fetch yet, until its time slice is over: milliseconds, at each message in twenty (docs/performance.md).
+# On their one core wineserver has less weight than the programs it serves. With equal weight it preempts a program that
+# has just made a request, and then spins on a completed poll whose result the program cannot fetch yet, until its time
+# slice ends: milliseconds, at one message in twenty (docs/performance.md).
 NICE = os.environ.setdefault("REACTOR_WINESERVER_NICE", "19")
-PATIENCE_S = 60
+TIMEOUT_S = 60
 
 
 class Problem(Exception):
-    """Something went wrong, and this is what to tell."""
+    """An error that ends the benchmark; its text is printed."""
 
 
 def cores():
-    """One for the servers and wineserver, and another for the load if there is one."""
+    """The core of the servers and wineserver, and the core of the load: another one, if there is one."""
     allowed = sorted(os.sched_getaffinity(0))
     return allowed[0], allowed[-1]
 
@@ -36,7 +36,7 @@ def program(system, name):
 
 
 def command(system, name, arguments, counts_calls=False):
-    """On the servers' core. scripts/wine.sh sees to that itself."""
+    """The command that runs a program on the servers' core; scripts/wine.sh chooses that core by itself."""
     if system == "wine":
         return [str(WINE_SCRIPT), str(program(system, name)), *arguments]
     preload = ["env", f"LD_PRELOAD={ROOT}/build/bench-linux/bench/libbench_calls.so"] if counts_calls else []
@@ -45,7 +45,7 @@ def command(system, name, arguments, counts_calls=False):
 
 def kinds_of(system):
     """The kinds of server that this build has."""
-    done = subprocess.run(command(system, "bench_server", ["--kind", "?"]), capture_output=True, text=True, timeout=PATIENCE_S,
+    done = subprocess.run(command(system, "bench_server", ["--kind", "?"]), capture_output=True, text=True, timeout=TIMEOUT_S,
                           check=False)
     if "in this build: " not in done.stderr:
         raise Problem(f"bench_server does not run here: {done.stdout}{done.stderr}")
@@ -53,7 +53,7 @@ def kinds_of(system):
 
 
 def start_wine_afresh():
-    """A wineserver that has held thousands of sockets is several times slower for ever after."""
+    """Starts a new wineserver, since one that has held thousands of sockets stays several times slower."""
     stop_wine()
     if subprocess.run([WINE_SCRIPT, "--start"], check=False).returncode != 0:
         raise Problem("Wine does not start")
@@ -76,17 +76,17 @@ def wineserver_pid():
 
 
 def weighs_less(pid, other):
-    """Whether the scheduler gives it less: by its nice value, and by its group's where processes are grouped by session."""
+    """Whether the scheduler gives it less time: by its nice value, and by its session's if processes are autogrouped."""
     def weights(process):
         own = os.getpriority(os.PRIO_PROCESS, process)
         group = pathlib.Path(f"/proc/{process}/autogroup")
-        words = group.read_text(encoding="ascii").split() if group.exists() else []
-        return own, int(words[-1]) if words else own  # empty for who is in init's session, which has no group
+        fields = group.read_text(encoding="ascii").split() if group.exists() else []
+        return own, int(fields[-1]) if fields else own  # empty in init's session, which has no group
     return all(a > b for a, b in zip(weights(pid), weights(other)))
 
 
 class Server:
-    """One bench_server. Use as a context: it is told to exit at the end."""
+    """One bench_server. Use it as a context, which ends the server."""
 
     def __init__(self, system, arguments, counts_calls=False):
         more = ["--count-calls"] if counts_calls else []
@@ -97,26 +97,26 @@ class Server:
             ports = json.loads(line)
         except json.JSONDecodeError:
             self.process.kill()
-            raise Problem(f"this server did not start: {' '.join(self.command)}") from None
+            raise Problem(f"the server did not start: {' '.join(self.command)}") from None
         self.port, self.control = ports["port"], ports["control"]
         self.pids = [self.process.pid]
         if system == "wine":
             self.pids.append(wineserver_pid())
         for pid in self.pids:
-            # A wineserver on another core changes every figure two- to threefold.
+            # A wineserver on another core changes every figure by a factor of 2 to 3.
             if os.sched_getaffinity(pid) != {cores()[0]}:
                 raise Problem(f"process {pid} is not bound to core {cores()[0]}: stop it and start again")
         if system == "wine" and NICE != "0" and not weighs_less(self.pids[1], self.process.pid):
-            raise Problem("wineserver weighs as much as the program it serves, so it would be measured spinning: stop it "
-                          "and start it by scripts/wine.sh")
+            raise Problem("wineserver has the same weight as the program it serves, so it would be measured while it spins: "
+                          "stop it and start it by scripts/wine.sh")
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         try:
-            with socket.create_connection(("127.0.0.1", self.control), timeout=5) as door:
-                door.sendall(b"exit\n")
+            with socket.create_connection(("127.0.0.1", self.control), timeout=5) as control:
+                control.sendall(b"exit\n")
             self.process.wait(timeout=10)
         except (OSError, subprocess.TimeoutExpired):
             self.process.kill()
@@ -125,7 +125,7 @@ class Server:
 
 
 def run_load(server, label, load, warm_ms, window_ms):
-    """One run of the load against a server; what bench_load tells."""
+    """Runs the load once against a server. Returns the result of bench_load."""
     arguments = ["--port", server.port, "--control", server.control, "--pids", ",".join(map(str, server.pids)),
                  "--core", cores()[0], "--label", label, "--warm-ms", warm_ms, "--window-ms", window_ms]
     for name, value in load.items():
@@ -139,17 +139,17 @@ def run_load(server, label, load, warm_ms, window_ms):
 
 
 def run_inside(system, arguments, counts_calls=False):
-    """A program that measures itself."""
+    """Runs a program that measures itself. Returns its result."""
     more = ["--count-calls"] if counts_calls else []
     full = command(system, "bench_inside", [*arguments, *more], counts_calls)
     done = subprocess.run(full, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, timeout=600, check=False)
     if done.returncode != 0:
-        raise Problem(f"this failed: {' '.join(full)}")
+        raise Problem(f"failed: {' '.join(full)}")
     return json.loads(done.stdout)
 
 
 def run_micro(min_time_s):
-    """Nanoseconds of the library itself, by Google Benchmark: the median of five."""
+    """The library's own cost in nanoseconds, by Google Benchmark: medians of five."""
     done = subprocess.run([*command("linux", "bench_micro", []), "--benchmark_format=json", "--benchmark_repetitions=5",
                            "--benchmark_report_aggregates_only=true", f"--benchmark_min_time={min_time_s}"],
                           capture_output=True, text=True, timeout=600, check=False)
@@ -161,24 +161,24 @@ def run_micro(min_time_s):
 
 
 def run_scale(what, counts, passes):
-    """How the library's own cost grows, a row for each of `counts`: of registrations ("sockets"), or of Pollers."""
+    """How the library's own cost grows: a row for each of `counts`, which are registrations ("sockets") or Pollers."""
     bound = ["taskset", "-c", str(cores()[0])] if what == "sockets" else []  # Pollers have a thread each
     full = [*bound, str(program("linux", "bench_scale")), what, "--counts", ",".join(map(str, counts)), "--passes", str(passes)]
     done = subprocess.run(full, capture_output=True, text=True, timeout=600, check=False)
     if done.returncode != 0:
-        raise Problem(f"this failed: {' '.join(full)}: {done.stderr}")
+        raise Problem(f"failed: {' '.join(full)}: {done.stderr}")
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def output_of(*words):
+def output_of(*command):
     try:
-        return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     except OSError:
         return ""
 
 
 def machine():
-    """What figures were taken on; nothing in it names the machine itself."""
+    """Describes the machine of the measurements; nothing in it names the machine itself."""
     model = next((line.partition(":")[2].strip() for line in
                   pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if line.startswith("model name")),
                  platform.machine())

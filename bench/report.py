@@ -68,7 +68,7 @@ def cell(figures, name, form):
 
 
 def scenario_rows(scenario, table):
-    """The header, and a row for each server."""
+    """Yields the header, and a row for each server."""
     columns = columns_of(scenario)
     yield ("server", *(title for title, _, _ in columns))
     ours, floor = table.get("ours", {}).get("cpu_us"), table.get("blocking", {}).get("cpu_us")
@@ -80,7 +80,7 @@ def scenario_rows(scenario, table):
 
 
 def calls_rows(table):
-    """Which kernel calls they were, for each server that was counted."""
+    """Yields the header, and the kernel calls by name of each server that was counted."""
     yield "server", "kernel calls by kind, each per message (register: per registration)"
     for name, figures in table.items():
         if by_name := figures.get("calls_by_name"):
@@ -95,13 +95,13 @@ def aligned(rows):
                      for row in rows)
 
 
-def place(system):
+def on_system(system):
     return "under Wine" if system == "wine" else "on Linux"
 
 
 def scenario_text(scenario, system, runs):
     table = summary.summarise(runs, scenario.name, system)
-    lines = [f"{scenario.name} {place(system)}: {scenario.title}", aligned(list(scenario_rows(scenario, table)))]
+    lines = [f"{scenario.name} {on_system(system)}: {scenario.title}", aligned(list(scenario_rows(scenario, table)))]
     lines += [f"  {server}: {calls}" for server, calls in list(calls_rows(table))[1:]]
     return "\n".join(lines)
 
@@ -119,9 +119,9 @@ def micro_text(micro):
 
 SCALE_OPERATIONS = {
     "add": "add, from none to all", "arm": "arm (part of a wait)", "remove": "remove a random one",
-    "take_back": "take its poll back (part of a wait)", "add_again": "add it again",
+    "dequeue_cancelled": "dequeue its cancelled poll (part of a wait)", "add_again": "add it again",
     "arm_again": "arm it again (part of a wait)", "modify": "modify a random one",
-    "event": "event of a random one (part of two waits)", "churn": "the only free place, again and again (remove, wait, add, wait)",
+    "event": "event of a random one (part of two waits)", "churn": "the only free slot, again and again (remove, wait, add, wait)",
     "empty": "remove, from all to none"}
 
 
@@ -182,7 +182,7 @@ def targets_text(results):
 
 
 def present(results):
-    """(scenario, system) of all there is, in order."""
+    """(scenario, system) of all runs, in order."""
     keys = {(r["scenario"], r["system"]) for r in results["runs"]}
     return [(s, system) for system in ("wine", "linux") for s in SCENARIOS if (s.name, system) in keys]
 
@@ -194,7 +194,7 @@ def markdown(rows, alignment=" ---: |"):
 
 
 def weight_rows(results, equal):
-    """What each server costs under Wine with a wineserver that weighs less, and with one that weighs as much."""
+    """What each server costs under Wine with a wineserver of less weight, and with one of equal weight."""
     yield "scenario", "server", "CPU us/msg", "with equal weight", "p99 us", "with equal weight"
     for scenario, system in present(equal):
         tables = [summary.summarise(r["runs"], scenario.name, system) for r in (results, equal)]
@@ -211,14 +211,14 @@ def weight_part(results, equal):
 
 
 def table_parts(results):
-    """What stands between the markers of results.md, by their names."""
+    """The texts between the markers of results.md, by their names."""
     tables, calls = [], []
     for scenario, system in present(results):
         table = summary.summarise(results["runs"], scenario.name, system)
-        tables.append(f"**{scenario.name}, {place(system)}**: {scenario.title}\n\n" +
+        tables.append(f"**{scenario.name}, {on_system(system)}**: {scenario.title}\n\n" +
                       markdown(list(scenario_rows(scenario, table))))
         if scenario.name in CALLS_IN_TABLES:
-            calls.append(f"**{scenario.name}, {place(system)}**\n\n" + markdown(list(calls_rows(table))))
+            calls.append(f"**{scenario.name}, {on_system(system)}**\n\n" + markdown(list(calls_rows(table))))
     parts = {
         "machine": f"Made by `{results['command'].strip()}` (medians of {results['repeat']} runs of {results['window_ms']} ms) "
                    f"on: {machine_text(results['machine'])}.",

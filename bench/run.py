@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Runs the benchmark; scripts/bench.sh installs what it needs and calls this.
 
-Servers of a scenario are set side by side: all are up, and the load goes to one after the other, again and again
-(A B A B ...), so that whatever the machine does besides hits all of them. Kernel calls are counted in runs of their own.
+All servers of a scenario run at the same time, and the load is sent to one after the other, again and again (A B A B
+...), so that other load on the machine affects all of them alike. Kernel calls are counted in separate runs.
 """
 import argparse
 import contextlib
@@ -36,14 +36,14 @@ def parse_arguments():
     parser.add_argument("--window-ms", type=int, metavar="MS", help="how long each time")
     given = parser.parse_args()
     for option, known in (("only", names), ("servers", scenarios.KINDS)):
-        words = getattr(given, option).split(",") if getattr(given, option) else []
-        for word in words:
-            if word not in known:
-                parser.error(f"--{option}: there is no '{word}'; there are {', '.join(known)}")
-        setattr(given, option, words)
+        chosen = getattr(given, option).split(",") if getattr(given, option) else []
+        for name in chosen:
+            if name not in known:
+                parser.error(f"--{option}: unknown name '{name}', known are {', '.join(known)}")
+        setattr(given, option, chosen)
     for option in ("repeat", "window_ms"):
         if getattr(given, option) is not None and getattr(given, option) < 1:
-            parser.error(f"--{option.replace('_', '-')}: a number from 1, not {getattr(given, option)}")
+            parser.error(f"--{option.replace('_', '-')}: must be 1 or more, not {getattr(given, option)}")
     if given.smoke and given.full:
         parser.error("--smoke and --full do not go together")
     given.repeat = given.repeat or (7 if given.full else 1 if given.smoke else 3)
@@ -54,11 +54,11 @@ def parse_arguments():
 
 def build(systems):
     OUT.mkdir(parents=True, exist_ok=True)
-    for system in dict.fromkeys(["linux", *systems]):  # the load is a program of Linux
+    for system in dict.fromkeys(["linux", *systems]):  # the load is a Linux program
         log = OUT / f"build-{system}.log"
         with log.open("w", encoding="utf-8") as file:
-            for words in (["cmake", "--preset", f"bench-{system}"], ["cmake", "--build", "--preset", f"bench-{system}"]):
-                if subprocess.run(words, cwd=processes.ROOT, stdout=file, stderr=subprocess.STDOUT, check=False).returncode:
+            for step in (["cmake", "--preset", f"bench-{system}"], ["cmake", "--build", "--preset", f"bench-{system}"]):
+                if subprocess.run(step, cwd=processes.ROOT, stdout=file, stderr=subprocess.STDOUT, check=False).returncode:
                     raise Problem(f"the build failed:\n{log.read_text(encoding='utf-8')[-4000:]}")
 
 
@@ -67,7 +67,7 @@ def chosen_scenarios(given, system):
     built = processes.kinds_of(system)
     wanted = {e.kind for s in scenarios.SCENARIOS for e in s.entries(system)}
     if absent := sorted(wanted - set(built)):
-        print(f"\nleft out on {system}, as this build does not have it: {', '.join(absent)}")
+        print(f"\nleft out on {system}, since this build does not have them: {', '.join(absent)}")
     for scenario in scenarios.SCENARIOS:
         if given.only:
             if scenario.name not in given.only:
@@ -80,28 +80,28 @@ def chosen_scenarios(given, system):
             yield scenario, entries
 
 
-def say(text):
+def show_progress(text):
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def measure_inside(scenario, entries, system, given):
-    """Programs that measure themselves, interleaved likewise."""
+    """Runs of a scenario whose programs measure themselves, interleaved too."""
     repeat = min(given.repeat, scenario.repeat_max)
     for repetition, counts_calls in [(r, False) for r in range(repeat)] + [(0, True)]:
         for entry in entries:
-            say(f"{scenario.name}, {system}, {entry.name}")
-            # Under Wine the cost of arming grows with what is pending, and ten thousand take a quarter of a minute.
+            show_progress(f"{scenario.name}, {system}, {entry.name}")
+            # Under Wine the cost of arming grows with the number of pending polls: ten thousand take 15 s.
             count = 500 if given.smoke else 10000 if given.full or system == "linux" else 2000
             more = ["--count", str(count)] if scenario.name == "register" else []
             result = processes.run_inside(system, [*scenario.inside, "--kind", entry.kind, *more], counts_calls)
             yield {"scenario": scenario.name, "system": system, "server": entry.name, "kind": entry.kind,
                    "repetition": repetition, "counts_calls": counts_calls, "inside": True, "result": result}
-    say("")
+    show_progress("")
 
 
 def measure(scenario, entries, system, given):
-    """All runs of a scenario: interleaved ones for times, then one each that counts calls."""
+    """All runs of a scenario: interleaved ones for times, then one of each server that counts calls."""
     window_ms = max(given.window_ms, scenario.window_ms_min)
     warm_ms = max(100, window_ms // 3)
 
@@ -113,25 +113,25 @@ def measure(scenario, entries, system, given):
                 "connections": load["connections"], "repetition": repetition, "counts_calls": counts_calls,
                 "result": result}
 
-    if given.smoke:  # nobody asks for times: one run stands for both
+    if given.smoke:  # it reads no times, so the counting run serves for both
         for entry in entries:
             with processes.Server(system, ["--kind", entry.kind, *scenario.server_of(entry)], counts_calls=True) as server:
                 counted = run(entry, server, 0, True)
             yield from ({**counted, "counts_calls": counts_calls} for counts_calls in (False, True))
         return
-    with contextlib.ExitStack() as up:
-        servers = [up.enter_context(processes.Server(system, ["--kind", e.kind, *scenario.server_of(e)])) for e in entries]
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(processes.Server(system, ["--kind", e.kind, *scenario.server_of(e)])) for e in entries]
         for repetition in range(min(given.repeat, scenario.repeat_max)):
             for entry, server in zip(entries, servers):
                 yield run(entry, server, repetition, False)
     for entry in entries:
         with processes.Server(system, ["--kind", entry.kind, *scenario.server_of(entry)], counts_calls=True) as server:
             yield run(entry, server, 0, True)
-    say("")
+    show_progress("")
 
 
 def run_scale(given):
-    """With all helper handles full, whether they take 32, 128 or 512 sockets."""
+    """With numbers of registrations that fill all helper handles, whether these take 32, 128 or 512 sockets."""
     counts = [1024, 10240, 100352, 1000448]
     return {"sockets": processes.run_scale("sockets", counts[:2] if given.smoke else counts, 1 if given.smoke else 2),
             "pollers": processes.run_scale("pollers", [1, 2, 4], 1 if given.smoke else 4)}
@@ -150,7 +150,7 @@ def run_all(given):
             runs += (measure_inside if scenario.inside else measure)(scenario, entries, system, given)
             print(f"\n{report.scenario_text(scenario, system, runs)}", flush=True)
     if not runs:
-        raise Problem("nothing to measure: none of these servers is in these scenarios on these systems")
+        raise Problem("nothing to measure: none of the chosen servers is in the chosen scenarios and systems")
     micro = processes.run_micro(0.01 if given.smoke else 0.1) if "linux" in given.systems and not given.only else []
     if micro:
         print(f"\n{report.micro_text(micro)}", flush=True)
@@ -178,7 +178,7 @@ def main():
         sys.exit(f"\nFAIL bench: {problem}")
     finally:
         processes.stop_wine()
-    print(f"\nPASS bench: {len(results['runs'])} runs in {time.monotonic() - started:.0f} s, every byte as it was sent")
+    print(f"\nPASS bench: {len(results['runs'])} runs in {time.monotonic() - started:.0f} s, every byte came back as it was sent")
 
 
 main()

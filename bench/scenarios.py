@@ -1,7 +1,7 @@
-"""What is measured: each scenario is one way of being busy, and the servers that are set side by side in it."""
+"""What is measured: each scenario is one kind of load, and the servers that are compared under it."""
 import dataclasses
 
-# Kinds of bench_server, and what they are called in tables. "ours" is what the others are compared with.
+# Kinds of bench_server, and their names in tables. The others are compared with "ours".
 KINDS = {
     "ours": "ours",
     "ours-ungrouped": "ours, groups off",
@@ -31,8 +31,8 @@ class Entry:
     """One server of a scenario."""
     kind: str
     label: str = ""
-    server: tuple = ()  # further arguments of bench_server
-    load: dict = dataclasses.field(default_factory=dict)  # instead of the scenario's
+    server: tuple = ()  # more arguments of bench_server
+    load: dict = dataclasses.field(default_factory=dict)  # replaces arguments of the scenario's load
 
     @property
     def name(self):
@@ -47,12 +47,12 @@ class Scenario:
     linux: tuple = ()
     load: dict = dataclasses.field(default_factory=dict)  # arguments of bench_load
     server: tuple = ()  # of bench_server, for all kinds
-    floor: tuple = ()  # of bench_server for the floor, beside the numbers of connections
+    floor: tuple = ()  # more arguments of bench_server for the floor
     quick: bool = True  # part of the quick form
     smoke: bool = False  # part of the smoke test
-    window_ms_min: int = 0  # where messages are few
-    repeat_max: int = 99  # where Wine takes minutes
-    inside: tuple = ()  # arguments of bench_inside instead: no load, the program measures itself
+    window_ms_min: int = 0  # for scenarios with few messages
+    repeat_max: int = 99  # for scenarios that take minutes under Wine
+    inside: tuple = ()  # arguments of bench_inside: there is no load, the program measures itself
 
     def entries(self, system):
         return [e if isinstance(e, Entry) else Entry(e) for e in (self.wine if system == "wine" else self.linux)]
@@ -60,11 +60,11 @@ class Scenario:
     def load_of(self, entry):
         load = {**self.load, **entry.load}
         if entry.kind == FLOOR:
-            load.pop("check-idle", None)  # it does not listen to those
+            load.pop("check-idle", None)  # it does not read from idle connections
         return load
 
     def server_of(self, entry):
-        """The floor has to know how many connections will come and which of them will speak."""
+        """Arguments of bench_server. The floor must know how many connections there will be, and how many are active."""
         load = self.load_of(entry)
         own = [*self.server, *entry.server]
         if entry.kind == FLOOR:
@@ -79,7 +79,7 @@ def echo(active, connections, **more):
 
 
 def few(active, connections):
-    """Beside ours, what each way of waiting costs without a library."""
+    """Compares ours with each way of waiting without a library."""
     return Scenario(f"few-{active}-of-{connections}", f"{active} of {connections} connections busy, by all ways of waiting",
                     wine=FEW, load={"connections": connections, "active": active}, quick=False)
 
@@ -94,7 +94,7 @@ def idle(count, wine=("ours-ungrouped", "epoll", "wepoll", "poll", "poll-none-id
 
 
 def waiters(count, **more):
-    """Events that several threads share. A wait that arms for others what it delivers itself shows as an event twice."""
+    """Several threads share the events. If a thread arms a socket for others before it has read it, an event comes twice."""
     threads = ("--threads", str(count))
     both = tuple(Entry("ours", label, server=(*threads, *mode))
                  for label, mode in (("ours", ()), ("ours-oneshot", ("--oneshot",))))
@@ -120,32 +120,32 @@ SCENARIOS = [
     waiters(2, smoke=True),
     waiters(4, smoke=True),
     waiters(8),
-    # Under Wine its wineserver alone takes minutes to see ten thousand connections come and go.
+    # Wineserver alone takes minutes to open and close ten thousand connections.
     idle(10000, wine=("ours-ungrouped", "asio"), quick=False, window_ms_min=2000, repeat_max=3),
-    Scenario("open-loop", "64 connections, 2,000 messages a second in all, latency from when each was due",
+    Scenario("open-loop", "64 connections, 2,000 messages a second in all, latency counted from when each was due",
              wine=WINE, linux=LINUX, load={"connections": 64, "depth": 8, "rate": 2000}, quick=False),
     Scenario("churn", "8 clients, each again and again: connect, one message, close", wine=WINE, linux=LINUX,
              load={"connections": 8, "messages-per-connection": 1}, floor=("--short-lived",), smoke=True, window_ms_min=1500),
-    Scenario("pipelined", "16 connections, 16 messages of 1 KiB under way on each, small buffers: write interest comes "
-             "and goes", wine=("ours", "ours-ungrouped", "epoll", "wepoll", "asio"), linux=("ours", "epoll", "uv", "libevent", "asio"),
+    Scenario("pipelined", "16 connections, 16 messages of 1 KiB in flight on each, small socket buffers: write "
+             "interest is set and cleared often", wine=("ours", "ours-ungrouped", "epoll", "wepoll", "asio"), linux=("ours", "epoll", "uv", "libevent", "asio"),
              load={"connections": 16, "size": 1024, "depth": 16, "receive-buffer": 4096}, server=("--send-buffer", "4096"),
              smoke=True),
     adversary("toggle", "one of 64 busy connections changes its interest at every event", server=("--toggles",),
               smoke=True),
     adversary("toggle-other", "4 of 64 connections busy; each event of three of them changes the interest of the fourth",
               load={"connections": 64, "active": 4}, server=("--toggles-other",), smoke=True),
-    adversary("close", "64 busy connections, each closed and made anew after 8 messages",
+    adversary("close", "64 busy connections, each closed and connected anew after 8 messages",
               load={"connections": 64, "messages-per-connection": 8}, smoke=True),
     adversary("close-unremoved", "the same, and the server closes without removing",
               load={"connections": 64, "messages-per-connection": 8}, server=("--leaves-closed",), smoke=True),
     adversary("one-at-a-time", "256 connections that fire eight times together, then one at a time, again and again",
               load={"connections": 256, "in-flight": 1, "burst": 8}, smoke=True, window_ms_min=2500),
     adversary("wake-storm", "64 busy connections, and a wake before every wait", server=("--wakes",), smoke=True),
-    adversary("room-1", "64 busy connections, room for one event in a wait", server=("--room", "1"), smoke=True),
-    Scenario("register", "idle sockets registered, armed, and taken out again (10,000; in the quick form under Wine 2,000)", inside=("register",),
+    adversary("buffer-1", "64 busy connections, a buffer of one event", server=("--event-buffer", "1"), smoke=True),
+    Scenario("register", "idle sockets registered, armed and removed (10,000; in the quick form under Wine 2,000)", inside=("register",),
              wine=("ours", "ours-ungrouped", "epoll", "wepoll", "asio"), linux=("ours", "epoll", "libevent", "asio"), smoke=True,
              repeat_max=3),
-    Scenario("wake", "two loops on one core wake each other in turn: from a wake to the end of the wait", inside=("wake",), wine=("ours", "asio"),
+    Scenario("wake", "two loops on one core wake each other in turn: time from a wake to the end of the wait", inside=("wake",), wine=("ours", "asio"),
              linux=("ours", "epoll", "uv", "asio"), smoke=True),
 ]
 
@@ -155,7 +155,7 @@ ADVERSARIES = [s.name for s in SCENARIOS if s.title.startswith("Adversary")]
 
 
 def label_of(name, kind):
-    """What a server is called in tables and charts: its kind, and how it differs from others of that kind."""
+    """The name of a server in tables and charts: its kind, and how it differs from others of that kind."""
     suffix = name.removeprefix(kind).replace("-", " ").strip()
     return KINDS[kind] + (f", {suffix}" if suffix else "")
 

@@ -1,17 +1,17 @@
-"""From runs to figures: medians over repetitions, spreads, ratios to ours, and the targets of the project."""
+"""Computes figures from runs: medians over repetitions, spreads, ratios to ours, and the targets of the project."""
 import math
 import statistics
 
 from scenarios import ADVERSARIES, FLOOR, WAITERS
 
-# Kernel calls that move the bytes themselves, and those that come and go with connections, at any server alike.
+# Kernel calls that move the bytes; every server makes these.
 IO = ("NtDeviceIoControlFile AFD_WINE_RECVMSG", "NtDeviceIoControlFile AFD_WINE_SENDMSG", "NtDeviceIoControlFile AFD_RECV",
       "NtDeviceIoControlFile AFD_SEND", "recv", "recvmsg", "send", "sendmsg", "read", "readv", "write", "writev")
-TOTALS = ("NtDeviceIoControlFile",)  # counted again by their kinds
+TOTALS = ("NtDeviceIoControlFile",)  # their kinds are counted separately
 
 
 def delta(result, *path):
-    """How much a counter of the server grew in the window; None if it has none."""
+    """How much a counter of the server grew in the window; None if the server does not have it."""
     begin, end = result["server_begin"], result["server_end"]
     for name in path:
         begin, end = begin.get(name), end.get(name)
@@ -22,7 +22,7 @@ def delta(result, *path):
 
 
 def system_calls(result):
-    """Kernel calls of any kind per message, by name: only in counting runs."""
+    """Kernel calls per message, by name; empty unless the run counted them."""
     begin, end = result["server_begin"].get("system_calls", {}), result["server_end"].get("system_calls", {})
     messages = max(result["messages"], 1)
     return {name: (count - begin.get(name, 0)) / messages for name, count in end.items() if name not in TOTALS}
@@ -39,7 +39,7 @@ def figures_of_run(run):
         "p50_us": result["latency_ns"]["p50"] / 1000,
         "p99_us": result["latency_ns"]["p99"] / 1000,
         "memory_bytes": (result["memory_connected"][0] - result["memory_before"][0]) / run["connections"],
-        # How much of the servers' core others used: figures of a machine that is not quiet are not to be trusted.
+        # Share of the servers' core that other processes used: if it is large, the figures cannot be trusted.
         "foreign": max(0, result["core_busy_ns"] - sum(result["cpu_ns"])) / 1e9 / result["seconds"],
         "fairness": result["least_of_a_connection"] / max(result["most_of_a_connection"], 1),
     }
@@ -51,7 +51,7 @@ def figures_of_run(run):
 
 
 def figures_inside(run):
-    """The same for a program that measures itself: `cpu_us` is its time, as it has its core for itself."""
+    """The same for a program that measures itself. `cpu_us` is wall-clock time, as the program has its core to itself."""
     result = run["result"]
     if "count" not in result:
         return {"p50_us": result["p50_ns"] / 1000, "p99_us": result["p99_ns"] / 1000, "rate": result["wakes_per_second"],
@@ -61,13 +61,13 @@ def figures_inside(run):
 
 
 def calls_inside(result):
-    """Kernel calls of the whole way per registration."""
+    """Kernel calls per registration, from add to the end of its removal."""
     begin, end = result.get("calls_before", {}), result.get("calls_after", {})
     return {name: (count - begin.get(name, 0)) / result["count"] for name, count in end.items() if name not in TOTALS}
 
 
 def summarise(runs, scenario, system):
-    """name -> figures: the median of each over the repetitions, `spread` for CPU, and counted calls."""
+    """Server name -> figures: their medians over the repetitions, `spread` of the CPU time, and counted calls."""
     names = dict.fromkeys(r["server"] for r in runs if (r["scenario"], r["system"]) == (scenario, system))
     table = {}
     for name in names:
@@ -76,9 +76,9 @@ def summarise(runs, scenario, system):
         timed = [figures_inside(r) if is_inside else figures_of_run(r) for r in own if not r["counts_calls"]]
         if not timed:
             continue
-        # On a busy machine a window may pass without an event, which then has no cost.
+        # On a busy machine a window may pass without an event, and then has no cost per event.
         figures = {key: statistics.median(f[key] for f in timed if key in f) for key in timed[0]}
-        if "memory_bytes" in figures:  # a server that has had its connections once keeps what it took for them
+        if "memory_bytes" in figures:  # a server keeps the memory that its first connections needed
             figures["memory_bytes"] = max(f["memory_bytes"] for f in timed)
         cpu = [f["cpu_us"] for f in timed]
         figures["spread"] = (max(cpu) - min(cpu)) / figures["cpu_us"] if figures["cpu_us"] else 0
@@ -100,7 +100,7 @@ def ratio(one, other):
 
 
 def interval(values):
-    """Where the median lies, by the order of the values: with 95 % if there are six or more of them; else their ends."""
+    """The interval of the median by order statistics: 95 % with six values or more, else the smallest and the largest."""
     values, n = sorted(values), len(values)
     for k in range((n - 1) // 2, -1, -1):
         outside = 2 * sum(math.comb(n, i) for i in range(k + 1)) / 2 ** n
@@ -110,21 +110,21 @@ def interval(values):
 
 
 class Runs:
-    """Figures by repetition. What is compared was measured in turns, so it is compared turn by turn: what the machine did
-    meanwhile hits both sides of a ratio."""
+    """Figures by repetition. Servers were measured in turns, so each ratio is of one turn: other load on the machine
+    affects both sides."""
 
     def __init__(self, results):
-        self.by_place = {}
+        self.by_server = {}
         for run in results["runs"]:
             if not run["counts_calls"]:
                 figures = (figures_inside if "inside" in run else figures_of_run)(run)
-                self.by_place.setdefault((run["system"], run["scenario"], run["server"]), []).append(figures)
+                self.by_server.setdefault((run["system"], run["scenario"], run["server"]), []).append(figures)
 
-    def places(self):
-        return dict.fromkeys((system, scenario) for system, scenario, _ in self.by_place)
+    def scenarios(self):
+        return dict.fromkeys((system, scenario) for system, scenario, _ in self.by_server)
 
     def of(self, system, scenario, name, figure):
-        return [f[figure] for f in self.by_place.get((system, scenario, name), []) if figure in f]
+        return [f[figure] for f in self.by_server.get((system, scenario, name), []) if figure in f]
 
     def ratios(self, system, scenario, one, other, figure, floor=None):
         """one / other in each turn, both less the floor's if there is one."""
@@ -134,7 +134,7 @@ class Runs:
 
 
 def verdict(values, bound):
-    """None without values. What lies on both sides of the bound has not been decided by these runs."""
+    """None without values. "in noise" if the interval has the bound inside: these runs do not decide."""
     if not values:
         return None
     low, high = interval(values)
@@ -142,8 +142,8 @@ def verdict(values, bound):
 
 
 def scale_costs(scale):
-    """operation -> a cost for each number of registrations, all in nanoseconds; `beyond` is how many times dearer it is
-    than with the fewest, where what the cache misses of the baseline add is left out."""
+    """Operation -> its cost for each number of registrations, in nanoseconds. `beyond` is the ratio to the cost with the
+    fewest registrations, without what the cache misses of the baseline add."""
     rows = scale["sockets"]
     costs = {}
     for name, first in rows[0]["costs"].items():
@@ -166,7 +166,7 @@ def scale_targets(scale, at_most):
 
 
 def targets(results):
-    """what, its bound, the median, the interval that it lies in, and whether the target is met; for each of them."""
+    """For each target: what it is, its bound, the median, its interval, and whether it is met."""
     runs = Runs(results)
     rows = []
 
@@ -175,14 +175,14 @@ def targets(results):
                      "interval": interval(values) if values else None, "met": verdict(values, bound)})
 
     for scenario, bound in (("64-of-64", 0.10), ("16-of-64", 0.25), ("1-of-1", 2.0)):
-        # At both ends of the window a call or an event may be on its way.
+        # At both ends of the window a call or an event may be in flight.
         values = [round(v, 2) for v in runs.of("wine", scenario, "ours", "calls_per_event")]
         at_most(f"kernel calls per event, {scenario}", bound, values)
     for scenario in WAITERS:
         for server, mode in (("ours", "level"), ("ours-oneshot", "oneshot")):
             values = [round(v, 2) for v in runs.of("wine", scenario, server, "calls_per_message")]
             at_most(f"kernel calls per message, {scenario}, {mode}", 0.10, values)
-        # At both ends of the window an event may be on its way; of a level socket see smoke.py.
+        # At both ends of the window an event may be in flight. For level sockets see smoke.py.
         at_most(f"events per message, {scenario}, oneshot", 1.05, runs.of("wine", scenario, "ours-oneshot", "events_per_message"))
     for scenario, bound in (("16-of-64", 0.70), ("64-of-64", 0.50), ("256-of-256", 0.35), ("1-of-1", 1.02), ("churn", 1.02)):
         at_most(f"CPU per message above the floor / groups off, {scenario}", bound,
@@ -191,10 +191,10 @@ def targets(results):
         at_most(f"CPU per message / Asio, {scenario}", bound, runs.ratios("wine", scenario, "ours", "asio", "cpu_us"))
     for scenario, bound in (("1-of-1", 1.02), ("4-of-64", 1.0), ("16-of-64", 1.0), ("64-of-64", 1.0), ("256-of-256", 1.0),
                             ("churn", 1.02)):
-        if values := runs.ratios("wine", scenario, "ours", "wepoll", "cpu_us"):  # where its sources are
+        if values := runs.ratios("wine", scenario, "ours", "wepoll", "cpu_us"):  # if it was built
             at_most(f"CPU per message / wepoll, {scenario}", bound, values)
-    for system, scenario in runs.places():
-        if system == "wine" and scenario != "wake":  # that is of one kind only
+    for system, scenario in runs.scenarios():
+        if system == "wine" and scenario != "wake":  # it has no server with groups off
             values = runs.ratios(system, scenario, "ours", "ours-ungrouped", "p99_us")
             if values:
                 at_most(f"p99 / groups off, {scenario}", 1.0, values)
@@ -213,7 +213,7 @@ def targets(results):
     for scenario in ADVERSARIES:
         at_most(f"CPU per message / groups off, adversary {scenario}", 1.5,
                 runs.ratios("wine", scenario, "ours", "ours-ungrouped", "cpu_us"))
-    for system, scenario in runs.places():
+    for system, scenario in runs.scenarios():
         values = runs.ratios(system, scenario, "ours", "epoll", "cpu_us")
         if system == "linux" and scenario not in ("register", "wake") and values:
             at_most(f"Linux: CPU per message / bare epoll, {scenario}", 1.03, values)

@@ -26,7 +26,7 @@ OUT = ROOT / "build/bench"
 WORK = OUT / "tune"
 HEADER = "reactor/afd/group_policy.hpp"
 SWEEPS = {"near_rounds": [4, 8, 16, 32], "idle_rounds_max": [4, 8, 16, 32, 64], "hot_score": [1, 2, 4],
-          "toggle_score": [-4, -16, -64, -120], "members_per_room": [1, 2, 4, 8, 16, 32], "members_min": [2, 4, 8]}
+          "toggle_score": [-4, -16, -64, -120], "members_per_event": [1, 2, 4, 8, 16, 32], "members_min": [2, 4, 8]}
 SEES_POLICY = ["reactor/afd/afd_backend.cpp", "reactor/afd/by_number.cpp", "reactor/afd/dispatcher.cpp",
                "reactor/afd/groups.cpp", "reactor/afd/wait_loop.cpp", "bench/tune/policy_cost.cpp"]
 
@@ -43,13 +43,11 @@ def lines(text):
 
 
 def poll_costs():
-    program = WORK / "poll_cost.exe"
-    run("cmake", "--build", "--preset", "wine", "--target", "reactor")
-    run("x86_64-w64-mingw32-g++-posix", "-std=c++23", "-O2", "-static", f"-I{ROOT}", ROOT / "bench/tune/poll_cost.cpp",
-        ROOT / "build/wine/reactor/libreactor.a", "-lws2_32", "-o", program)
+    run("cmake", "--preset", "bench-wine")
+    run("cmake", "--build", "--preset", "bench-wine", "--target", "tune_poll_cost")
     processes.start_wine_afresh()
     try:
-        return lines(run(ROOT / "scripts/wine.sh", program))
+        return lines(run(processes.WINE_SCRIPT, processes.program("wine", "tune_poll_cost")))
     finally:
         processes.stop_wine()
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Sends back what it receives:  echo_server [ADDRESS] [--connections N]
-// ADDRESS is 127.0.0.1:0 if not given, *:PORT is all of the machine's. With --connections it ends after that many
-// connections were closed.
+// ADDRESS is 127.0.0.1:0 if not given; *:PORT listens on all addresses of the machine. With --connections it ends after
+// N connections have closed.
 #include <array>
 #include <chrono>
 #include <cstdio>
@@ -31,25 +31,25 @@ T value_or_exit(reactor::Result<T> result, const char* what) {
 
 struct Connection {
   reactor::TcpStream stream;
-  reactor::Registration registration;  // behind the stream, so that it is removed before that is closed
+  reactor::Registration registration;  // after the stream, so that it is removed before the stream is closed
   std::array<std::byte, 16384> buffer = {};
-  std::span<const std::byte> left;
+  std::span<const std::byte> unsent;
 
-  /// Sends what is left, or else receives and sends that. False when the connection has ended, well or by a reset.
-  bool step() {
-    const bool was_sending = !left.empty();
+  /// Sends what is unsent, or else receives and sends that. False when the connection has ended, by FIN or by a reset.
+  bool on_ready() {
+    const bool was_sending = !unsent.empty();
     if (!was_sending) {
       const auto received = stream.receive(buffer);
       if (!received) return received.error() == std::errc::operation_would_block;
       if (*received == 0) return false;  // FIN, and all that came before it has been sent back
-      left = std::span(buffer).first(*received);
+      unsent = std::span(buffer).first(*received);
     }
-    const auto sent = stream.send(left);
+    const auto sent = stream.send(unsent);
     if (!sent && sent.error() != std::errc::operation_would_block) return false;
-    left = left.subspan(sent.value_or(0));
-    if (was_sending == !left.empty()) return true;
-    // While something is left to send nothing more is received, so that a slow reader slows down its own sending.
-    return registration.modify(left.empty() ? Interest::readable : Interest::writable).has_value();
+    unsent = unsent.subspan(sent.value_or(0));
+    if (was_sending == !unsent.empty()) return true;
+    // While data is unsent it receives nothing, so a client that reads slowly must also send slowly.
+    return registration.modify(unsent.empty() ? Interest::readable : Interest::writable).has_value();
   }
 };
 
@@ -62,7 +62,7 @@ class Server {
     std::fflush(stdout);
   }
 
-  /// Ends after `connections_max` connections were closed, or never if that is 0.
+  /// Returns after `connections_max` connections have closed; 0: never.
   void run(long connections_max) {
     std::array<reactor::Event, 64> buffer;
     for (long closed = 0; connections_max == 0 || closed < connections_max;) {
@@ -71,7 +71,7 @@ class Server {
       for (const reactor::Event& event : value_or_exit(poller_.wait(buffer, timeout), "wait")) {
         if (event.token() == listener_token) {
           accept();
-        } else if (!connections_.at(event.token()).step()) {
+        } else if (!connections_.at(event.token()).on_ready()) {
           closed += static_cast<long>(connections_.erase(event.token()));
         }
       }
@@ -86,10 +86,10 @@ class Server {
       serve(std::move(*stream));
     } else if (is_shortage(stream.error()) && accepting_.modify(Interest::none)) {
       paused_until_ = Clock::now() + pause;
-    }  // any other error is about that one connection, which has gone
+    }  // any other error is of that one connection, which has ended
   }
 
-  /// What cannot be registered is closed again, and the server goes on.
+  /// A connection that cannot be registered is closed, and the server goes on.
   void serve(reactor::TcpStream stream) {
     const Token token{++accepted_};
     auto registration = poller_.add(stream.native(), token, Interest::readable);
@@ -100,8 +100,8 @@ class Server {
     if (accepting_.modify(Interest::readable)) paused_until_.reset();
   }
 
-  /// The connection that could not be accepted still waits, and the listener stays readable: to try again at once would
-  /// be to spin.
+  /// The connection that could not be accepted still waits, so the listener stays readable: to try again at once would
+  /// spin.
   static bool is_shortage(std::error_code error) {
     return error == std::errc::too_many_files_open || error == std::errc::too_many_files_open_in_system ||
            error == std::errc::no_buffer_space || error == std::errc::not_enough_memory;

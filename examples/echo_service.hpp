@@ -16,13 +16,13 @@ class EchoService {
  public:
   EchoService() = default;
 
-  [[nodiscard]] reactor::Address address() const { return must(listener_.local_address()); }
-  [[nodiscard]] reactor::NativeHandle handle() const { return must(poller_.native_handle()); }
+  [[nodiscard]] reactor::Address address() const { return value_or_exit(listener_.local_address()); }
+  [[nodiscard]] reactor::NativeHandle handle() const { return value_or_exit(poller_.native_handle()); }
 
   /// Handles what is ready now, and does not wait. What is still ready afterwards keeps the handle readable.
   void run() {
     std::array<reactor::Event, 64> buffer;
-    for (const reactor::Event& event : must(poller_.wait(buffer, std::chrono::nanoseconds::zero()))) {
+    for (const reactor::Event& event : value_or_exit(poller_.wait(buffer, std::chrono::nanoseconds::zero()))) {
       if (event.token() == listener_token) {
         accept();
       } else if (const auto found = connections_.find(event.token()); found != connections_.end()) {
@@ -36,11 +36,11 @@ class EchoService {
 
   struct Connection {
     reactor::TcpStream stream;
-    reactor::Registration registration;  // after the socket, so that it is removed before that is closed
+    reactor::Registration registration;  // after the stream, so that it is removed before the stream is closed
   };
 
   template <class T>
-  static T must(reactor::Result<T> result) {
+  static T value_or_exit(reactor::Result<T> result) {
     if (result) return std::move(*result);
     std::fprintf(stderr, "echo service: %s\n", result.error().message().c_str());
     std::exit(1);
@@ -54,7 +54,7 @@ class EchoService {
     if (registration) connections_.emplace(token, Connection{std::move(*stream), std::move(*registration)});
   }
 
-  /// False when the connection has ended, or its peer does not take what it is sent.
+  /// False when the connection has ended, or its peer reads too slowly to take all at once.
   static bool echo(const reactor::TcpStream& stream) {
     std::array<std::byte, 4096> bytes;
     const auto received = stream.receive(bytes);
@@ -62,9 +62,10 @@ class EchoService {
     return *received != 0 && stream.send(std::span(bytes).first(*received)) == *received;
   }
 
-  reactor::Poller poller_ = must(reactor::Poller::create());
-  reactor::TcpListener listener_ = must(reactor::TcpListener::bind(reactor::Address::loopback_ipv4()));
-  reactor::Registration accepting_ = must(poller_.add(listener_.native(), listener_token, reactor::Interest::readable));
+  reactor::Poller poller_ = value_or_exit(reactor::Poller::create());
+  reactor::TcpListener listener_ = value_or_exit(reactor::TcpListener::bind(reactor::Address::loopback_ipv4()));
+  reactor::Registration accepting_ =
+      value_or_exit(poller_.add(listener_.native(), listener_token, reactor::Interest::readable));
   std::unordered_map<reactor::Token, Connection> connections_;
   std::uint64_t accepted_ = 0;
 };

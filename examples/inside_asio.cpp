@@ -15,13 +15,13 @@ class Watch {
   Watch(asio::io_context& loop, EchoService& service) : service_(service), descriptor_(loop, service.handle()) {}
   Watch(const Watch&) = delete;
   Watch& operator=(const Watch&) = delete;
-  ~Watch() { descriptor_.release(); }  // it is the Poller's to close
+  ~Watch() { descriptor_.release(); }  // the Poller closes it
 
   void start() {
     descriptor_.async_wait(asio::posix::stream_descriptor::wait_read, [this](const asio::error_code& error) {
       if (error) return;
       service_.run();
-      start();  // asks anew, so what is still ready comes again
+      start();  // waits again: if something is still ready, it completes at once
     });
   }
 
@@ -40,17 +40,17 @@ int main() {
 
   asio::ip::tcp::socket client(loop);
   client.connect({asio::ip::address_v4::loopback(), service.address().port()});
-  std::array<char, 5> answer{};
-  bool is_right = false;
+  std::array<char, 5> reply{};
+  bool is_reply_right = false;
   asio::write(client, asio::buffer("hello", 5));
-  asio::async_read(client, asio::buffer(answer), [&](const asio::error_code& error, std::size_t size) {
-    is_right = !error && std::string_view(answer.data(), size) == "hello";
+  asio::async_read(client, asio::buffer(reply), [&](const asio::error_code& error, std::size_t size) {
+    is_reply_right = !error && std::string_view(reply.data(), size) == "hello";
     loop.stop();
   });
   asio::steady_timer timer(loop, std::chrono::seconds(30));
   timer.async_wait([&](const asio::error_code&) { loop.stop(); });
 
   loop.run();
-  std::printf("%s inside_asio\n", is_right ? "PASS" : "FAIL");
-  return is_right ? 0 : 1;
+  std::printf("%s inside_asio\n", is_reply_right ? "PASS" : "FAIL");
+  return is_reply_right ? 0 : 1;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One I/O thread owns all sockets and talks to worker threads only through queues; a Waker lets it know of their
-// replies. Lines come in over TCP, workers turn them into upper case, the replies go back in order:
+// One I/O thread owns all sockets and exchanges messages with worker threads through queues; a Waker wakes it when
+// there are replies. It receives lines over TCP, workers turn them into upper case, and it sends the replies in order:
 //   mailbox [ADDRESS | --self-test]
 #include <algorithm>
 #include <array>
@@ -49,7 +49,7 @@ class Queue {
     const std::lock_guard lock(mutex_);
     return std::exchange(messages_, {});
   }
-  /// Sleeps until there are messages. None come after close().
+  /// Sleeps until there are messages, and returns them; none after close().
   std::vector<Message> wait() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return closed_ || !messages_.empty(); });
@@ -80,7 +80,7 @@ void work(Queue& jobs, Queue& replies, const reactor::Waker& waker) {
   }
 }
 
-/// Belongs to the I/O thread, as everything does that has to do with sockets.
+/// Only the I/O thread uses it, like all sockets.
 struct Connection {
   reactor::TcpStream stream;
   reactor::Registration registration;
@@ -105,7 +105,7 @@ struct Connection {
     return true;
   }
 
-  /// Sends what it can and asks for what it waits for next. False when the connection failed, or all has been sent.
+  /// Sends what it can and sets the interest for what comes next. False when the connection failed, or is done.
   bool flush() {
     if (!outgoing.empty()) {
       const auto sent = stream.send(std::as_bytes(std::span(outgoing)));
@@ -113,19 +113,19 @@ struct Connection {
       outgoing.erase(0, sent.value_or(0));
     }
     if (peer_is_done && lines_at_work == 0 && outgoing.empty()) return false;
-    // From a client that does not fetch its replies nothing more is received; one that sent FIN would stay readable.
+    // A client that does not read its replies is not read from either; one that has sent FIN would stay readable.
     Interest next = peer_is_done ? Interest::none : Interest::readable;
     if (!outgoing.empty()) next = Interest::writable;
     return next == std::exchange(interest, next) || registration.modify(next).has_value();
   }
 };
 
-/// The I/O thread. Ends after `connections_max` connections were closed, or never if that is 0.
+/// The I/O thread. Returns after `connections_max` connections have closed; 0: never.
 void serve(const reactor::TcpListener& listener, std::size_t connections_max) {
   auto poller = value_or_exit(reactor::Poller::create(), "poller");
   const auto accepting = value_or_exit(poller.add(listener.native(), listener_token, Interest::readable), "add");
   Queue replies;
-  std::array<Queue, workers> jobs;  // one a worker, so that the lines of a connection stay in order
+  std::array<Queue, workers> jobs;  // one for each worker, so that the lines of a connection stay in order
   std::vector<std::jthread> threads;
   threads.reserve(workers);
   for (Queue& queue : jobs)
@@ -147,13 +147,13 @@ void serve(const reactor::TcpListener& listener, std::size_t connections_max) {
         connections.emplace(next, Connection{std::move(peer), std::move(added), Interest::readable, {}, {}});
       } else {
         Connection& connection = connections.at(token);
-        const bool is_over =
+        const bool has_ended =
             event.failed() || event.hung_up() ||
             (event.readable() && !connection.receive(token, jobs.at(std::to_underlying(token) % workers)));
-        if (is_over || !connection.flush()) closed += connections.erase(token);
+        if (has_ended || !connection.flush()) closed += connections.erase(token);
       }
     }
-    if (!events.woken()) continue;  // a wake may come together with events, so it is not for their absence to say
+    if (!events.woken()) continue;  // a wake may come together with events
     for (const Message& reply : replies.take()) {
       const auto found = connections.find(reply.from);
       if (found == connections.end()) continue;  // closed meanwhile
@@ -165,20 +165,20 @@ void serve(const reactor::TcpListener& listener, std::size_t connections_max) {
   for (Queue& queue : jobs) queue.close();
 }
 
-/// --self-test: a client that sends lines without waiting for replies, and looks whether all came back as they should.
+/// --self-test: a client that sends lines without waiting for replies, and checks that all come back as they should.
 bool converse(const reactor::Address& server, std::size_t number) {
   using std::chrono::seconds;
   std::string text;
   for (int i = 0; i < 2000; ++i) text += "line " + std::to_string(i) + " of client " + std::to_string(number) + '\n';
   const std::string expected = upper(text);
-  std::string came;
+  std::string received_text;
   auto poller = value_or_exit(reactor::Poller::create(), "poller");
   const auto stream = value_or_exit(reactor::TcpStream::connect(server), "connect");
   auto registration =
       value_or_exit(poller.add(stream.native(), Token{1}, Interest::readable | Interest::writable), "add");
   std::array<reactor::Event, 1> event_buffer;
   std::array<char, 4096> buffer{};
-  for (bool over = false; !over;) {
+  for (bool has_ended = false; !has_ended;) {
     const auto events = value_or_exit(poller.wait(event_buffer, seconds(30)), "wait");
     if (events.empty() || events[0].failed()) return false;
     if (events[0].writable() && !text.empty()) {
@@ -188,11 +188,11 @@ bool converse(const reactor::Address& server, std::size_t number) {
     }
     if (events[0].readable()) {
       const auto received = stream.receive(std::as_writable_bytes(std::span(buffer)));
-      came.append(buffer.data(), received.value_or(0));
-      over = received == 0u;
+      received_text.append(buffer.data(), received.value_or(0));
+      has_ended = received == 0u;
     }
   }
-  return came == expected;
+  return received_text == expected;
 }
 
 int self_test(const reactor::TcpListener& listener) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Connects two clients at a time and passes on what each sends to the other:  relay [ADDRESS | --self-test]
+// Pairs its clients and sends to each what the other sends:  relay [ADDRESS | --self-test]
 //
-// When one of a pair ends, both are closed, and the other's event may stand further on in the same batch. So a token is
-// never a pointer and never used twice: it is looked up, and an event whose registration is gone finds nothing.
+// When one of a pair ends, both are closed, and the same batch may have a later event of the other. So a token is never
+// a pointer and never used twice: it is looked up, and the event of a closed client finds nothing.
 #include <array>
 #include <chrono>
 #include <cstdio>
@@ -36,7 +36,7 @@ class Relay {
 
   [[nodiscard]] reactor::Address address() const { return value_or_exit(listener_.local_address(), "address"); }
   [[nodiscard]] std::size_t clients() const noexcept { return clients_.size(); }
-  /// Events whose client had been closed by one before them in the batch.
+  /// Events of clients that an earlier event of the same batch had closed.
   [[nodiscard]] std::size_t outdated() const noexcept { return outdated_; }
 
   void run_once() {
@@ -46,7 +46,7 @@ class Relay {
         accept();
       } else if (const auto found = clients_.find(event.token()); found == clients_.end()) {
         ++outdated_;
-      } else if (!pass_on(found->second)) {
+      } else if (!forward(found->second)) {
         close_pair(found->first);
       }
     }
@@ -55,15 +55,15 @@ class Relay {
  private:
   struct Client {
     reactor::TcpStream stream;
-    reactor::Registration registration;  // after the socket, so that it is removed before that is closed
+    reactor::Registration registration;  // after the stream, so that it is removed before the stream is closed
     std::optional<Token> other;
   };
 
   void accept() {
     auto stream = listener_.accept();
-    if (!stream) return;  // readiness is a hint: the client may have left
+    if (!stream) return;  // readiness is a hint: the client may have closed
     const Token token{++accepted_};
-    // While a client is alone nothing is received from it; a reset is reported all the same.
+    // A client without a partner is not read from; a reset is reported with any interest.
     auto registration = poller_.add(stream->native(), token, Interest::none);
     if (!registration) return;
     const auto other = std::exchange(waiting_, std::nullopt);
@@ -78,8 +78,8 @@ class Relay {
     }
   }
 
-  /// False when the connection has ended, or the other does not take what it is sent.
-  bool pass_on(const Client& from) {
+  /// False when the connection has ended, or the other reads too slowly to take all at once.
+  bool forward(const Client& from) {
     if (!from.other) return false;
     std::array<std::byte, 4096> bytes;
     const auto received = from.stream.receive(bytes);
@@ -103,7 +103,7 @@ class Relay {
   std::size_t outdated_ = 0;
 };
 
-/// Two clients that end at once: one event closes the pair, the other is outdated or did not come any more.
+/// Two clients that close at once: one event closes the pair; the other event is outdated, or does not come.
 int self_test() {
   Relay relay(reactor::Address::loopback_ipv4());
   for (int round = 0; round < 20; ++round) {

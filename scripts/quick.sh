@@ -13,7 +13,7 @@ case ${1:-} in
     exit
     ;;
 esac
-tests=(afd_test sim_test model_test sweep_test "$@")
+tests=(afd_test notify_test sim_test model_test sweep_test "$@")
 log=build/log/quick
 failed=0 start=$SECONDS
 

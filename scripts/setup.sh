@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs by package name what is missing for the parts named, and is quiet when nothing is.
-#   scripts/setup.sh [wine|linux|clang|coverage|lint|bench|docs]...      (all of them when none is named)
+#   scripts/setup.sh [wine|linux|clang|coverage|lint|bench|docs|cache]...      (all of them when none is named)
 set -euo pipefail
 
 packages_for() {
@@ -21,9 +21,10 @@ packages_for() {
       echo libasio-dev libuv1-dev libevent-dev libbenchmark-dev python3-matplotlib util-linux
       ;;
     lint) echo python3 clang-format-19 clang-tidy-19 shellcheck ;;
+    cache) echo ccache ;;
     docs) echo python3 doxygen doxygen-awesome-css chromium fonts-dejavu-core ;;
     *)
-      echo "setup.sh: no part '$1': wine, linux, clang, coverage, lint, bench or docs" >&2
+      echo "setup.sh: no part '$1': wine, linux, clang, coverage, lint, bench, docs or cache" >&2
       return 1
       ;;
   esac

@@ -14,7 +14,7 @@ std::uint64_t parse(std::string_view name, std::string_view text, std::uint64_t 
   std::uint64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < min || value > max) {
-    fail(std::string(name) + " has to be a number from " + std::to_string(min) + " to " + std::to_string(max) +
+    fail(std::string(name) + " must be a number from " + std::to_string(min) + " to " + std::to_string(max) +
          ", not '" + std::string(text) + "'");
   }
   return value;
@@ -35,7 +35,7 @@ Arguments::Arguments(int argc, char** argv) {
     if (word.starts_with("--")) {
       given_.push_back({.name = std::string(word), .value = {}});
     } else if (given_.empty() || given_.back().has_value) {
-      fail("an argument without a name: '" + std::string(word) + "'");
+      fail("a value without a name before it: '" + std::string(word) + "'");
     } else {
       given_.back().value = word;
       given_.back().has_value = true;

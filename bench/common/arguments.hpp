@@ -11,8 +11,8 @@ namespace bench {
 /// Ends the program with a message and exit code 2.
 [[noreturn]] void fail(const std::string& why);
 
-/// The arguments of a bench program: `--name value` and `--name` alone. Whatever is wrong with them ends the program
-/// with a message that says what was expected.
+/// The arguments of a benchmark program: `--name value` and `--name` alone. A wrong argument ends the program with a
+/// message that says what was expected.
 class Arguments {
  public:
   Arguments(int argc, char** argv);
@@ -21,10 +21,10 @@ class Arguments {
                                      std::uint64_t max);
   [[nodiscard]] std::string text(std::string_view name, std::string_view if_absent);
   [[nodiscard]] bool flag(std::string_view name);
-  /// Numbers with commas between.
+  /// Numbers separated by commas.
   [[nodiscard]] std::vector<std::uint64_t> numbers(std::string_view name);
 
-  /// To be called when all have been asked for: refuses what nobody asked for.
+  /// Call this last: ends the program if an argument was given that no call has read.
   void finish() const;
 
  private:

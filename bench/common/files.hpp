@@ -7,7 +7,7 @@
 
 namespace bench {
 
-/// As many open files as this process may have; Windows has no such limit.
+/// Raises the limit of open files as far as this process may; Windows has no such limit.
 inline void allow_many_files() {
 #ifndef _WIN32
   rlimit files{};

@@ -9,8 +9,8 @@
 
 namespace bench {
 
-/// Counts durations in nanoseconds, in steps of at most 1/64 of the value: percentiles are right to 1.6 %.
-/// (Debian 12 has no HdrHistogram for C or C++; this is its idea in thirty lines.)
+/// Counts durations in nanoseconds, in buckets at most 1/64 of the value wide: percentiles are exact to 1.6 %.
+/// (The idea of HdrHistogram, which Debian 12 does not package for C or C++.)
 class Histogram {
  public:
   void record(std::uint64_t value_ns) {
@@ -26,13 +26,13 @@ class Histogram {
     return total_ == 0 ? 0 : static_cast<double>(sum_) / static_cast<double>(total_);
   }
 
-  /// The least value that `share` of all are not above; 0 when there is none.
+  /// The smallest value that at least `share` of all values do not exceed; 0 if nothing was recorded.
   [[nodiscard]] std::uint64_t percentile(double share) const {
     const double wanted = share * static_cast<double>(total_);
-    std::uint64_t seen = 0;
+    std::uint64_t passed = 0;
     for (std::size_t i = 0; i < counts_.size(); i++) {
-      seen += counts_[i];
-      if (seen > 0 && static_cast<double>(seen) >= wanted) return std::min(upper_end(i), max_);
+      passed += counts_[i];
+      if (passed > 0 && static_cast<double>(passed) >= wanted) return std::min(upper_end(i), max_);
     }
     return max_;
   }
@@ -41,7 +41,7 @@ class Histogram {
   static constexpr unsigned step_bits = 6;
   static constexpr std::uint64_t steps = std::uint64_t{1} << step_bits;
 
-  // Values below 64 have a place each; above, each power of two has 64 places.
+  // Values below 64 have a bucket each; above, each power of two has 64 buckets.
   [[nodiscard]] static std::size_t index_of(std::uint64_t value) {
     if (value < steps) return static_cast<std::size_t>(value);
     const auto shift = static_cast<unsigned>(std::bit_width(value)) - 1 - step_bits;

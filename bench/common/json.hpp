@@ -9,7 +9,7 @@
 
 namespace bench {
 
-/// One JSON object, written member by member. Names and texts are ours and need no escapes.
+/// One JSON object, written member by member. Names and texts must need no escapes.
 class Json {
  public:
   Json& add(std::string_view name, std::integral auto value) { return raw(name, std::to_string(value)); }

@@ -13,7 +13,7 @@ namespace {
 
 using asio::ip::udp;
 
-// A proactor has no registration: an idle socket is one with a receive under way, and a buffer for it.
+// A proactor has no registration: an idle socket is one with a pending receive and a buffer for it.
 class AsioRegistrar final : public Registrar {
  public:
   void add(reactor::NativeSocket socket) override {
@@ -29,8 +29,8 @@ class AsioRegistrar final : public Registrar {
   std::vector<udp::socket> sockets_;
 };
 
-// With a socket that waits for something: without one, on Linux a loop sleeps on a condition variable, which no loop
-// could that has sockets.
+// It has a socket with a pending receive: an Asio loop without sockets sleeps on a condition variable on Linux, which a
+// loop with sockets cannot do.
 class AsioSleeper final : public Sleeper {
  public:
   AsioSleeper() : socket_(context_, udp::endpoint(asio::ip::address_v4::loopback(), 0)) {

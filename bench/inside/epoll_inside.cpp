@@ -1,12 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The epoll API: the system's own on Linux, ours on Windows, which has no eventfd to be woken by, and there, compiled
-// once more, wepoll's.
-#ifdef BENCH_WEPOLL
-#include <wepoll.h>
-#elif defined(_WIN32)
-#include <reactor/epoll.h>
-#else
-#include <sys/epoll.h>
+#ifndef _WIN32
 #include <sys/eventfd.h>
 #include <unistd.h>
 #endif
@@ -14,6 +7,7 @@
 #include <cerrno>
 #include <vector>
 
+#include "../common/epoll_api.hpp"
 #include "../common/value_or_fail.hpp"
 #include "inside.hpp"
 
@@ -33,7 +27,7 @@ class EpollRegistrar final : public Registrar {
   }
   void settle() override {
     epoll_event event{};
-    if (epoll_wait(port_, &event, 1, 0) != 0) fail("an idle socket is told of", {errno, std::generic_category()});
+    if (epoll_wait(port_, &event, 1, 0) != 0) fail("an idle socket was reported", {errno, std::generic_category()});
   }
 
  private:
@@ -43,36 +37,37 @@ class EpollRegistrar final : public Registrar {
     if (epoll_ctl(port_, operation, socket, &event) != 0) fail("epoll_ctl", {errno, std::generic_category()});
   }
 
-  decltype(epoll_create1(0)) port_ = epoll_create1(0);
+  EpollPort port_ = epoll_create1(0);
   std::vector<reactor::NativeSocket> sockets_;
 };
 
 #ifndef _WIN32
+// Windows has no eventfd.
 class EpollSleeper final : public Sleeper {
  public:
   EpollSleeper() {
     epoll_event event{};
     event.events = EPOLLIN;
-    if (epoll_ctl(port_, EPOLL_CTL_ADD, door_, &event) != 0) fail("epoll_ctl", {errno, std::generic_category()});
+    if (epoll_ctl(port_, EPOLL_CTL_ADD, eventfd_, &event) != 0) fail("epoll_ctl", {errno, std::generic_category()});
   }
   ~EpollSleeper() override {
     close(port_);
-    close(door_);
+    close(eventfd_);
   }
   void wake() override {
-    if (eventfd_write(door_, 1) != 0) fail("eventfd_write", {errno, std::generic_category()});
+    if (eventfd_write(eventfd_, 1) != 0) fail("eventfd_write", {errno, std::generic_category()});
   }
   void sleep() override {
     epoll_event event{};
     eventfd_t value = 0;
-    if (epoll_wait(port_, &event, 1, -1) != 1 || eventfd_read(door_, &value) != 0) {
+    if (epoll_wait(port_, &event, 1, -1) != 1 || eventfd_read(eventfd_, &value) != 0) {
       fail("epoll_wait", {errno, std::generic_category()});
     }
   }
 
  private:
-  int port_ = epoll_create1(EPOLL_CLOEXEC);
-  int door_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  EpollPort port_ = epoll_create1(EPOLL_CLOEXEC);
+  int eventfd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 };
 #endif
 

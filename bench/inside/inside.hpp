@@ -11,7 +11,7 @@
 
 namespace bench {
 
-/// Where sockets are registered: one for each kind that is compared.
+/// Registers sockets: one class for each library that is compared.
 class Registrar {
  public:
   Registrar() = default;
@@ -19,11 +19,12 @@ class Registrar {
   Registrar& operator=(const Registrar&) = delete;
   virtual ~Registrar() = default;
 
-  virtual void add(reactor::NativeSocket socket) = 0;  ///< for reading; nothing will come
+  virtual void add(reactor::NativeSocket socket) = 0;  ///< for reading; it never becomes ready
   virtual void remove_all() = 0;
-  /// Until the kernel has been asked what is to be asked, or has given back all it held.
+  /// Returns when all kernel calls that add or remove_all leave for later have been made, and what they cancelled has
+  /// completed.
   virtual void settle() = 0;
-  /// For registrations, by the kind's own count; 0 if it has none.
+  /// Memory of the registrations, as the library itself counts it; 0 if it does not.
   [[nodiscard]] virtual std::uint64_t memory_bytes() const { return 0; }
 };
 
@@ -39,11 +40,11 @@ class Sleeper {
   virtual void sleep() = 0;
 };
 
-/// Null for a kind that this build or this system does not have.
+/// Null for a kind that this build does not have.
 [[nodiscard]] std::unique_ptr<Registrar> make_registrar(std::string_view kind);
 [[nodiscard]] std::unique_ptr<Sleeper> make_sleeper(std::string_view kind);
 
-/// Peers, in files of their own.
+// The peers, each defined in a file of its own.
 [[nodiscard]] std::unique_ptr<Registrar> make_asio_registrar();
 [[nodiscard]] std::unique_ptr<Sleeper> make_asio_sleeper();
 [[nodiscard]] std::unique_ptr<Registrar> make_libevent_registrar();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What needs no load: bench_inside register|wake --kind KIND [...] measures itself and prints JSON.
+// Measurements without a load: bench_inside register|wake --kind KIND [...] measures itself and prints JSON.
 #include <chrono>
 #include <cstdio>
 #include <string>
@@ -26,11 +26,11 @@ std::uint64_t ns_since(Clock::time_point begin) {
 
 std::string calls_if(bool counts) { return counts ? counted_calls() : "{}"; }
 
-// Registers so many idle sockets and takes them out again.
+// Registers `count` idle sockets and removes them again.
 std::string measure_register(Registrar& registrar, std::size_t count, bool counts_calls) {
   std::vector<reactor::NativeSocket> sockets(count);
   for (reactor::NativeSocket& socket : sockets) socket = blocking::open_datagram();
-  registrar.add(blocking::open_datagram());  // the first may set up what the others share
+  registrar.add(blocking::open_datagram());  // the first one may create what the others share
   registrar.settle();
   const std::uint64_t memory_before = registrar.memory_bytes();
   const std::string calls_before = calls_if(counts_calls);
@@ -93,13 +93,13 @@ int main(int argc, char** argv) {
   if (counts_calls && !bench::count_calls()) bench::fail("kernel calls cannot be counted here");
   if (what == "register") {
     const auto registrar = bench::make_registrar(kind);
-    if (registrar == nullptr) bench::fail("nothing to register at for '" + kind + "' in this build");
+    if (registrar == nullptr) bench::fail("sockets cannot be registered for '" + kind + "' in this build");
     std::printf("%s\n", bench::measure_register(*registrar, count, counts_calls).c_str());
   } else if (what == "wake") {
     const auto one = bench::make_sleeper(kind), other = bench::make_sleeper(kind);
-    if (one == nullptr) bench::fail("nothing to wake for '" + kind + "' in this build");
+    if (one == nullptr) bench::fail("a wake cannot be measured for '" + kind + "' in this build");
     std::printf("%s\n", bench::measure_wake(*one, *other, rounds).c_str());
   } else {
-    bench::fail("the first argument is register or wake, not '" + what + "'");
+    bench::fail("the first argument must be register or wake, not '" + what + "'");
   }
 }

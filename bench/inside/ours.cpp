@@ -24,22 +24,22 @@ class OurRegistrar final : public Registrar {
   }
   void remove_all() override { registrations_.clear(); }
   void settle() override {
-    // A wait arms what was added, and takes back what was cancelled; nothing is ready.
-    const std::uint64_t wanted = registrations_.size();
+    // A wait arms what was added, and dequeues what was cancelled; nothing is ready.
+    const std::uint64_t pending_max = registrations_.size();
     do {
-      const auto events = value_or_fail(poller_.wait(room_, 0ms), "wait");
-      if (!events.empty()) fail("an idle socket is told of", {});
-    } while (poller_.stats().pending_polls > wanted);
+      const auto events = value_or_fail(poller_.wait(buffer_, 0ms), "wait");
+      if (!events.empty()) fail("an idle socket was reported", {});
+    } while (poller_.stats().pending_polls > pending_max);
   }
   [[nodiscard]] std::uint64_t memory_bytes() const override { return poller_.stats().memory_bytes; }
 
  private:
   Poller poller_;
   std::vector<reactor::Registration> registrations_;
-  std::array<Event, 256> room_;
+  std::array<Event, 256> buffer_;
 };
 
-// With a socket that waits for something, as every loop has.
+// It has a registered socket, as every real loop has.
 class OurSleeper final : public Sleeper {
  public:
   explicit OurSleeper(std::string_view kind)
@@ -49,13 +49,13 @@ class OurSleeper final : public Sleeper {
             value_or_fail(poller_.add(blocking::open_datagram(), Token{1}, reactor::Interest::readable), "add")) {}
 
   void wake() override { waker_.wake(); }
-  void sleep() override { static_cast<void>(value_or_fail(poller_.wait(room_), "wait")); }
+  void sleep() override { static_cast<void>(value_or_fail(poller_.wait(buffer_), "wait")); }
 
  private:
   Poller poller_;
   reactor::Waker waker_;
   reactor::Registration registration_;
-  std::array<Event, 16> room_;
+  std::array<Event, 16> buffer_;
 };
 
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What happens on one connection of the load.
+// One connection of the load.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -35,17 +35,17 @@ void set(int fd, int level, int option, int value) {
 }  // namespace
 
 void Load::open(Connection& connection) {
-  Connection fresh;
-  fresh.answered_in_window = connection.answered_in_window;
-  connection = std::move(fresh);
+  Connection opened;
+  opened.answered_in_window = connection.answered_in_window;
+  connection = std::move(opened);
   connection.id = ++last_id_;
   connection.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (connection.fd < 0) fail(std::string("socket: ") + std::strerror(errno));
   set(connection.fd, IPPROTO_TCP, TCP_NODELAY, 1);
   if (options_.receive_buffer_bytes > 0) set(connection.fd, SOL_SOCKET, SO_RCVBUF, options_.receive_buffer_bytes);
-  // From many addresses in turn, so that a fast churn does not run out of ports that linger.
+  // From many addresses in turn, so that a fast churn does not run out of ports (TIME_WAIT).
   set(connection.fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
-  const sockaddr_in from = loopback(2 + static_cast<std::uint32_t>(made_++ % 250), 0);
+  const sockaddr_in from = loopback(2 + static_cast<std::uint32_t>(opened_++ % 250), 0);
   const sockaddr_in to = loopback(1, options_.port);
   if (bind(connection.fd, reinterpret_cast<const sockaddr*>(&from), sizeof from) != 0) {
     fail(std::string("bind: ") + std::strerror(errno));
@@ -74,32 +74,33 @@ void Load::on_connected(Connection& connection) {
   int error = 0;
   socklen_t size = sizeof error;
   if (getsockopt(connection.fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0) {
-    fail(std::string("a connection could not be made: ") + std::strerror(error));
+    fail(std::string("connect: ") + std::strerror(error));
   }
   connection.connecting = false;
   still_connecting_--;
   watch(connection, EPOLL_CTL_MOD, EPOLLIN);
-  if (stage_ == Stage::warming || stage_ == Stage::measuring) {  // made anew: connecting is part of its first message
+  if (stage_ == Stage::warming ||
+      stage_ == Stage::measuring) {  // connected anew: the connect is part of its first message
     start_message(connection, connection.connect_began_ns);
     flush(connection);
-  } else if (is_churn() && stage_ == Stage::ending) {
+  } else if (is_churn() && stage_ == Stage::finishing) {
     close_connection(connection);  // a server that takes one at a time would wait for its message
   }
 }
 
-void Load::start_message(Connection& connection, std::uint64_t meant_ns) {
+void Load::start_message(Connection& connection, std::uint64_t due_ns) {
   connection.queued_bytes += options_.size_bytes;
-  connection.under_way.push_back(meant_ns);
-  under_way_++;
+  connection.in_flight.push_back(due_ns);
+  in_flight_++;
 }
 
-// Open loop: all that is due by now. What the depth does not allow yet waits, and its time counts.
+// Open loop: sends all that is due by now. What the depth does not allow yet waits, and that time counts as latency.
 void Load::start_due() {
   const std::uint64_t time_ns = now_ns();
   while (due_ns_ <= time_ns) {
     Connection& connection = connections_[next_turn_];
     next_turn_ = (next_turn_ + 1) % options_.active;
-    if (connection.under_way.size() < options_.depth) {
+    if (connection.in_flight.size() < options_.depth) {
       start_message(connection, due_ns_);
       flush(connection);
     } else {
@@ -110,7 +111,7 @@ void Load::start_due() {
   }
 }
 
-// All connections at once, so that a server finds all of them ready.
+// Sends on all connections at once, so that the server finds all of them ready.
 void Load::start_round(std::uint64_t time_ns) {
   for (Connection& connection : std::span(connections_).first(options_.active)) {
     start_message(connection, time_ns);
@@ -118,11 +119,11 @@ void Load::start_round(std::uint64_t time_ns) {
   }
 }
 
-// As many as may be in flight, on one connection after the other. With bursts, once round, and then each has some to
-// itself, all at once; the turns go on when those are answered.
-void Load::take_turns() {
+// Sends as many as may be in flight, on one connection after the other. With bursts, after each full round, all
+// connections send `burst` messages of their own; the next round begins when those are answered.
+void Load::send_in_turn() {
   const std::uint64_t time_ns = now_ns();
-  while (under_way_ < options_.in_flight) {
+  while (in_flight_ < options_.in_flight) {
     if (options_.burst > 0 && until_burst_ == 0) {
       until_burst_ = options_.active;
       for (Connection& connection : std::span(connections_).first(options_.active)) {
@@ -172,7 +173,7 @@ void Load::on_bytes(Connection& connection, std::size_t size) {
   if (connection.received_bytes + size > connection.sent_bytes ||
       !pattern_.matches(connection.id, connection.received_bytes, bytes)) {
     fail("wrong bytes: connection " + std::to_string(&connection - connections_.data()) + ", after " +
-         std::to_string(connection.received_bytes) + " right ones");
+         std::to_string(connection.received_bytes) + " correct ones");
   }
   connection.received_bytes += size;
   const std::uint64_t time_ns = now_ns();
@@ -181,18 +182,18 @@ void Load::on_bytes(Connection& connection, std::size_t size) {
 }
 
 void Load::on_answer(Connection& connection, std::uint64_t time_ns) {
-  const std::uint64_t meant_ns = connection.under_way.front();
-  connection.under_way.pop_front();
-  under_way_--;
+  const std::uint64_t due_ns = connection.in_flight.front();
+  connection.in_flight.pop_front();
+  in_flight_--;
   connection.messages++;
   all_messages_++;
   last_answer_ns_ = time_ns;
   if (stage_ == Stage::measuring) {
     messages_++;
     connection.answered_in_window++;
-    latency_.record(time_ns - meant_ns);
+    latency_.record(time_ns - due_ns);
   }
-  if (stage_ == Stage::ending) {
+  if (stage_ == Stage::finishing) {
     if (is_churn()) close_connection(connection);
     return;
   }
@@ -207,9 +208,9 @@ void Load::on_answer(Connection& connection, std::uint64_t time_ns) {
     connection.burst_left--;
     start_message(connection, time_ns);
   } else if (options_.in_flight > 0) {
-    take_turns();
+    send_in_turn();
   } else if (options_.in_rounds) {
-    if (under_way_ == 0) start_round(time_ns);
+    if (in_flight_ == 0) start_round(time_ns);
   } else {
     start_message(connection, time_ns);
   }

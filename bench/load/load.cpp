@@ -19,10 +19,10 @@ namespace bench {
 namespace {
 
 constexpr std::uint64_t second_ns = 1'000'000'000;
-constexpr std::uint64_t patience_ns = 20 * second_ns;  // without a single answer
-constexpr std::size_t connecting_max = 64;             // and closing, at a time: well below a listener's backlog
+constexpr std::uint64_t silence_max_ns = 20 * second_ns;  // without any reply
+constexpr std::size_t connecting_max = 64;  // connecting or closing at a time: well below a listener's backlog
 
-std::size_t longest(const LoadOptions& options) {
+std::size_t longest_read(const LoadOptions& options) {
   return std::max<std::size_t>(65536, options.size_bytes * options.depth);
 }
 
@@ -30,8 +30,8 @@ std::size_t longest(const LoadOptions& options) {
 
 Load::Load(LoadOptions options)
     : options_(std::move(options)),
-      pattern_(longest(options_)),
-      buffer_(longest(options_)),
+      pattern_(longest_read(options_)),
+      buffer_(longest_read(options_)),
       connections_(options_.connections),
       control_(options_.control),
       epoll_(epoll_create1(EPOLL_CLOEXEC)) {
@@ -55,19 +55,19 @@ std::string Load::run() {
   last_answer_ns_ = last_show_ns_ = due_ns_ = start_ns;
   due_exact_ns_ = static_cast<double>(start_ns);
   if (options_.in_flight > 0) {
-    take_turns();
+    send_in_turn();
   } else if (!is_open_loop()) {
     for (Connection& connection : std::span(connections_).first(options_.active)) {
       for (std::size_t k = 0; k < options_.depth; k++) start_message(connection, start_ns);
       flush(connection);
     }
   }
-  until(start_ns + (options_.warm_ms * 1'000'000));
+  run_until(start_ns + (options_.warm_ms * 1'000'000));
   const Reading begin = take_reading(control_, options_.pids, options_.core);
   stage_ = Stage::measuring;
-  until(begin.time_ns + (options_.window_ms * 1'000'000));
+  run_until(begin.time_ns + (options_.window_ms * 1'000'000));
   const Reading end = take_reading(control_, options_.pids, options_.core);
-  stage_ = Stage::ending;
+  stage_ = Stage::finishing;
   std::string text = result(begin, end);
   finish();
   return text;
@@ -77,39 +77,39 @@ void Load::connect_all() {
   const std::uint64_t deadline = now_ns() + (60 * second_ns) + (options_.connections * 5'000'000);
   for (std::size_t i = 0; i < connections_.size(); i++) {
     open(connections_[i]);
-    // The server has to keep up, or a full backlog would cost a second for each that did not fit.
-    while (still_connecting_ > connecting_max) turn(deadline);
+    // Waits for the server: with a full backlog, each connect that does not fit takes a second longer.
+    while (still_connecting_ > connecting_max) run_once(deadline);
     if (!is_churn() && i % connecting_max == connecting_max - 1) await_server(server_open_before_ + i + 1);
   }
-  while (still_connecting_ > 0) turn(deadline);
+  while (still_connecting_ > 0) run_once(deadline);
 }
 
-// Until the server holds so many connections: what it has not accepted yet would be measured otherwise.
+// Waits until the server has that many connections open: else it would accept some while it is measured.
 void Load::await_server(std::uint64_t open_count) {
-  const std::uint64_t deadline = now_ns() + patience_ns;
+  const std::uint64_t deadline = now_ns() + silence_max_ns;
   while (control_.number("open") != open_count) {
     if (now_ns() > deadline) {
-      fail("the server holds " + std::to_string(control_.number("open")) + " connections, not the " +
-           std::to_string(open_count) + " that were made");
+      fail("the server has " + std::to_string(control_.number("open")) + " connections open, not the " +
+           std::to_string(open_count) + " that were opened");
     }
     usleep(1000);
   }
 }
 
-void Load::until(std::uint64_t end_ns) {
+void Load::run_until(std::uint64_t end_ns) {
   while (now_ns() < end_ns) {
     if (is_open_loop()) start_due();
-    turn(end_ns);
+    run_once(end_ns);
   }
 }
 
-// One look at what has come. Open loop: not past the time when the next message is due.
-void Load::turn(std::uint64_t latest_ns) {
+// One epoll_wait, and what its events ask for. Open loop: it ends when the next message is due.
+void Load::run_once(std::uint64_t latest_ns) {
   std::array<epoll_event, 256> events;  // NOLINT(*-member-init): the kernel fills it
   std::uint64_t time_ns = now_ns();
   const bool pacing = is_open_loop() && (stage_ == Stage::warming || stage_ == Stage::measuring);
-  const std::uint64_t wanted = std::min({latest_ns, time_ns + (second_ns / 10), pacing ? due_ns_ : UINT64_MAX});
-  const std::uint64_t left = wanted > time_ns ? wanted - time_ns : 0;
+  const std::uint64_t wake_ns = std::min({latest_ns, time_ns + (second_ns / 10), pacing ? due_ns_ : UINT64_MAX});
+  const std::uint64_t left = wake_ns > time_ns ? wake_ns - time_ns : 0;
   const timespec timeout{.tv_sec = static_cast<time_t>(left / second_ns),
                          .tv_nsec = static_cast<long>(left % second_ns)};
   const int count = epoll_pwait2(epoll_, events.data(), static_cast<int>(events.size()), &timeout, nullptr);
@@ -118,22 +118,22 @@ void Load::turn(std::uint64_t latest_ns) {
     on_event(connections_[events[static_cast<std::size_t>(i)].data.u32], events[static_cast<std::size_t>(i)].events);
   }
   time_ns = now_ns();
-  show(time_ns);
+  show_progress(time_ns);
   if (stage_ == Stage::connecting) {
-    if (still_connecting_ > 0 && time_ns > latest_ns) fail("connecting takes too long");
-  } else if (under_way_ > 0 && time_ns > last_answer_ns_ + patience_ns) {
-    const auto waiting = std::ranges::find_if(connections_, [](const Connection& c) { return !c.under_way.empty(); });
-    fail("no answer for " + std::to_string(patience_ns / second_ns) + " s with " + std::to_string(under_way_) +
-         " messages under way; connection " + std::to_string(waiting - connections_.begin()) + " is one that waits");
+    if (still_connecting_ > 0 && time_ns > latest_ns) fail("connecting took too long");
+  } else if (in_flight_ > 0 && time_ns > last_answer_ns_ + silence_max_ns) {
+    const auto waiting = std::ranges::find_if(connections_, [](const Connection& c) { return !c.in_flight.empty(); });
+    fail("no answer for " + std::to_string(silence_max_ns / second_ns) + " s with " + std::to_string(in_flight_) +
+         " messages in flight; connection " + std::to_string(waiting - connections_.begin()) + " is one that waits");
   }
 }
 
-// No more is sent; all that is under way has to be answered.
+// Sends no more, and waits until all messages in flight are answered.
 void Load::finish() {
   for (Connection& connection : connections_) connection.late.clear();
-  while (under_way_ > 0 || still_connecting_ > 0) turn(now_ns() + (second_ns / 10));
+  while (in_flight_ > 0 || still_connecting_ > 0) run_once(now_ns() + (second_ns / 10));
   if (options_.check_idle) check_idle();
-  // The idle ones step by step: ten thousand at once are a burden that no scenario means to measure.
+  // The idle ones in batches: to close ten thousand at once is a load that no scenario measures.
   for (std::size_t i = 0; i < connections_.size(); i++) {
     close_connection(connections_[i]);
     const std::size_t left = connections_.size() - i - 1;
@@ -141,21 +141,21 @@ void Load::finish() {
   }
 }
 
-// Who was silent all the time must still be heard.
+// A connection that was idle all the time must still work.
 void Load::check_idle() {
   for (std::size_t i = options_.active; i < connections_.size(); i++) {
     start_message(connections_[i], now_ns());
     flush(connections_[i]);
-    while (under_way_ > 64) turn(now_ns() + (second_ns / 10));
+    while (in_flight_ > 64) run_once(now_ns() + (second_ns / 10));
   }
-  while (under_way_ > 0) turn(now_ns() + (second_ns / 10));
+  while (in_flight_ > 0) run_once(now_ns() + (second_ns / 10));
 }
 
-void Load::show(std::uint64_t time_ns) {
-  static const bool is_seen = isatty(STDERR_FILENO) != 0;
-  if (!is_seen || time_ns < last_show_ns_ + (second_ns / 4)) return;
+void Load::show_progress(std::uint64_t time_ns) {
+  static const bool is_terminal = isatty(STDERR_FILENO) != 0;
+  if (!is_terminal || time_ns < last_show_ns_ + (second_ns / 4)) return;
   const double seconds = static_cast<double>(time_ns - last_show_ns_) / static_cast<double>(second_ns);
-  static constexpr std::array names{"connecting", "warming up", "measuring", "ending"};
+  static constexpr std::array names{"connecting", "warming up", "measuring", "finishing"};
   std::fprintf(stderr, "\r\033[K%s: %s, %.0f messages/s", options_.label.c_str(),
                names[static_cast<std::size_t>(stage_)], static_cast<double>(all_messages_ - shown_messages_) / seconds);
   std::fflush(stderr);
@@ -183,7 +183,7 @@ std::string Load::result(const Reading& begin, const Reading& end) const {
   json.add("messages", messages_).add("bytes", messages_ * options_.size_bytes).add("seconds", seconds);
   json.add("messages_per_second", static_cast<double>(messages_) / seconds).add("latency_ns", latency);
   json.add("least_of_a_connection", least.answered_in_window).add("most_of_a_connection", most.answered_in_window);
-  json.add("connections_made", made_).raw("cpu_ns", list(cpu));
+  json.add("connections_opened", opened_).raw("cpu_ns", list(cpu));
   json.add("core_busy_ns", end.core_busy_ns - begin.core_busy_ns);
   json.raw("memory_before", list(memory_before_)).raw("memory_connected", list(memory_connected_));
   json.raw("server_begin", begin.server).raw("server_end", end.server);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The load of the benchmark: bench_load --port P --control P [...]; prints its result as JSON. Its own cost is on
-// nobody's bill. bench/run.py says what each scenario asks of it.
+// The load of the benchmark: bench_load --port P --control P [...] prints its result as JSON. Its own CPU time is not
+// part of any result. bench/scenarios.py has the arguments of each scenario.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -41,7 +41,7 @@ int main(int argc, char** argv) {
   if (options.burst > 0 && options.in_flight == 0) bench::fail("--burst goes with --in-flight");
   if (options.in_rounds &&
       (options.depth > 1 || options.in_flight > 0 || options.rate > 0 || options.messages_per_connection > 0)) {
-    bench::fail("--in-rounds goes with depth 1, closed loop, connections that stay, and no limit in flight");
+    bench::fail("--in-rounds goes with depth 1, closed loop, connections that stay open, and no limit in flight");
   }
 
   bench::allow_many_files();

@@ -9,12 +9,12 @@
 
 namespace bench {
 
-/// The bytes of every connection: a byte is known by its connection and its offset in the stream, so that one that is
-/// lost, doubled, swapped or of another connection is noticed.
+/// The bytes of every connection. Each depends on its connection and its offset in the stream, so a byte that is lost,
+/// duplicated, swapped or from another connection is found.
 class Pattern {
  public:
-  /// Up to `longest` bytes are asked for at a time.
-  explicit Pattern(std::size_t longest) : table_(period + longest) {
+  /// `size_max`: of a call of at().
+  explicit Pattern(std::size_t size_max) : table_(period + size_max) {
     std::uint32_t state = 1;
     for (std::size_t i = 0; i < table_.size(); i++) {
       state = state * 1664525 + 1013904223;

@@ -23,7 +23,7 @@ namespace {
 
 std::uint64_t read_clock(clockid_t clock) {
   timespec time{};
-  if (clock_gettime(clock, &time) != 0) fail(std::string("a clock cannot be read: ") + std::strerror(errno));
+  if (clock_gettime(clock, &time) != 0) fail(std::string("clock_gettime: ") + std::strerror(errno));
   return (static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000) + static_cast<std::uint64_t>(time.tv_nsec);
 }
 
@@ -33,7 +33,7 @@ std::uint64_t now_ns() { return read_clock(CLOCK_MONOTONIC); }
 
 std::uint64_t cpu_ns(int pid) {
   clockid_t clock{};
-  if (clock_getcpuclockid(pid, &clock) != 0) fail("there is no process " + std::to_string(pid) + " (any more)");
+  if (clock_getcpuclockid(pid, &clock) != 0) fail("there is no process " + std::to_string(pid));
   return read_clock(clock);
 }
 
@@ -41,13 +41,13 @@ std::uint64_t core_busy_ns(std::uint64_t core) {
   std::ifstream file("/proc/stat");
   const std::string wanted = "cpu" + std::to_string(core);
   for (std::string line; std::getline(file, line);) {
-    std::istringstream words(line);
+    std::istringstream fields(line);
     std::string name;
     // In clock ticks: user, nice, system, idle, waiting for I/O, interrupts, soft interrupts, stolen.
     std::array<std::uint64_t, 8> ticks{};
-    words >> name;
+    fields >> name;
     if (name != wanted) continue;
-    for (std::uint64_t& each : ticks) words >> each;
+    for (std::uint64_t& each : ticks) fields >> each;
     const std::uint64_t busy = ticks[0] + ticks[1] + ticks[2] + ticks[5] + ticks[6] + ticks[7];
     return busy * (1'000'000'000 / static_cast<std::uint64_t>(sysconf(_SC_CLK_TCK)));
   }
@@ -78,13 +78,13 @@ Control::Control(std::uint16_t port) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CL
 Control::~Control() { close(fd_); }
 
 std::string Control::stats() {
-  if (send(fd_, "stats\n", 6, MSG_NOSIGNAL) != 6) fail("the server's control connection is gone");
+  if (send(fd_, "stats\n", 6, MSG_NOSIGNAL) != 6) fail("the server has closed its control connection");
   std::string line;
   while (line.empty() || line.back() != '\n') {
-    char piece[4096];
-    const ssize_t size = recv(fd_, piece, sizeof piece, 0);
+    char part[4096];
+    const ssize_t size = recv(fd_, part, sizeof part, 0);
     if (size <= 0) fail("the server does not answer on its control connection");
-    line.append(piece, static_cast<std::size_t>(size));
+    line.append(part, static_cast<std::size_t>(size));
   }
   line.pop_back();
   return line;

@@ -7,9 +7,9 @@
 
 namespace bench {
 
-/// What cache misses alone cost: memory as large as that of so many registrations, touched at random as an operation on
-/// one of them has to: the registration itself, its entry in the look-up table, the caller's own record and the
-/// kernel's. Each place depends on what was read at the last, as a pointer would.
+/// What cache misses alone cost: memory as large as that of `count` registrations, touched at random as an operation on
+/// one of them must: the registration itself, its entry in the look-up table, the caller's record and the kernel's.
+/// Each address depends on the value read before it, as with a pointer.
 class MemoryTouches {
  public:
   MemoryTouches(std::size_t count, std::size_t bytes_each)

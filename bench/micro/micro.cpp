@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the library itself adds to each event, over a kernel that costs next to nothing. Of the AFD backend, which is
-// portable: these run on Linux.
+// What the library itself adds to each event, over a kernel that costs next to nothing. These measure the AFD backend,
+// which is portable, on Linux.
 #include <benchmark/benchmark.h>
 
 #include <array>
@@ -21,10 +21,10 @@ using bench::NullKernel, bench::value_or_fail;
 using reactor::Event, reactor::Interest, reactor::Mode, reactor::Token;
 using namespace std::chrono_literals;
 
-/// A Poller over the null kernel, with so many sockets in it.
+/// A Poller over the null kernel, with that many sockets registered.
 struct Setting {
-  Setting(std::int64_t sockets, NullKernel::Answers answers, bool has_groups, Mode mode = Mode::level) {
-    kernel.answers = answers;
+  Setting(std::int64_t sockets, NullKernel::Completes completes, bool has_groups, Mode mode = Mode::level) {
+    kernel.completes = completes;
     reactor::PollerOptions options;
     options.hot_groups = has_groups;
     poller = std::make_unique<reactor::Poller>(
@@ -36,23 +36,23 @@ struct Setting {
     }
   }
 
-  std::size_t wait() { return value_or_fail(poller->wait(room, 0ms), "wait").size(); }
+  std::size_t wait() { return value_or_fail(poller->wait(buffer, 0ms), "wait").size(); }
 
   NullKernel kernel;
   std::unique_ptr<reactor::Poller> poller;
   std::vector<reactor::Registration> registrations;
-  std::array<Event, 256> room;
+  std::array<Event, 256> buffer;
 };
 
 void per_event(benchmark::State& state, std::uint64_t events) {
-  if (events == 0) state.SkipWithError("nothing was told");
+  if (events == 0) state.SkipWithError("no event was delivered");
   state.counters["event"] =
       benchmark::Counter(static_cast<double>(events), benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 
-// add and remove, not armed in between: the table, the arena, the queue.
+// add and remove without a wait in between: the table, the arena, the queue.
 void add_remove(benchmark::State& state) {
-  Setting setting(state.range(0), NullKernel::Answers::never, true);
+  Setting setting(state.range(0), NullKernel::Completes::never, true);
   setting.wait();
   while (state.KeepRunning()) {
     auto made = setting.poller->add(4, Token{4}, Interest::readable);
@@ -60,9 +60,9 @@ void add_remove(benchmark::State& state) {
   }
 }
 
-// add, a wait that arms it, remove, a wait that takes the cancelled request back.
+// add, a wait that arms it, remove, a wait that dequeues the cancelled request.
 void add_arm_remove(benchmark::State& state) {
-  Setting setting(state.range(0), NullKernel::Answers::never, true);
+  Setting setting(state.range(0), NullKernel::Completes::never, true);
   setting.wait();
   while (state.KeepRunning()) {
     auto made = value_or_fail(setting.poller->add(4, Token{4}, Interest::readable), "add");
@@ -74,7 +74,7 @@ void add_arm_remove(benchmark::State& state) {
 
 // An interest that the pending request covers already.
 void modify_covered(benchmark::State& state) {
-  Setting setting(64, NullKernel::Answers::never, true);
+  Setting setting(64, NullKernel::Completes::never, true);
   setting.wait();
   while (state.KeepRunning()) {
     value_or_fail(setting.registrations.front().modify(Interest::readable), "modify");
@@ -82,30 +82,30 @@ void modify_covered(benchmark::State& state) {
   }
 }
 
-// The decision how to arm, the request, the answer, the event: for each event of a wait. A level socket that is always
-// readable, so each event is armed anew.
+// For each event of a wait: the choice of how to arm, the request, its result, the event. The sockets are level and
+// always readable, so each is armed anew after its event.
 void event_inline(benchmark::State& state) {
-  Setting setting(state.range(0), NullKernel::Answers::in_the_call, state.range(1) != 0);
+  Setting setting(state.range(0), NullKernel::Completes::synchronously, state.range(1) != 0);
   std::uint64_t events = 0;
   while (state.KeepRunning()) events += setting.wait();
   per_event(state, events);
 }
 
 void event_by_packet(benchmark::State& state) {
-  Setting setting(state.range(0), NullKernel::Answers::by_packet, state.range(1) != 0);
+  Setting setting(state.range(0), NullKernel::Completes::by_packet, state.range(1) != 0);
   std::uint64_t events = 0;
   while (state.KeepRunning()) events += setting.wait();
   per_event(state, events);
 }
 
-// A wait in which nothing has to be done, beside so many idle registrations.
+// A wait that has nothing to do, with that many idle registrations.
 void idle_wait(benchmark::State& state) {
-  Setting setting(state.range(0), NullKernel::Answers::never, true);
+  Setting setting(state.range(0), NullKernel::Completes::never, true);
   setting.wait();
   while (state.KeepRunning()) benchmark::DoNotOptimize(setting.wait());
 }
 
-// AFD's events to what is reported to a registration.
+// From AFD's events to the readiness that a registration is given.
 void translate(benchmark::State& state) {
   std::uint32_t bits = 0;
   while (state.KeepRunning()) {

@@ -12,9 +12,8 @@
 
 namespace bench {
 
-/// A kernel that costs next to nothing, and the same whatever is pending, so that what is measured is the library's own
-/// part. Every socket is readable whenever it is asked for, or never: either in the call itself (inline), or by a
-/// packet in the next dequeue.
+/// A kernel that costs next to nothing, whatever is pending, so that the library's own cost is measured. Every poll
+/// completes at once (synchronously, or with a packet in the next dequeue), or never.
 ///
 /// Ports share nothing, so each may be used by a thread of its own; one port by one thread at a time.
 class NullKernel final : public reactor::nt::Kernel {
@@ -27,8 +26,8 @@ class NullKernel final : public reactor::nt::Kernel {
   using AFD_POLL_INFO = reactor::nt::AFD_POLL_INFO;
   using FILE_IO_COMPLETION_INFORMATION = reactor::nt::FILE_IO_COMPLETION_INFORMATION;
 
-  enum class Answers : std::uint8_t { in_the_call, by_packet, never };
-  Answers answers = Answers::in_the_call;
+  enum class Completes : std::uint8_t { synchronously, by_packet, never };
+  Completes completes = Completes::synchronously;
 
   reactor::Result<HANDLE> create_port() override { return keep(ports_, std::make_unique<Port>()); }
   reactor::Result<HANDLE> open_helper(HANDLE port, ULONG_PTR key) override {
@@ -39,20 +38,20 @@ class NullKernel final : public reactor::nt::Kernel {
     return reinterpret_cast<HANDLE>(socket);  // NOLINT(performance-no-int-to-ptr)
   }
   bool skip_packet_on_success(HANDLE) override { return true; }
-  void close(HANDLE) noexcept override {}  // what was opened goes with the kernel
+  void close(HANDLE) noexcept override {}  // the destructor releases all handles
   std::uint32_t thread_id() override {
-    static thread_local const char own = 0;  // its address is the thread's
+    static thread_local const char own = 0;  // a different address in each thread
     return static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(&own) >> 4);
   }
   std::chrono::nanoseconds now() override { return std::chrono::nanoseconds(1); }
 
   NTSTATUS poll(HANDLE helper, IO_STATUS_BLOCK& iosb, AFD_POLL_INFO& poll, ULONG, void* context) override {
-    if (answers == Answers::in_the_call || poll.Timeout == 0) {
-      answer(iosb, poll);
+    if (completes == Completes::synchronously || poll.Timeout == 0) {
+      write_result(iosb, poll);
       return reactor::nt::STATUS_SUCCESS;
     }
     const auto& [port, key] = *static_cast<Helper*>(helper);
-    if (answers == Answers::by_packet) {
+    if (completes == Completes::by_packet) {
       iosb.Information = no_request;
       port->done.push_back({&iosb, &poll, context, key, false});
     } else {
@@ -80,7 +79,7 @@ class NullKernel final : public reactor::nt::Kernel {
     return reactor::nt::STATUS_SUCCESS;
   }
 
-  /// Without a request: all that are pending on the port, so that closing costs the same whatever its handles are.
+  /// Without a request: all that are pending on the port, so that closing costs the same for any number of handles.
   NTSTATUS cancel(HANDLE helper, IO_STATUS_BLOCK* request) override {
     Port& port = *static_cast<Helper*>(helper)->port;
     if (request != nullptr) return finish(port, request->Information, request, true);
@@ -88,17 +87,17 @@ class NullKernel final : public reactor::nt::Kernel {
     return reactor::nt::STATUS_SUCCESS;
   }
 
-  /// Makes the socket of a request that is pending readable: the one at `place`, of which a port has requests(). False
-  /// if none is pending there.
-  bool fire(std::size_t place) { return finish(busiest(), place, nullptr, false) == reactor::nt::STATUS_SUCCESS; }
+  /// Completes the pending request with that index (below requests()): its socket is readable. False if none is pending
+  /// there.
+  bool fire(std::size_t index) { return finish(busiest(), index, nullptr, false) == reactor::nt::STATUS_SUCCESS; }
   [[nodiscard]] std::size_t requests() { return busiest().requests.size(); }
 
  private:
   struct Request {
-    IO_STATUS_BLOCK* iosb = nullptr;  // null: nothing is pending here
+    IO_STATUS_BLOCK* iosb = nullptr;  // null: this entry is free
     AFD_POLL_INFO* poll = nullptr;
     void* context = nullptr;
-    ULONG_PTR key = 0;  // or, where nothing is pending, the next such place
+    ULONG_PTR key = 0;  // of a free entry: the index of the next free one
   };
   struct Done {
     IO_STATUS_BLOCK* iosb;  // null: posted
@@ -110,22 +109,22 @@ class NullKernel final : public reactor::nt::Kernel {
   static constexpr ULONG_PTR no_request = ~ULONG_PTR{0};
 
   struct Port {
-    /// Where it is held: the status block's Information, which is the kernel's while the request is pending, so that a
-    /// cancel finds the request by one look.
+    /// Returns the request's index, which is kept in the status block's Information: that belongs to the kernel while
+    /// the request is pending, so a cancel finds the request without a search.
     std::size_t hold(const Request& request) {
       held++;
       if (free == no_request) {
         requests.push_back(request);
         return requests.size() - 1;
       }
-      const std::size_t place = free;
-      free = requests[place].key;
-      requests[place] = request;
-      return place;
+      const std::size_t index = free;
+      free = requests[index].key;
+      requests[index] = request;
+      return index;
     }
-    void release(std::size_t place) {
+    void release(std::size_t index) {
       held--;
-      requests[place] = {.key = std::exchange(free, place)};
+      requests[index] = {.key = std::exchange(free, index)};
     }
 
     std::vector<Request> requests;
@@ -145,14 +144,14 @@ class NullKernel final : public reactor::nt::Kernel {
     return all.emplace_back(std::move(one)).get();
   }
 
-  static NTSTATUS finish(Port& port, std::size_t place, const IO_STATUS_BLOCK* expected, bool is_cancelled) {
-    if (place >= port.requests.size()) return reactor::nt::STATUS_NOT_FOUND;
-    const Request request = port.requests[place];
+  static NTSTATUS finish(Port& port, std::size_t index, const IO_STATUS_BLOCK* expected, bool is_cancelled) {
+    if (index >= port.requests.size()) return reactor::nt::STATUS_NOT_FOUND;
+    const Request request = port.requests[index];
     if (request.iosb == nullptr || (expected != nullptr && request.iosb != expected)) {
       return reactor::nt::STATUS_NOT_FOUND;
     }
     request.iosb->Information = no_request;
-    port.release(place);
+    port.release(index);
     port.done.push_back({request.iosb, request.poll, request.context, request.key, is_cancelled});
     return reactor::nt::STATUS_SUCCESS;
   }
@@ -165,7 +164,7 @@ class NullKernel final : public reactor::nt::Kernel {
     return *ports_[best];
   }
 
-  static void answer(IO_STATUS_BLOCK& iosb, AFD_POLL_INFO& poll) {
+  static void write_result(IO_STATUS_BLOCK& iosb, AFD_POLL_INFO& poll) {
     auto* entries = reinterpret_cast<reactor::nt::AFD_POLL_HANDLE_INFO*>(&poll + 1);
     for (ULONG i = 0; i < poll.NumberOfHandles; i++) {
       entries[i].Events = reactor::nt::AFD_POLL_RECEIVE;
@@ -183,14 +182,14 @@ class NullKernel final : public reactor::nt::Kernel {
         *done.iosb = {};
         done.iosb->Status = reactor::nt::STATUS_CANCELLED;
       } else {
-        answer(*done.iosb, *done.poll);
+        write_result(*done.iosb, *done.poll);
       }
       iosb = *done.iosb;
     }
     return {reinterpret_cast<void*>(done.key), done.context, iosb};  // NOLINT(performance-no-int-to-ptr)
   }
 
-  std::mutex mutex_;  // for the two lists
+  std::mutex mutex_;  // guards the two lists
   std::vector<std::unique_ptr<Port>> ports_;
   std::vector<std::unique_ptr<Helper>> helpers_;  // reserves too
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // How the library's own cost grows: bench_scale sockets [...] with the number of registrations, bench_scale pollers
-// [...] with the number of Pollers in as many threads. Of the AFD backend, over a kernel that costs next to nothing.
-// Prints a line of JSON for each number.
+// [...] with the number of Pollers, each in a thread of its own. Measures the AFD backend over a kernel that costs next
+// to nothing. Prints a line of JSON for each number.
 #include <algorithm>
 #include <array>
 #include <cstdio>
@@ -33,7 +33,7 @@ using namespace std::chrono_literals;
 constexpr std::size_t batch = 256;  // operations between two waits
 constexpr std::size_t operations = 20'000;
 
-/// Of this thread: what others do on the machine does not count, but for the caches that it shares with them.
+/// CPU time of this thread: other programs do not count, except that they share the caches.
 std::uint64_t cpu_ns() {
   timespec time{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
@@ -43,8 +43,8 @@ std::uint64_t cpu_ns() {
 /// The cost of one kind of operation, in one pass.
 class Cost {
  public:
-  /// Without `each`: `count` of them together, for the mean. With it: one by one, for the longest; to read the clock
-  /// costs more than most of them.
+  /// Without `each`: times `count` operations together, for the mean. With it: one by one, for the longest; reading the
+  /// clock costs more than most of them, so these give no mean.
   template <class Operation>
   void measure(bool each, std::size_t count, Operation&& operation) {
     const std::uint64_t begin = cpu_ns();
@@ -56,7 +56,7 @@ class Cost {
       longest_ns_ = std::max(longest_ns_, now - last);
       last = now;
     }
-    if (!each) count_in(cpu_ns() - begin, count);
+    if (!each) add(cpu_ns() - begin, count);
   }
 
   /// One call that does the work of `count`.
@@ -64,7 +64,7 @@ class Cost {
   void measure_shared(std::size_t count, Operation&& operation) {
     const std::uint64_t begin = cpu_ns();
     operation();
-    count_in(cpu_ns() - begin, count);
+    add(cpu_ns() - begin, count);
   }
 
   [[nodiscard]] double mean_ns() const {
@@ -73,7 +73,7 @@ class Cost {
   [[nodiscard]] std::uint64_t longest_ns() const { return longest_ns_; }
 
  private:
-  void count_in(std::uint64_t ns, std::size_t count) {
+  void add(std::uint64_t ns, std::size_t count) {
     total_ns_ += ns;
     count_ += count;
   }
@@ -81,33 +81,33 @@ class Cost {
   std::uint64_t total_ns_ = 0, count_ = 0, longest_ns_ = 0;
 };
 
-constexpr std::array operation_names{"add",       "arm",    "remove", "take_back", "add_again",
-                                     "arm_again", "modify", "event",  "churn",     "empty"};
+constexpr std::array operation_names{
+    "add", "arm", "remove", "dequeue_cancelled", "add_again", "arm_again", "modify", "event", "churn", "empty"};
 
 struct Costs {
-  Cost add, arm, remove, take_back, add_again, arm_again, modify, event, churn, empty;
+  Cost add, arm, remove, dequeue_cancelled, add_again, arm_again, modify, event, churn, empty;
 
   [[nodiscard]] std::array<const Cost*, operation_names.size()> all() const {
-    return {&add, &arm, &remove, &take_back, &add_again, &arm_again, &modify, &event, &churn, &empty};
+    return {&add, &arm, &remove, &dequeue_cancelled, &add_again, &arm_again, &modify, &event, &churn, &empty};
   }
 };
 
-/// The least that passes came to: what the machine does besides makes a pass dearer, never cheaper.
+/// The smallest value of several passes: other load on the machine can make a pass slower, never faster.
 class Least {
  public:
   void take(double value) { value_ = value > 0 && (value_ == 0 || value < value_) ? value : value_; }
   [[nodiscard]] double value() const { return value_; }
 
  private:
-  double value_ = 0;  // none yet
+  double value_ = 0;  // 0: none yet
 };
 
-/// A Poller with so many registrations, all of them armed and idle.
+/// A Poller with `sockets` registrations, all of them armed and idle.
 class Setting {
  public:
   Setting(std::size_t sockets, bool each, Costs& costs) : registrations_(sockets), each_(each), costs_(costs) {
-    kernel_.answers = NullKernel::Answers::never;
-    // A kernel of a million sockets has no groups of some hundreds that were chosen at random.
+    kernel_.completes = NullKernel::Completes::never;
+    // Groups are off: sockets that fire at random, a few hundred in a million, would not form any.
     const reactor::PollerOptions options{.inline_completions = true, .hot_groups = false};
     poller_ = std::make_unique<reactor::Poller>(
         reactor::poller_on(value_or_fail(reactor::afd::AfdBackend::create(kernel_, options), "create")));
@@ -118,27 +118,27 @@ class Setting {
     }
   }
 
-  /// A random one goes and comes again.
-  void come_and_go() {
-    const auto victims = choose();
-    costs_.remove.measure(each_, batch, [&](std::size_t i) { remove(victims[i]); });
-    costs_.take_back.measure_shared(batch, [&] { wait_until_pending(registrations_.size() - batch); });
-    costs_.add_again.measure(each_, batch, [&](std::size_t i) { add(victims[i]); });
+  /// Removes random registrations and adds them again.
+  void remove_and_add() {
+    const auto chosen = choose();
+    costs_.remove.measure(each_, batch, [&](std::size_t i) { remove(chosen[i]); });
+    costs_.dequeue_cancelled.measure_shared(batch, [&] { wait_until_pending(registrations_.size() - batch); });
+    costs_.add_again.measure(each_, batch, [&](std::size_t i) { add(chosen[i]); });
     costs_.arm_again.measure_shared(batch, [&] { wait_until_pending(registrations_.size()); });
   }
 
-  /// A random one wants something that its poll does not cover, and takes it back.
+  /// Random registrations get an interest that their polls do not cover, and then the old one again.
   void modify() {
     const auto chosen = choose();
     constexpr auto wide = Interest::readable | Interest::writable;
     costs_.modify.measure(each_, batch,
                           [&](std::size_t i) { value_or_fail(registrations_[chosen[i]].modify(wide), "modify"); });
-    ask_anew();
+    rearm();
     for (const std::size_t i : chosen) value_or_fail(registrations_[i].modify(Interest::readable), "modify");
-    ask_anew();
+    rearm();
   }
 
-  /// A random one is ready: the wait that delivers it, and its part of the wait that arms it again.
+  /// Random registrations fire: the wait that delivers the events, and the wait that arms them again.
   void fire() {
     std::size_t fired = 0;
     while (fired < batch) fired += kernel_.fire(random_() % kernel_.requests()) ? 1U : 0U;
@@ -149,7 +149,7 @@ class Setting {
     });
   }
 
-  /// All places are taken, and the one that leaves, of the first helper handle, comes again.
+  /// All slots are in use; a registration on the first helper handle is removed and added, again and again.
   void churn() {
     costs_.churn.measure(each_, batch, [&](std::size_t) {
       remove(0);
@@ -159,7 +159,7 @@ class Setting {
     });
   }
 
-  /// All leave, in random order.
+  /// Removes all, in random order.
   void empty() {
     std::vector<std::size_t> order(registrations_.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
@@ -181,7 +181,8 @@ class Setting {
 
   std::size_t wait() { return value_or_fail(poller_->wait(buffer_, 0ms), "wait").size(); }
 
-  /// A wait arms what was marked and takes back what was cancelled: one wait, if it has nothing else to do.
+  /// Waits until the kernel holds that many polls. One wait is enough, as nothing is ready: it arms what is marked and
+  /// dequeues what was cancelled.
   void wait_until_pending(std::size_t count) {
     for (int waits = 0; waits < 1000; waits++) {
       wait();
@@ -190,8 +191,8 @@ class Setting {
     fail("the kernel holds " + std::to_string(poller_->stats().pending_polls) + " polls, not " + std::to_string(count));
   }
 
-  // The first wait cancels polls that cover too little, and the next has them back and asks anew.
-  void ask_anew() {
+  // The first wait cancels the polls that do not cover the interest; the next dequeues those and submits new ones.
+  void rearm() {
     wait();
     wait();
     wait_until_pending(registrations_.size());
@@ -219,7 +220,7 @@ class Setting {
 };
 
 void run_all(Setting& setting) {
-  for (std::size_t i = 0; i < operations; i += batch) setting.come_and_go();
+  for (std::size_t i = 0; i < operations; i += batch) setting.remove_and_add();
   for (std::size_t i = 0; i < operations; i += batch) setting.modify();
   for (std::size_t i = 0; i < operations; i += batch) setting.fire();
   for (std::size_t i = 0; i < operations / 4; i += batch) setting.churn();
@@ -227,7 +228,7 @@ void run_all(Setting& setting) {
 }
 
 Json measure_sockets(std::size_t sockets, std::size_t passes) {
-  std::array<std::array<Least, 2>, operation_names.size()> least;  // the mean, and the longest
+  std::array<std::array<Least, 2>, operation_names.size()> least;  // of the means, and of the longest operations
   std::uint64_t memory_bytes = 0;
   for (std::size_t pass = 0; pass < passes * 2; pass++) {
     Costs costs;
@@ -235,14 +236,14 @@ Json measure_sockets(std::size_t sockets, std::size_t passes) {
     memory_bytes = setting.memory_bytes();
     run_all(setting);
     for (std::size_t i = 0; const Cost* cost : costs.all()) {
-      // A wait's mean is taken in both kinds of pass.
+      // A wait does the work of many, so it has a mean in both kinds of pass.
       least[i][0].take(cost->mean_ns());
       least[i++][1].take(static_cast<double>(cost->longest_ns()));
     }
   }
   MemoryTouches touches(sockets, static_cast<std::size_t>(memory_bytes / sockets));
   Least baseline;
-  for (std::size_t pass = 0; pass < passes + 1; pass++) {  // the first finds nothing in the caches
+  for (std::size_t pass = 0; pass < passes + 1; pass++) {  // the first begins with cold caches
     Cost cost;
     cost.measure(false, operations * 2, [&](std::size_t) { touches.touch(); });
     baseline.take(cost.mean_ns());
@@ -272,7 +273,7 @@ struct Loop {
     std::array<Event, 256> buffer;
     const auto end = std::chrono::steady_clock::now() + time;
     const std::uint64_t begin_ns = cpu_ns();
-    std::uint64_t count = 0;  // not in the object, which may share a cache line with another's
+    std::uint64_t count = 0;  // a local: the objects of two threads may share a cache line
     while (std::chrono::steady_clock::now() < end) {
       for (int i = 0; i < 64; i++) count += value_or_fail(poller.wait(buffer, 0ms), "wait").size();
     }
@@ -304,7 +305,7 @@ Throughput run_pollers(std::size_t pollers, std::chrono::milliseconds time) {
   return {static_cast<double>(used_ns) / static_cast<double>(events), static_cast<double>(events) / took.count()};
 }
 
-/// All numbers in turn, so that whatever the machine does besides hits all of them.
+/// In each pass all numbers in turn, so that other load on the machine affects all of them alike.
 void measure_pollers(const std::vector<std::uint64_t>& counts, std::chrono::milliseconds time, std::size_t passes) {
   std::vector<Least> ns_per_event(counts.size());
   std::vector<double> events_per_second(counts.size());
@@ -341,6 +342,6 @@ int main(int argc, char** argv) {
       std::fflush(stdout);
     }
   } else {
-    bench::fail("the first argument is sockets or pollers, not '" + what + "'");
+    bench::fail("the first argument must be sockets or pollers, not '" + what + "'");
   }
 }

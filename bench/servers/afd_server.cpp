@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The bare ways of waiting for sockets with AFD_POLL, without a library, to know what each costs where connections are
-// few: a poll for each socket and a dequeue with a buffer for one or for many packets, or one synchronous poll for all.
+// AFD_POLL without a library, to measure what each way of waiting costs when connections are few: a poll for each
+// socket and a dequeue with a buffer for one packet or for many, or one synchronous poll for all sockets.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -20,8 +20,8 @@ using namespace reactor::nt;
 
 ULONG mask_of(Interest interest) {
   const auto wants = [interest](Interest direction) { return (interest & direction) != Interest::none; };
-  constexpr ULONG endings = AFD_POLL_DISCONNECT | AFD_POLL_ABORT | AFD_POLL_LOCAL_CLOSE | AFD_POLL_CONNECT_FAIL;
-  return endings | (wants(Interest::readable) ? AFD_POLL_RECEIVE | AFD_POLL_ACCEPT : 0) |
+  constexpr ULONG always = AFD_POLL_DISCONNECT | AFD_POLL_ABORT | AFD_POLL_LOCAL_CLOSE | AFD_POLL_CONNECT_FAIL;
+  return always | (wants(Interest::readable) ? AFD_POLL_RECEIVE | AFD_POLL_ACCEPT : 0) |
          (wants(Interest::writable) ? AFD_POLL_SEND : 0);
 }
 
@@ -40,7 +40,7 @@ class AfdServer {
  public:
   explicit AfdServer(Service& service) : service_(service), kernel_(*value_or_fail(system_kernel(), "the kernel")) {}
 
-  /// A poll for each socket, as wepoll does it: all are asked for before the wait that follows.
+  /// A poll for each socket, as in wepoll: all polls are submitted before the next wait.
   [[noreturn]] void serve_by_packets(std::size_t packets_max) {
     const HANDLE port = value_or_fail(kernel_.create_port(), "create_port");
     const HANDLE helper = value_or_fail(kernel_.open_helper(port, 1), "open_helper");
@@ -57,7 +57,7 @@ class AfdServer {
         if (member->echo == nullptr) {
           service_.accept_all([&](Echo echo) { to_arm.push_back(join(std::make_unique<Echo>(std::move(echo)))); });
         }
-        if (member->echo == nullptr || step(*member, member->poll.handle.Events)) {
+        if (member->echo == nullptr || on_ready(*member, member->poll.handle.Events)) {
           to_arm.push_back(member);
         } else {
           leave(member);
@@ -68,30 +68,29 @@ class AfdServer {
 
   /// One poll that lists all sockets and returns when one of them is ready.
   [[noreturn]] void serve_synchronously() {
-    SynchronousAfd afd;
+    SynchronousAfd afd(kernel_);
     join(nullptr);
     service_.open([](Json&) {});
     while (true) {
       const auto ready = afd.poll(members_, [](const auto& member) {
         return AFD_POLL_HANDLE_INFO{member->base, mask_of(member->interest), 0};
       });
-      // Both are in the same order. Members that join are behind all that were asked for; of those that leave, the
-      // place is closed at the end.
+      // Both are in the same order. New members are appended; those that leave are erased after the loop.
       std::size_t at = 0;
-      bool has_left = false;
+      bool has_closed = false;
       for (const AFD_POLL_HANDLE_INFO& entry : ready) {
         while (members_[at]->base != entry.Handle) at++;
         if (members_[at]->echo == nullptr) {
           service_.accept_all([&](Echo echo) { join(std::make_unique<Echo>(std::move(echo))); });
-        } else if (!step(*members_[at], entry.Events)) {
+        } else if (!on_ready(*members_[at], entry.Events)) {
           members_[at]->echo.reset();
           members_[at]->base = nullptr;
-          has_left = true;
+          has_closed = true;
         }
       }
-      if (!has_left) continue;
-      const auto gone = std::erase_if(members_, [](const auto& member) { return member->base == nullptr; });
-      service_.counters().closed.add(gone);
+      if (!has_closed) continue;
+      const auto closed = std::erase_if(members_, [](const auto& member) { return member->base == nullptr; });
+      service_.counters().closed.add(closed);
     }
   }
 
@@ -109,7 +108,7 @@ class AfdServer {
     service_.counters().closed.add(1);
   }
 
-  bool step(Member& member, ULONG events) {
+  bool on_ready(Member& member, ULONG events) {
     const auto interest = member.echo->ready(service_.counters(), is_readable(events));
     member.interest = interest.value_or(Interest::none);
     return interest.has_value();

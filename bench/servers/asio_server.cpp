@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Asio as its own documentation writes an echo server: a proactor (completion) on Windows, epoll below it on Linux.
-// "asio-eager" first tries to send at once, and asks for a completion only for what did not fit.
+// An echo server as in Asio's documentation: a proactor on completions on Windows, on epoll on Linux. "asio-eager"
+// first tries to send at once, and starts an asynchronous send only for the rest.
 #include <asio/io_context.hpp>
 #include <asio/ip/tcp.hpp>
 #include <asio/write.hpp>
@@ -22,7 +22,7 @@ class Session {
 
   void receive() {
     socket_.async_read_some(asio::buffer(buffer_), [this](const std::error_code& error, std::size_t size) {
-      if (error) return end();
+      if (error) return close();
       counters_.receives.add(1);
       counters_.bytes.add(size);
       send(size);
@@ -35,14 +35,14 @@ class Session {
     if (is_eager_) {
       std::error_code error;
       sent = socket_.write_some(asio::buffer(buffer_, size), error);
-      if (error && error != asio::error::would_block) return end();
+      if (error && error != asio::error::would_block) return close();
       if (sent == size) return receive();
     }
     asio::async_write(socket_, asio::buffer(&buffer_.at(sent), size - sent),
-                      [this](const std::error_code& error, std::size_t) { error ? end() : receive(); });
+                      [this](const std::error_code& error, std::size_t) { error ? close() : receive(); });
   }
 
-  void end() {
+  void close() {
     counters_.closed.add(1);
     delete this;
   }
@@ -53,9 +53,9 @@ class Session {
   std::array<std::byte, 4096> buffer_{};
 };
 
-class Door {
+class Acceptor {
  public:
-  Door(asio::io_context& context, Service& service)
+  Acceptor(asio::io_context& context, Service& service)
       : acceptor_(context, tcp::v4(), service.listener().native()), service_(service) {}
 
   void accept() {
@@ -65,7 +65,7 @@ class Door {
       const int send_buffer_bytes = service_.settings().send_buffer_bytes;
       if (send_buffer_bytes > 0) socket.set_option(asio::socket_base::send_buffer_size(send_buffer_bytes));
       service_.counters().accepted.add(1);
-      (new Session(std::move(socket), service_))->receive();  // owns itself until its end
+      (new Session(std::move(socket), service_))->receive();  // deletes itself when it closes
       accept();
     });
   }
@@ -79,8 +79,8 @@ class Door {
 
 void serve_asio(Service& service) {
   asio::io_context context(1);  // one thread
-  Door door(context, service);
-  door.accept();
+  Acceptor acceptor(context, service);
+  acceptor.accept();
   service.open([](Json&) {});
   context.run();
   fail("asio's loop has ended", {});

@@ -31,14 +31,14 @@ Listener listen_on_loopback() {
   if (listener == reactor::invalid_socket ||
       ::bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
       ::listen(listener, 8) != 0 || ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-    fail("a listener for the control port cannot be made");
+    fail("a listener for the control port cannot be opened");
   }
   return {listener, ntohs(address.sin_port)};
 }
 
 NativeSocket open_datagram() {
   const auto opened = static_cast<NativeSocket>(::socket(AF_INET, SOCK_DGRAM, 0));
-  if (opened == reactor::invalid_socket) fail("a datagram socket cannot be made");
+  if (opened == reactor::invalid_socket) fail("a datagram socket cannot be opened");
   return opened;
 }
 

@@ -7,7 +7,7 @@
 
 #include <reactor/poller.hpp>
 
-// Blocking sockets, of which the library has none: for the control thread and the server that is the floor.
+// Blocking sockets, which the library does not have: for the control thread, and for the server that is the floor.
 namespace bench::blocking {
 
 using reactor::NativeSocket;
@@ -18,16 +18,16 @@ struct Listener {
 };
 
 [[nodiscard]] Listener listen_on_loopback();
-/// A datagram socket that nothing comes to.
+/// A datagram socket that receives nothing.
 [[nodiscard]] NativeSocket open_datagram();
-/// invalid_socket when it cannot.
+/// invalid_socket on an error.
 [[nodiscard]] NativeSocket accept(NativeSocket listener) noexcept;
-/// 0 at the end of the stream or when the connection is gone.
+/// 0 at the end of the stream, or if the connection is broken.
 [[nodiscard]] std::size_t receive(NativeSocket socket, std::span<std::byte> into) noexcept;
-/// All of it. False when the connection is gone.
+/// Sends all of it. False if the connection is broken.
 [[nodiscard]] bool send_all(NativeSocket socket, std::span<const std::byte> bytes) noexcept;
 void close(NativeSocket socket) noexcept;
-/// A non-blocking one from now on waits.
+/// Makes a non-blocking socket blocking.
 void make_blocking(NativeSocket socket);
 
 }  // namespace bench::blocking

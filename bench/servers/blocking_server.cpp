@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The floor: no readiness at all. A blocking receive and send on each active connection in turn. With the load's
-// ping-pong each of them has exactly one message under way, so it never waits for the wrong one.
+// The floor, the least that a server can cost: no readiness, a blocking receive and send on each active connection in
+// turn. With the load's ping-pong each of these has one message in flight, so none waits long for another.
 #include <vector>
 
 #include "blocking.hpp"
@@ -20,7 +20,7 @@ class Floor {
   }
 
   [[noreturn]] void serve() {
-    while (true) service_.settings().short_lived ? serve_one_to_its_end() : serve_in_turns();
+    while (true) service_.settings().short_lived ? serve_one_until_closed() : serve_in_turns();
   }
 
  private:
@@ -30,7 +30,7 @@ class Floor {
     return stream.release();
   }
 
-  // False at the end of the connection, which is then closed.
+  // False if the connection has ended; it is then closed.
   bool echo(NativeSocket socket) {
     const std::size_t size = blocking::receive(socket, buffer_);
     if (size > 0) {
@@ -43,7 +43,7 @@ class Floor {
     return false;
   }
 
-  void serve_one_to_its_end() {
+  void serve_one_until_closed() {
     const NativeSocket socket = accept();
     while (echo(socket)) {
     }

@@ -5,11 +5,11 @@
 
 namespace bench {
 
-/// From now on each kernel call of this process is counted, by its name. Windows: the entries of ntdll are patched.
-/// Linux: works if libbench_calls.so was preloaded. False where it is not possible.
+/// Begins to count the kernel calls of this process by name. Windows: patches the entries of ntdll. Linux: needs
+/// libbench_calls.so preloaded. False if it cannot count.
 [[nodiscard]] bool count_calls();
 
-/// {"name": count, ...} of those that were called.
+/// The counts so far as JSON, {"name": count, ...}, without zeros.
 [[nodiscard]] std::string counted_calls();
 
 }  // namespace bench

@@ -7,7 +7,7 @@
 
 namespace bench {
 
-/// What a Poller counted, as members of `json`.
+/// Adds a Poller's statistics to `json`.
 inline void describe(const reactor::Stats& stats, Json& json) {
   Json calls, held;
   calls.add("wait", stats.wait_calls).add("arm", stats.arm_calls).add("cancel", stats.cancel_calls);

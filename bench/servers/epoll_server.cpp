@@ -1,38 +1,20 @@
 // SPDX-License-Identifier: MIT
-// The epoll API: the system's own on Linux, ours on Windows, and there, compiled once more, wepoll's.
-#ifdef BENCH_WEPOLL
-#include <wepoll.h>
-
-#include <winsock2.h>
-#elif defined(_WIN32)
-#include <reactor/epoll.h>
-
-#include <winsock2.h>
-#else
-#include <sys/epoll.h>
-#endif
-
 #include <cerrno>
 #include <vector>
 
+#include "../common/epoll_api.hpp"
 #include "service.hpp"
 
 namespace bench {
 
 namespace {
 
-#ifdef _WIN32
-using Port = HANDLE;
-#else
-using Port = int;
-#endif
-
 struct Member {
   Echo echo;
   Interest interest = Interest::readable;
 };
 
-void control(Port port, int operation, reactor::NativeSocket socket, Interest interest, Member* member) {
+void control(EpollPort port, int operation, reactor::NativeSocket socket, Interest interest, Member* member) {
   const auto wants = [interest](Interest direction) { return (interest & direction) != Interest::none; };
   epoll_event event{};
   event.events = (wants(Interest::readable) ? std::uint32_t{EPOLLIN | EPOLLRDHUP} : 0U) |
@@ -48,14 +30,14 @@ void serve_wepoll(Service& service) {
 #else
 void serve_epoll(Service& service) {
 #endif
-  const Port port = epoll_create1(0);
+  const EpollPort port = epoll_create1(0);
   control(port, EPOLL_CTL_ADD, service.listener().native(), Interest::readable, nullptr);
   service.open([](Json&) {});
-  std::vector<epoll_event> room(service.settings().room);
+  std::vector<epoll_event> buffer(service.settings().event_buffer_size);
   while (true) {
-    const int count = epoll_wait(port, room.data(), static_cast<int>(room.size()), -1);
+    const int count = epoll_wait(port, buffer.data(), static_cast<int>(buffer.size()), -1);
     if (count < 0) fail("epoll_wait", {errno, std::generic_category()});
-    for (const epoll_event& event : std::span(room).first(static_cast<std::size_t>(count))) {
+    for (const epoll_event& event : std::span(buffer).first(static_cast<std::size_t>(count))) {
       auto* member = static_cast<Member*>(event.data.ptr);
       if (member == nullptr) {
         service.accept_all([port](Echo echo) {

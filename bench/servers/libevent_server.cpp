@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// libevent by its events: who is ready is called back and does its own I/O.
+// libevent with its events: a callback for each socket that is ready, which does its own I/O.
 #include <event2/event.h>
 
 #include "service.hpp"
@@ -15,7 +15,7 @@ struct Member {
   Interest interest = Interest::readable;
 };
 
-struct Door {
+struct Acceptor {
   Service& service;
   event_base* base;
 };
@@ -42,12 +42,12 @@ void on_ready(int socket, short what, void* pointer) {
   }
 }
 
-void on_visitor(int, short, void* pointer) {
-  auto& door = *static_cast<Door*>(pointer);
-  door.service.accept_all([&door](Echo echo) {
-    auto* member = new Member{.echo = std::move(echo), .service = door.service};  // owns itself until its end
+void on_connection(int, short, void* pointer) {
+  auto& acceptor = *static_cast<Acceptor*>(pointer);
+  acceptor.service.accept_all([&acceptor](Echo echo) {
+    auto* member = new Member{.echo = std::move(echo), .service = acceptor.service};  // deleted when it closes
     const int socket = member->echo.stream().native();
-    member->registration = event_new(door.base, socket, mask_of(Interest::readable), on_ready, member);
+    member->registration = event_new(acceptor.base, socket, mask_of(Interest::readable), on_ready, member);
     event_add(member->registration, nullptr);
   });
 }
@@ -55,11 +55,12 @@ void on_visitor(int, short, void* pointer) {
 }  // namespace
 
 void serve_libevent(Service& service) {
-  Door door{.service = service, .base = event_base_new()};
-  event* listening = event_new(door.base, service.listener().native(), EV_READ | EV_PERSIST, on_visitor, &door);
+  Acceptor acceptor{.service = service, .base = event_base_new()};
+  event* listening =
+      event_new(acceptor.base, service.listener().native(), EV_READ | EV_PERSIST, on_connection, &acceptor);
   event_add(listening, nullptr);
   service.open([](Json&) {});
-  event_base_dispatch(door.base);
+  event_base_dispatch(acceptor.base);
   fail("libevent's loop has ended", {});
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The servers of the benchmark, all in one program: bench_server --kind KIND [...]. Prints the ports it listens on, for
-// messages and for control, and serves until it is told to exit.
+// The servers of the benchmark, all in one program: bench_server --kind KIND [...]. Prints the ports for messages and
+// for control, and serves until it is sent `exit` on the control port.
 #include <algorithm>
 #include <array>
 #include <string>
@@ -54,7 +54,7 @@ int main(int argc, char** argv) {
   bench::Arguments arguments(argc, argv);
   bench::Settings settings;
   settings.kind = arguments.text("--kind", "ours");
-  settings.room = arguments.number("--room", 256, 1, 65536);
+  settings.event_buffer_size = arguments.number("--event-buffer", 256, 1, 65536);
   settings.threads = arguments.number("--threads", 1, 1, 64);
   settings.connections = arguments.number("--connections", 1, 1, 100'000);
   settings.active = arguments.number("--active", settings.connections, 1, settings.connections);

@@ -7,7 +7,7 @@
 
 namespace bench {
 
-/// For the kinds "ours" and "ours-ungrouped".
+/// A Poller for the kinds "ours" and "ours-ungrouped".
 [[nodiscard]] inline reactor::Result<reactor::Poller> make_poller(std::string_view kind) {
   reactor::PollerOptions options;
   options.hot_groups = kind != "ours-ungrouped";

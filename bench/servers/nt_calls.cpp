@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Counts every NT call of this process, whoever makes it: the entries of ntdll are patched so that each adds to a
-// counter and goes on. All of them look alike, on Windows and under Wine:
+// Counts every NT call of this process: each entry of ntdll is patched to add one to a counter first. All entries have
+// the same form, on Windows and under Wine:
 //
 //   4C 8B D1                  mov r10, rcx
 //   B8 nn nn nn nn            mov eax, number of the call
 //   F6 04 25 08 03 FE 7F 01   test byte ptr [7FFE0308h], 1
-//   ...                       (16 bytes so far; what follows depends on where it stands and stays where it is)
+//   ...                       (16 bytes so far; the rest depends on its address, and is not moved)
 //
-// The entry becomes a jump to a thunk, which counts, does those three instructions and jumps back behind them.
+// The entry becomes a jump to a thunk, which counts, executes these three instructions and jumps to what follows them.
 #include "calls.hpp"
 
 #ifndef __x86_64__
@@ -54,7 +54,7 @@ struct Call {
 std::vector<Call> calls;
 std::vector<std::atomic<std::uint64_t>> counts;
 
-// NtDeviceIoControlFile is many calls in one: by its code. Few are in use, found by looking along.
+// NtDeviceIoControlFile is counted by its control code. Few codes are in use, so a linear search is enough.
 struct Code {
   std::atomic<std::uint32_t> code = 0;
   std::atomic<std::uint64_t> count = 0;
@@ -62,7 +62,7 @@ struct Code {
 std::array<Code, 64> codes;
 
 using IoControl = LONG NTAPI(HANDLE, HANDLE, void*, void*, void*, ULONG, void*, ULONG, void*, ULONG);
-IoControl* io_control_onward;
+IoControl* original_io_control;
 
 LONG NTAPI counting_io_control(HANDLE file, HANDLE event, void* apc, void* apc_context, void* iosb, ULONG code,
                                void* in, ULONG in_length, void* out, ULONG out_length) {
@@ -74,10 +74,10 @@ LONG NTAPI counting_io_control(HANDLE file, HANDLE event, void* apc, void* apc_c
       break;
     }
   }
-  return io_control_onward(file, event, apc, apc_context, iosb, code, in, in_length, out, out_length);
+  return original_io_control(file, event, apc, apc_context, iosb, code, in, in_length, out, out_length);
 }
 
-// What ntdll exports by a name with "Nt" and begins like an entry.
+// The functions that ntdll exports whose names begin with "Nt" and whose code begins as an entry does.
 std::vector<Call> find_entries() {
   auto* base = reinterpret_cast<Byte*>(GetModuleHandleW(L"ntdll.dll"));
   const auto* dos = reinterpret_cast<const IMAGE_DOS_HEADER*>(base);
@@ -133,12 +133,12 @@ void patch(const Call& call, std::atomic<std::uint64_t>& count, Byte* thunk) {
   std::array<Byte, replaced_bytes> replaced{};
   std::memcpy(replaced.data(), call.entry, replaced.size());
   const bool is_io_control = std::string_view(call.name) == "NtDeviceIoControlFile";
-  Assembler onward(thunk);
-  if (!is_io_control) onward.count(&count);
-  onward.bytes(replaced).jump(call.entry + replaced_bytes);
+  Assembler code(thunk);
+  if (!is_io_control) code.count(&count);
+  code.bytes(replaced).jump(call.entry + replaced_bytes);
   const void* target = thunk;
   if (is_io_control) {
-    io_control_onward = reinterpret_cast<IoControl*>(thunk);
+    original_io_control = reinterpret_cast<IoControl*>(thunk);
     target = reinterpret_cast<const void*>(&counting_io_control);
   }
   DWORD before = 0;
@@ -147,7 +147,7 @@ void patch(const Call& call, std::atomic<std::uint64_t>& count, Byte* thunk) {
 }
 
 std::string name_of(std::uint32_t code) {
-  // Those of the driver, and those that Wine gives its own receive and send.
+  // AFD's own, and Wine's for its receive and send.
   static const std::map<std::uint32_t, const char*> known{
       {0x12010, "AFD_ACCEPT"}, {0x12017, "AFD_RECV"},          {0x1201F, "AFD_SEND"},
       {0x12024, "AFD_POLL"},   {0x120334, "AFD_WINE_RECVMSG"}, {0x120338, "AFD_WINE_SENDMSG"},

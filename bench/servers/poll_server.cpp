@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// WSAPoll, and poll on Linux: the whole list goes to the kernel and back each time.
+// WSAPoll, and poll on Linux: each call passes the whole list to the kernel and back.
 #ifdef _WIN32
 #include <winsock2.h>
 #else
@@ -37,12 +37,12 @@ short mask_of(Interest interest) {
 
 void serve_poll(Service& service) {
   std::vector<PollEntry> entries{{.fd = service.listener().native(), .events = POLLIN, .revents = 0}};
-  std::vector<std::unique_ptr<Echo>> members(1);  // beside their entries; none for the listener
+  std::vector<std::unique_ptr<Echo>> members(1);  // at the index of their entry; null for the listener
   service.open([](Json&) {});
   while (true) {
     int left = poll_all(entries);
     if (left < 0) fail("poll", last_error());
-    // From the end: who leaves is replaced by the last, which has been looked at.
+    // From the end: one that leaves is replaced by the last, which was handled already.
     for (std::size_t i = entries.size() - 1; i > 0 && left > 0; i--) {
       if (entries[i].revents == 0) continue;
       left--;

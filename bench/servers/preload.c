@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A library to be preloaded on Linux: counts the calls of a program to the functions below, each of which is one kernel
-// call, whoever in the program makes them.
+// A library to preload on Linux: counts the calls that a program and its libraries make to the functions below, each of
+// which is one kernel call.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <poll.h>
@@ -35,22 +35,22 @@ static const char* const names[call_count] = {
     "read",   "readv",   "recv",  "recvmsg",   "send",        "sendmsg",      "write",      "writev",
 };
 static atomic_ullong counts[call_count];
-static void* onward[call_count];
+static void* original[call_count];
 
-__attribute__((visibility("default"))) void bench_each_call(void (*tell)(const char*, unsigned long long, void*),
+__attribute__((visibility("default"))) void bench_each_call(void (*report)(const char*, unsigned long long, void*),
                                                             void* context) {
   for (int i = 0; i < call_count; i++) {
-    if (counts[i] > 0) tell(names[i], counts[i], context);
+    if (counts[i] > 0) report(names[i], counts[i], context);
   }
 }
 
-// libuv makes its epoll calls through syscall() on some versions; those would be missed, and show as none at all.
-#define COUNTED(result, name, parameters, arguments)                                      \
-  __attribute__((visibility("default"))) result name parameters {                         \
-    typedef result(*function) parameters;                                                 \
-    if (!onward[call_##name]) onward[call_##name] = dlsym(RTLD_NEXT, names[call_##name]); \
-    atomic_fetch_add_explicit(&counts[call_##name], 1, memory_order_relaxed);             \
-    return ((function)onward[call_##name])arguments;                                      \
+// Some versions of libuv make their epoll calls by syscall(). Those are not counted: the count is then 0.
+#define COUNTED(result, name, parameters, arguments)                                          \
+  __attribute__((visibility("default"))) result name parameters {                             \
+    typedef result(*function) parameters;                                                     \
+    if (!original[call_##name]) original[call_##name] = dlsym(RTLD_NEXT, names[call_##name]); \
+    atomic_fetch_add_explicit(&counts[call_##name], 1, memory_order_relaxed);                 \
+    return ((function)original[call_##name])arguments;                                        \
   }
 
 COUNTED(int, accept, (int socket, struct sockaddr* address, socklen_t* size), (socket, address, size))
@@ -66,10 +66,10 @@ COUNTED(int, epoll_pwait2,
 COUNTED(int, epoll_wait, (int port, struct epoll_event* events, int count, int timeout), (port, events, count, timeout))
 COUNTED(int, poll, (struct pollfd * entries, nfds_t count, int timeout), (entries, count, timeout))
 COUNTED(ssize_t, read, (int file, void* into, size_t size), (file, into, size))
-COUNTED(ssize_t, readv, (int file, const struct iovec* pieces, int count), (file, pieces, count))
+COUNTED(ssize_t, readv, (int file, const struct iovec* parts, int count), (file, parts, count))
 COUNTED(ssize_t, recv, (int socket, void* into, size_t size, int flags), (socket, into, size, flags))
 COUNTED(ssize_t, recvmsg, (int socket, struct msghdr* message, int flags), (socket, message, flags))
 COUNTED(ssize_t, send, (int socket, const void* from, size_t size, int flags), (socket, from, size, flags))
 COUNTED(ssize_t, sendmsg, (int socket, const struct msghdr* message, int flags), (socket, message, flags))
 COUNTED(ssize_t, write, (int file, const void* from, size_t size), (file, from, size))
-COUNTED(ssize_t, writev, (int file, const struct iovec* pieces, int count), (file, pieces, count))
+COUNTED(ssize_t, writev, (int file, const struct iovec* parts, int count), (file, parts, count))

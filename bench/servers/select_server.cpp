@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// select, with sets made large enough (on Windows FD_SETSIZE is the program's to choose).
+// select, with large sets: on Windows a program chooses FD_SETSIZE itself.
 #define FD_SETSIZE 16384
 #include <winsock2.h>
 
@@ -29,7 +29,7 @@ void serve_select(Service& service) {
   while (true) {
     FD_ZERO(&readable);
     FD_ZERO(&writable);
-    // FD_SET would look through the whole set for each socket.
+    // FD_SET would search the whole set for each socket.
     readable.fd_array[readable.fd_count++] = listener;
     for (const auto& member : members) {
       const SOCKET socket = member->echo.stream().native();
@@ -39,10 +39,10 @@ void serve_select(Service& service) {
     if (select(0, &readable, &writable, nullptr, nullptr) < 0) {
       fail("select", {WSAGetLastError(), std::system_category()});
     }
-    // What is ready stands in the sets in the order in which it was put there.
+    // The sockets that are ready are in the sets in the order in which they were put there.
     u_int next_readable = 0, next_writable = 0;
-    const bool has_visitor = readable.fd_count > 0 && readable.fd_array[0] == listener;
-    if (has_visitor) next_readable = 1;
+    const bool can_accept = readable.fd_count > 0 && readable.fd_array[0] == listener;
+    if (can_accept) next_readable = 1;
     for (auto& member : members) {
       const SOCKET socket = member->echo.stream().native();
       const bool can_read = next_readable < readable.fd_count && readable.fd_array[next_readable] == socket;
@@ -58,7 +58,7 @@ void serve_select(Service& service) {
       }
     }
     std::erase(members, nullptr);
-    if (has_visitor) {
+    if (can_accept) {
       service.accept_all([&](Echo echo) {
         if (members.size() + 1 < FD_SETSIZE) members.push_back(std::make_unique<Member>(std::move(echo)));
       });

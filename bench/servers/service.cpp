@@ -32,7 +32,7 @@ std::optional<Interest> Echo::ready(Counters& counters, bool is_readable) {
   return toggled_ ? Interest::readable | Interest::writable : Interest::readable;
 }
 
-// What one receive brings, sent back at once. False when the connection is over.
+// Receives once and sends that back at once. False when the connection has ended.
 bool Echo::receive(Counters& counters) {
   static thread_local std::array<std::byte, receive_max> buffer;
   const auto size = stream_.receive(buffer);
@@ -65,7 +65,7 @@ Service::Service(Settings settings)
 
 void Service::open(std::function<void(Json&)> describe) {
   describe_ = std::move(describe);
-  std::thread([this] { answer(); }).detach();
+  std::thread([this] { run_control(); }).detach();
 }
 
 void Service::prepare(const reactor::TcpStream& stream) {
@@ -76,7 +76,7 @@ void Service::prepare(const reactor::TcpStream& stream) {
   counters_.accepted.add(1);
 }
 
-Echo Service::welcome(reactor::TcpStream stream) {
+Echo Service::make_echo(reactor::TcpStream stream) {
   prepare(stream);
   const bool is_first = counters_.accepted.value() - counters_.closed.value() == 1;
   return {std::move(stream), settings_.toggles && is_first};
@@ -92,19 +92,19 @@ std::string Service::stats() const {
   return json.text();
 }
 
-// The control thread: one connection after the other, one line of JSON for each line.
-void Service::answer() {
-  const auto door = blocking::listen_on_loopback();
+// The control thread: serves one connection after the other, with one line of JSON for each line.
+void Service::run_control() {
+  const auto control = blocking::listen_on_loopback();
   const auto address = value_or_fail(listener_.local_address(), "local_address");
-  std::printf("{\"port\": %u, \"control\": %u}\n", unsigned{address.port()}, unsigned{door.port});
+  std::printf("{\"port\": %u, \"control\": %u}\n", unsigned{address.port()}, unsigned{control.port});
   std::fflush(stdout);
   while (true) {
-    const auto client = blocking::accept(door.socket);
-    if (client == reactor::invalid_socket) fail("the control port was lost");
-    std::array<std::byte, 64> piece;  // NOLINT(*-member-init): receive fills it
+    const auto client = blocking::accept(control.socket);
+    if (client == reactor::invalid_socket) fail("the control port cannot accept");
+    std::array<std::byte, 64> part;  // NOLINT(*-member-init): receive fills it
     std::string line;
-    while (const std::size_t size = blocking::receive(client, piece)) {
-      line.append(reinterpret_cast<const char*>(piece.data()), size);
+    while (const std::size_t size = blocking::receive(client, part)) {
+      line.append(reinterpret_cast<const char*>(part.data()), size);
       if (!line.ends_with('\n')) continue;
       if (line == "exit\n") std::_Exit(0);
       const std::string text = stats() + '\n';

@@ -21,21 +21,21 @@ namespace bench {
 
 using reactor::Interest;
 
-/// How a server is to behave: the same for all kinds where it means something to them.
+/// How a server behaves. Each kind ignores what does not apply to it.
 struct Settings {
   std::string kind;
-  std::size_t room = 256;       // for events, in one wait
-  std::size_t threads = 1;      // ours: that wait on one Poller
-  std::size_t connections = 1;  // blocking: how many to accept before it begins
-  std::size_t active = 1;       // blocking: how many of those it serves
-  bool short_lived = false;     // blocking: serve one connection after the other, each to its end
-  int send_buffer_bytes = 0;    // 0: the system's own
-  bool toggles_other = false;   // ours: every event of another changes the first connection's interest
-  bool oneshot = false;         // ours: connections are registered with Mode::oneshot
-  bool toggles = false;         // the first connection changes its interest at every event
-  bool leaves_closed = false;   // ours: a connection is closed without being removed
-  bool wakes = false;           // the loop is woken before every wait
-  bool counts_calls = false;    // for the system's count of calls: costs time
+  std::size_t event_buffer_size = 256;  // of one wait
+  std::size_t threads = 1;              // ours: threads that wait on one Poller
+  std::size_t connections = 1;          // blocking: how many to accept before it begins
+  std::size_t active = 1;               // blocking: how many of those it serves
+  bool short_lived = false;             // blocking: serve one connection after the other, each until it closes
+  int send_buffer_bytes = 0;            // 0: the system's default
+  bool toggles_other = false;           // ours: every event of another connection changes the interest of the first
+  bool oneshot = false;                 // ours: connections are registered with Mode::oneshot
+  bool toggles = false;                 // the first connection changes its interest at every event
+  bool leaves_closed = false;           // ours: a connection is closed without being removed
+  bool wakes = false;                   // the loop is woken before every wait
+  bool counts_calls = false;            // count kernel calls, which costs time
 };
 
 /// Written by the server's loops, read by the control thread.
@@ -52,8 +52,8 @@ struct Counters {
   Counter accepted, closed, receives, bytes;
 };
 
-/// One connection of a server that goes by readiness: receive, send back, and while something is left to send wait for
-/// room instead of more to receive.
+/// One connection of a readiness server: it receives and sends back. While something is left to send, it waits to be
+/// writable and receives nothing more.
 class Echo {
  public:
   Echo(reactor::TcpStream stream, bool toggles) noexcept : stream_(std::move(stream)), toggles_(toggles) {}
@@ -61,7 +61,7 @@ class Echo {
   [[nodiscard]] const reactor::TcpStream& stream() const noexcept { return stream_; }
   void close() noexcept { stream_ = {}; }
 
-  /// To be called when its socket is ready. What to wait for next; nothing when the connection is over.
+  /// Call this when its socket is ready. Returns the interest for the next wait; none if the connection has ended.
   [[nodiscard]] std::optional<Interest> ready(Counters& counters, bool is_readable);
 
  private:
@@ -69,13 +69,13 @@ class Echo {
   [[nodiscard]] bool send_left();
 
   reactor::TcpStream stream_;
-  std::vector<std::byte> left_;  // received and not sent yet; empty but for a slow reader
+  std::vector<std::byte> left_;  // received and not sent yet; empty unless the peer reads slowly
   std::size_t left_begin_ = 0;
   bool toggles_;
   bool toggled_ = false;
 };
 
-/// What all servers share: the listener, the counters, and the control port that tells them to whoever asks.
+/// What all servers share: the listener, the counters, and the control port that reports them.
 class Service {
  public:
   explicit Service(Settings settings);
@@ -84,22 +84,22 @@ class Service {
   [[nodiscard]] const reactor::TcpListener& listener() const noexcept { return listener_; }
   [[nodiscard]] Counters& counters() noexcept { return counters_; }
 
-  /// Says on stdout which ports it listens on, and from then on answers `stats` with the counters and what `describe`
-  /// adds (called by another thread), and ends the process at `exit`.
+  /// Prints the ports, and begins to serve the control port on another thread: it answers `stats` with the counters and
+  /// what `describe` adds, and ends the process at `exit`.
   void open(std::function<void(Json&)> describe);
 
-  /// A connection for each that waits, by the server's own `make(Echo)`.
+  /// Accepts all connections that are waiting, and calls `make(Echo)` for each.
   template <class Make>
   void accept_all(Make&& make) {
-    while (auto stream = listener_.accept()) make(welcome(std::move(*stream)));
+    while (auto stream = listener_.accept()) make(make_echo(std::move(*stream)));
   }
-  /// Sets what is to be set on a new connection, and counts it.
+  /// Sets the options of a new connection, and counts it.
   void prepare(const reactor::TcpStream& stream);
 
  private:
-  [[nodiscard]] Echo welcome(reactor::TcpStream stream);
+  [[nodiscard]] Echo make_echo(reactor::TcpStream stream);
   [[nodiscard]] std::string stats() const;
-  void answer();
+  void run_control();
 
   Settings settings_;
   reactor::TcpListener listener_;
@@ -107,7 +107,7 @@ class Service {
   std::function<void(Json&)> describe_;
 };
 
-// Each in a file of its own. They never return.
+// Each is defined in a file of its own. They never return.
 [[noreturn]] void serve_poller(Service& service);
 [[noreturn]] void serve_shared_poller(Service& service);
 [[noreturn]] void serve_epoll(Service& service);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Several threads that wait on one Poller and serve what their own wait delivered.
+// Several threads wait on one Poller. Each serves the events of its own wait.
 #include <reactor/poller.hpp>
 
 #include <memory>
@@ -17,7 +17,7 @@ namespace {
 
 using reactor::Event, reactor::Mode, reactor::Poller, reactor::Token;
 
-/// With Mode::level two threads may have an event of one connection at the same time.
+/// With Mode::level, two threads may get an event of one connection at the same time.
 struct Member {
   explicit Member(Echo connection) : echo(std::move(connection)) {}
 
@@ -43,7 +43,7 @@ class SharedServer {
 
  private:
   [[noreturn]] void serve() {
-    std::vector<Event> buffer(service_.settings().room);
+    std::vector<Event> buffer(service_.settings().event_buffer_size);
     while (true) {
       for (const Event& event : value_or_fail(poller_.wait(buffer), "wait")) {
         if (event.token() == Token{0}) {

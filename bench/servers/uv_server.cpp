@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// libuv by its streams: a shared buffer to read into, and a try to write at once before a write is queued.
+// libuv with its streams: one shared read buffer, and uv_try_write before a write is queued.
 #include <uv.h>
 
 #include <memory>
@@ -23,7 +23,7 @@ struct Write {
 
 [[noreturn]] void fail_uv(const char* what, int code) { fail(what, {-code, std::generic_category()}); }
 
-void end(uv_stream_t* stream) {
+void close(uv_stream_t* stream) {
   if (uv_is_closing(reinterpret_cast<uv_handle_t*>(stream)) != 0) return;
   static_cast<Session*>(stream->data)->service->counters().closed.add(1);
   uv_close(reinterpret_cast<uv_handle_t*>(stream),
@@ -37,14 +37,14 @@ void give_buffer(uv_handle_t*, std::size_t, uv_buf_t* into) {
 
 void on_received(uv_stream_t* stream, ssize_t size, const uv_buf_t* buffer) {
   if (size == 0) return;
-  if (size < 0) return end(stream);
+  if (size < 0) return close(stream);
   Counters& counters = static_cast<Session*>(stream->data)->service->counters();
   counters.receives.add(1);
   counters.bytes.add(static_cast<std::uint64_t>(size));
   uv_buf_t bytes = uv_buf_init(buffer->base, static_cast<unsigned>(size));
   const int sent = uv_try_write(stream, &bytes, 1);
   if (sent == size) return;
-  if (sent < 0 && sent != UV_EAGAIN) return end(stream);
+  if (sent < 0 && sent != UV_EAGAIN) return close(stream);
   const std::size_t skip = sent > 0 ? static_cast<std::size_t>(sent) : 0;
   auto write = std::make_unique<Write>();
   write->bytes.assign(buffer->base + skip, buffer->base + size);
@@ -52,20 +52,20 @@ void on_received(uv_stream_t* stream, ssize_t size, const uv_buf_t* buffer) {
   const int queued = uv_write(&write->request, stream, &bytes, 1, [](uv_write_t* request, int status) {
     uv_stream_t* target = request->handle;
     delete reinterpret_cast<Write*>(request);
-    if (status < 0) end(target);
+    if (status < 0) close(target);
   });
-  if (queued < 0) return end(stream);
-  static_cast<void>(write.release());  // until it is written
+  if (queued < 0) return close(stream);
+  static_cast<void>(write.release());  // the callback deletes it
 }
 
-void on_visitor(uv_stream_t* listener, int status) {
+void on_connection(uv_stream_t* listener, int status) {
   if (status < 0) fail_uv("uv_listen", status);
   auto& service = *static_cast<Service*>(listener->data);
   auto session = std::make_unique<Session>();
   session->service = &service;
   session->tcp.data = session.get();
   uv_tcp_init(listener->loop, &session->tcp);
-  auto* stream = reinterpret_cast<uv_stream_t*>(&session.release()->tcp);  // it is the handle's now, until it is closed
+  auto* stream = reinterpret_cast<uv_stream_t*>(&session.release()->tcp);  // close() deletes it
   if (const int error = uv_accept(listener, stream); error < 0) fail_uv("uv_accept", error);
   uv_tcp_nodelay(reinterpret_cast<uv_tcp_t*>(stream), 1);
   if (int bytes = service.settings().send_buffer_bytes; bytes > 0) {
@@ -83,7 +83,7 @@ void serve_uv(Service& service) {
   uv_tcp_init(loop, &listener);
   listener.data = &service;
   int error = uv_tcp_open(&listener, service.listener().native());
-  if (error == 0) error = uv_listen(reinterpret_cast<uv_stream_t*>(&listener), 1024, on_visitor);
+  if (error == 0) error = uv_listen(reinterpret_cast<uv_stream_t*>(&listener), 1024, on_connection);
   if (error < 0) fail_uv("uv_listen", error);
   service.open([](Json&) {});
   uv_run(loop, UV_RUN_DEFAULT);

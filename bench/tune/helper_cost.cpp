@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// What decides how many sockets share a helper handle: what a cancel costs by how many polls are pending on one handle
-// and in all, and what a handle costs. Prints a line of JSON for each number.
-// Windows only: it asks the real kernel.
+// Decides how many sockets share a helper handle: measures what a cancel costs, by how many polls are pending on one
+// handle and in all, and what a handle costs. Prints a line of JSON for each number.
+// Windows only: it measures the real kernel.
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -15,6 +15,9 @@
 #include <reactor/nt/kernel.hpp>
 #include <reactor/socket.hpp>
 
+#include "../common/value_or_fail.hpp"
+
+using bench::value_or_fail;
 using namespace reactor;
 using namespace reactor::nt;
 
@@ -28,13 +31,6 @@ struct Request {
   HANDLE helper = nullptr;
 };
 
-template <class T>
-T must(Result<T> result, const char* what) {
-  if (result) return std::move(*result);
-  std::fprintf(stderr, "helper_cost: %s: %s\n", what, result.error().message().c_str());
-  std::exit(1);
-}
-
 double us_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count();
 }
@@ -47,12 +43,12 @@ double median(std::vector<double>& values) {
 class Setting {
  public:
   Setting(Kernel& kernel, const std::vector<HANDLE>& sockets, std::size_t each)
-      : kernel_(kernel), port_(must(kernel.create_port(), "a port")), requests_(sockets.size()) {
+      : kernel_(kernel), port_(value_or_fail(kernel.create_port(), "a port")), requests_(sockets.size()) {
     std::vector<double> opened, armed;
     for (std::size_t i = 0; i < sockets.size(); i++) {
       if (i % each == 0) {
         const auto start = std::chrono::steady_clock::now();
-        helpers_.push_back(must(kernel.open_helper(port_, 1), "a helper handle"));
+        helpers_.push_back(value_or_fail(kernel.open_helper(port_, 1), "a helper handle"));
         opened.push_back(us_since(start));
       }
       requests_[i] = std::make_unique<Request>();
@@ -67,12 +63,12 @@ class Setting {
   }
   ~Setting() {
     for (const HANDLE helper : helpers_) kernel_.cancel(helper, nullptr);
-    for (std::size_t left = requests_.size(); left > 0;) left -= take();
+    for (std::size_t left = requests_.size(); left > 0;) left -= dequeue();
     for (const HANDLE helper : helpers_) kernel_.close(helper);
     kernel_.close(port_);
   }
 
-  /// Of a random request, without the packet that follows.
+  /// Cancels random requests. The packet that follows is not part of the time.
   void measure(std::size_t each) {
     std::mt19937 random(1);
     std::vector<double> runs;
@@ -81,7 +77,7 @@ class Setting {
       const auto start = std::chrono::steady_clock::now();
       const NTSTATUS status = kernel_.cancel(request.helper, &request.iosb);
       runs.push_back(us_since(start));
-      if (status != STATUS_SUCCESS || take() != 1) std::exit(1);
+      if (status != STATUS_SUCCESS || dequeue() != 1) std::exit(1);
       arm(request);
     }
     std::printf("{\"pending\": %zu, \"per_helper\": %zu, \"cancel_us\": %.1f, \"open_us\": %.1f, \"arm_us\": %.1f}\n",
@@ -97,7 +93,7 @@ class Setting {
       std::exit(1);
     }
   }
-  std::size_t take() {
+  std::size_t dequeue() {
     std::array<FILE_IO_COMPLETION_INFORMATION, 64> packets;
     ULONG removed = 0;
     if (kernel_.dequeue(port_, packets, removed, std::chrono::seconds(10)) != STATUS_SUCCESS) std::exit(1);
@@ -114,12 +110,12 @@ class Setting {
 }  // namespace
 
 int main() {
-  Kernel& kernel = *must(system_kernel(), "the system's kernel");
+  Kernel& kernel = *value_or_fail(system_kernel(), "the system's kernel");
   std::vector<UdpSocket> idle;
   std::vector<HANDLE> sockets;
   for (int i = 0; i < 4096; i++) {
-    idle.push_back(must(UdpSocket::bind(Address::loopback_ipv4()), "a socket"));
-    sockets.push_back(must(kernel.base_socket(idle.back().native()), "its base socket"));
+    idle.push_back(value_or_fail(UdpSocket::bind(Address::loopback_ipv4()), "a socket"));
+    sockets.push_back(value_or_fail(kernel.base_socket(idle.back().native()), "its base socket"));
   }
   for (const std::size_t pending : {512u, 4096u}) {
     const std::vector<HANDLE> some(sockets.begin(), sockets.begin() + static_cast<std::ptrdiff_t>(pending));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// What the group policy costs, in kernel calls, by how often sockets fire: the AFD backend over a kernel that only
-// plays readiness. Prints a line of JSON for each pattern. bench/tune.py builds it once for each value of a constant.
+// What the group policy costs, in kernel calls, by how often sockets fire: the AFD backend over a simulated kernel that
+// has readiness and nothing else. Prints a line of JSON for each pattern. bench/tune.py builds it once for each value
+// of a constant.
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -21,14 +22,14 @@ namespace {
 
 HANDLE handle(std::uintptr_t number) { return reinterpret_cast<HANDLE>(number); }
 
-/// Sockets are numbers from 1; what fires stays ready until it is drained.
+/// Sockets are numbers from 1; one that fires stays ready until it is drained.
 class PatternKernel final : public Kernel {
  public:
-  explicit PatternKernel(std::size_t sockets) : ready_(sockets + 1), out_(sockets + 1) {}
+  explicit PatternKernel(std::size_t sockets) : ready_(sockets + 1), pending_(sockets + 1) {}
 
   void fire(std::size_t socket) {
     ready_[socket] = true;
-    if (Request* request = std::exchange(out_[socket], nullptr)) complete(*request);
+    if (Request* request = std::exchange(pending_[socket], nullptr)) complete(*request);
   }
   void drain(std::size_t socket) { ready_[socket] = false; }
 
@@ -36,7 +37,7 @@ class PatternKernel final : public Kernel {
   NTSTATUS dequeue(HANDLE port, std::span<FILE_IO_COMPLETION_INFORMATION> packets, ULONG& removed,
                    std::optional<std::chrono::nanoseconds>) override {
     removed = 0;
-    if (port != handle(0x10000)) return STATUS_TIMEOUT;  // the probe's
+    if (port != handle(0x10000)) return STATUS_TIMEOUT;  // the port of the backend's probe
     for (; removed < packets.size() && !packets_.empty(); removed++) {
       packets[removed] = packets_.front();
       packets_.pop_front();
@@ -54,18 +55,18 @@ class PatternKernel final : public Kernel {
     auto* entries = reinterpret_cast<AFD_POLL_HANDLE_INFO*>(&poll + 1);
     const ULONG_PTR key = keys_[number(helper) - 0x20000];
     const Request request{&iosb, &poll, {entries, entries + poll.NumberOfHandles}, key, context};
-    if (answer(request)) return STATUS_SUCCESS;
+    if (write_ready(request)) return STATUS_SUCCESS;
     if (poll.Timeout == 0) {
       poll.NumberOfHandles = 0;
       return STATUS_SUCCESS;
     }
     auto* kept = new Request(request);
-    for (const auto& entry : kept->asked) out_[number(entry.Handle)] = kept;
+    for (const auto& entry : kept->listed) pending_[number(entry.Handle)] = kept;
     return STATUS_PENDING;
   }
   NTSTATUS cancel(HANDLE, IO_STATUS_BLOCK* which) override {
     bool found = false;
-    for (auto& request : out_) {
+    for (auto& request : pending_) {
       if (request == nullptr || (which != nullptr && request->iosb != which)) continue;
       complete(*request, STATUS_CANCELLED);
       found = true;
@@ -81,31 +82,31 @@ class PatternKernel final : public Kernel {
   struct Request {
     IO_STATUS_BLOCK* iosb;
     AFD_POLL_INFO* poll;
-    std::vector<AFD_POLL_HANDLE_INFO> asked;
+    std::vector<AFD_POLL_HANDLE_INFO> listed;
     ULONG_PTR key;
     void* context;
   };
 
   static std::size_t number(HANDLE of) { return reinterpret_cast<std::uintptr_t>(of); }
 
-  bool answer(const Request& request) {
+  bool write_ready(const Request& request) {
     auto* entries = reinterpret_cast<AFD_POLL_HANDLE_INFO*>(request.poll + 1);
     ULONG count = 0;
-    for (const auto& entry : request.asked) {
+    for (const auto& entry : request.listed) {
       if (ready_[number(entry.Handle)]) entries[count++] = {entry.Handle, AFD_POLL_RECEIVE, 0};
     }
     if (count > 0) request.poll->NumberOfHandles = count;
     return count > 0;
   }
   void complete(Request& request, NTSTATUS status = STATUS_SUCCESS) {
-    if (status == STATUS_CANCELLED || !answer(request)) request.poll->NumberOfHandles = 0;
+    if (status == STATUS_CANCELLED || !write_ready(request)) request.poll->NumberOfHandles = 0;
     packets_.push_back({handle(request.key), request.context, {{status}, 0}});
-    for (const auto& entry : request.asked) out_[number(entry.Handle)] = nullptr;
+    for (const auto& entry : request.listed) pending_[number(entry.Handle)] = nullptr;
     delete &request;
   }
 
   std::vector<bool> ready_;
-  std::vector<Request*> out_;
+  std::vector<Request*> pending_;
   std::deque<FILE_IO_COMPLETION_INFORMATION> packets_;
   std::vector<ULONG_PTR> keys_;
   std::chrono::nanoseconds clock_{0};
@@ -113,10 +114,10 @@ class PatternKernel final : public Kernel {
 
 struct Pattern {
   std::string name;
-  double rate;         // how likely an active socket fires between two waits
+  double rate;         // the probability that an active socket fires between two waits
   std::size_t active;  // of the 64
-  int change_every;    // waits, until others are active; 0: never
-  std::size_t room = 256;
+  int change_every;    // after that many waits others are active; 0: never
+  std::size_t buffer_size = 256;
   bool toggles = false;  // before each wait, one of the first four changes its interest
 };
 
@@ -128,7 +129,7 @@ void measure(const Pattern& pattern, bool hot_groups) {
   Poller poller = poller_on(*afd::AfdBackend::create(kernel, {.hot_groups = hot_groups}));
   std::vector<Registration> registrations;
   for (std::size_t i = 1; i <= sockets; i++) registrations.push_back(*poller.add(i, Token{i}, Interest::readable));
-  std::vector<Event> room(pattern.room);
+  std::vector<Event> buffer(pattern.buffer_size);
   std::size_t first = 0;
   Stats before{};
   for (int i = 0; i < waits; i++) {
@@ -146,8 +147,8 @@ void measure(const Pattern& pattern, bool hot_groups) {
       const auto wider = i / 4 % 2 == 0 ? Interest::readable | Interest::priority : Interest::readable;
       static_cast<void>(registrations[static_cast<std::size_t>(i) % 4].modify(wider));
     }
-    const auto told = poller.wait(room, std::chrono::nanoseconds(0));
-    for (const Event& event : *told) kernel.drain(static_cast<std::size_t>(event.token()));
+    const auto events = poller.wait(buffer, std::chrono::nanoseconds(0));
+    for (const Event& event : *events) kernel.drain(static_cast<std::size_t>(event.token()));
   }
   const Stats after = poller.stats();
   std::printf(
@@ -168,7 +169,7 @@ int main() {
       measure({"64 of 64", rate, 64, 0}, hot_groups);
       measure({"16 of 64", rate, 16, 0}, hot_groups);
       measure({"16 of 64, others every 20 waits", rate, 16, 20}, hot_groups);
-      measure({"64 of 64, room for 8", rate, 64, 0, 8}, hot_groups);
+      measure({"64 of 64, buffer of 8", rate, 64, 0, 8}, hot_groups);
       measure({"64 of 64, four toggle", rate, 64, 0, 256, true}, hot_groups);
     }
   }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// What one AFD_POLL costs, by how many sockets it lists and how many of them are ready, and by how much is pending
-// beside it. Prints a line of JSON for each.
-// Windows only: it asks the real kernel. Answered in the call, so nothing waits.
+// What one AFD_POLL costs, by how many sockets it lists, how many of them are ready, and how many others are pending.
+// Prints a line of JSON for each. The polls complete synchronously.
+// Windows only: it measures the real kernel.
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -14,6 +14,9 @@
 #include <reactor/nt/kernel.hpp>
 #include <reactor/socket.hpp>
 
+#include "../common/value_or_fail.hpp"
+
+using bench::value_or_fail;
 using namespace reactor;
 using namespace reactor::nt;
 
@@ -28,14 +31,7 @@ struct Request {
   std::array<AFD_POLL_HANDLE_INFO, sockets_max> entries{};
 };
 
-template <class T>
-T must(Result<T> result, const char* what) {
-  if (result) return std::move(*result);
-  std::fprintf(stderr, "poll_cost: %s: %s\n", what, result.error().message().c_str());
-  std::exit(1);
-}
-
-// In microseconds, the median of several runs.
+// Microseconds a poll, the median of several runs.
 double measure(Kernel& kernel, HANDLE helper, Request& request, const std::vector<HANDLE>& sockets, std::size_t ready) {
   std::vector<double> runs;
   for (int run = 0; run < 5; run++) {
@@ -60,12 +56,12 @@ double measure(Kernel& kernel, HANDLE helper, Request& request, const std::vecto
   return runs[runs.size() / 2];
 }
 
-// What a poll of one ready socket costs beside so many that wait, so many of them in a request.
+// What a poll of one ready socket costs while other sockets are polled, `each` of them in a request.
 void measure_beside(Kernel& kernel, HANDLE port, HANDLE ready, const std::vector<HANDLE>& waiting, std::size_t each) {
   std::vector<std::unique_ptr<Request>> requests;
   std::vector<HANDLE> helpers;
   for (std::size_t first = 0; each > 0 && first < waiting.size(); first += each) {
-    if (requests.size() % 32 == 0) helpers.push_back(must(kernel.open_helper(port, 1), "a helper handle"));
+    if (requests.size() % 32 == 0) helpers.push_back(value_or_fail(kernel.open_helper(port, 1), "a helper handle"));
     auto request = std::make_unique<Request>();
     const std::size_t count = std::min(each, waiting.size() - first);
     request->poll = {poll_never_times_out, static_cast<ULONG>(count), 0};
@@ -75,15 +71,15 @@ void measure_beside(Kernel& kernel, HANDLE port, HANDLE ready, const std::vector
     if (status != STATUS_PENDING) std::exit(1);
     requests.push_back(std::move(request));
   }
-  const HANDLE helper = must(kernel.open_helper(port, 1), "a helper handle");
+  const HANDLE helper = value_or_fail(kernel.open_helper(port, 1), "a helper handle");
   if (!kernel.skip_packet_on_success(helper)) std::exit(1);
   Request request;
   const double us = measure(kernel, helper, request, {ready}, 1);
   std::printf("{\"waiting\": %zu, \"in_a_request\": %zu, \"us\": %.2f}\n", each == 0 ? 0 : waiting.size(), each, us);
   for (const HANDLE opened : helpers) kernel.cancel(opened, nullptr);
   std::array<FILE_IO_COMPLETION_INFORMATION, 256> packets;
-  std::size_t back = 0;
-  for (ULONG removed = 0; back < requests.size(); back += removed) {
+  std::size_t dequeued = 0;
+  for (ULONG removed = 0; dequeued < requests.size(); dequeued += removed) {
     if (kernel.dequeue(port, packets, removed, std::chrono::seconds(10)) != STATUS_SUCCESS) std::exit(1);
   }
   for (const HANDLE opened : helpers) kernel.close(opened);
@@ -93,19 +89,19 @@ void measure_beside(Kernel& kernel, HANDLE port, HANDLE ready, const std::vector
 }  // namespace
 
 int main() {
-  Kernel& kernel = *must(system_kernel(), "the system's kernel");
-  const auto listener = must(TcpListener::bind(Address::loopback_ipv4()), "a listener");
-  const Address address = must(listener.local_address(), "its address");
+  Kernel& kernel = *value_or_fail(system_kernel(), "the system's kernel");
+  const auto listener = value_or_fail(TcpListener::bind(Address::loopback_ipv4()), "a listener");
+  const Address address = value_or_fail(listener.local_address(), "its address");
   std::vector<TcpStream> streams;
   std::vector<HANDLE> sockets;
   for (std::size_t i = 0; i < sockets_max; i++) {
-    streams.push_back(must(TcpStream::connect(address), "a connection"));
-    sockets.push_back(must(kernel.base_socket(streams.back().native()), "its base socket"));
+    streams.push_back(value_or_fail(TcpStream::connect(address), "a connection"));
+    sockets.push_back(value_or_fail(kernel.base_socket(streams.back().native()), "its base socket"));
   }
-  const Handle port(kernel, must(kernel.create_port(), "a port"));
-  const Handle helper(kernel, must(kernel.open_helper(port.get(), 1), "a helper handle"));
+  const Handle port(kernel, value_or_fail(kernel.create_port(), "a port"));
+  const Handle helper(kernel, value_or_fail(kernel.open_helper(port.get(), 1), "a helper handle"));
   if (!kernel.skip_packet_on_success(helper.get())) {
-    std::fprintf(stderr, "poll_cost: this kernel does not answer without a packet\n");
+    std::fprintf(stderr, "poll_cost: this kernel queues a packet for a poll that completes synchronously\n");
     return 1;
   }
   const auto request = std::make_unique<Request>();
@@ -119,8 +115,8 @@ int main() {
   std::vector<UdpSocket> idle;
   std::vector<HANDLE> waiting;
   for (int i = 0; i < 4000; i++) {
-    idle.push_back(must(UdpSocket::bind(Address::loopback_ipv4()), "a socket"));
-    waiting.push_back(must(kernel.base_socket(idle.back().native()), "its base socket"));
+    idle.push_back(value_or_fail(UdpSocket::bind(Address::loopback_ipv4()), "a socket"));
+    waiting.push_back(value_or_fail(kernel.base_socket(idle.back().native()), "its base socket"));
   }
   for (const std::size_t each : {0u, 1u, 16u, 256u}) measure_beside(kernel, port.get(), sockets[0], waiting, each);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Wine 8 answers SIO_BASE_HANDLE for any number, so something else has to tell a socket from another handle there. What
-// each way costs, for a socket that nothing was done with and for one that has received, alone and beside many others,
-// and what it says of numbers that are no sockets. Prints a line of JSON for each.
+// Wine 8 accepts SIO_BASE_HANDLE for any number, so sockets must be distinguished from other handles in another way.
+// What each way costs, for a new socket and for one that has received, alone and beside many others, and its result for
+// numbers that are not sockets. Prints a line of JSON for each.
 #include <winsock2.h>
 // winsock2.h first
 #include <mswsock.h>
@@ -24,7 +24,7 @@ constexpr int rounds = 15;
 
 struct Way {
   const char* name;
-  std::function<bool(SOCKET)> says_socket;
+  std::function<bool(SOCKET)> accepts;
 };
 
 Way option(const char* name, int level, int number) {
@@ -78,13 +78,13 @@ SOCKET open_socket() {
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   if (socket == INVALID_SOCKET || bind(socket, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
-    std::fprintf(stderr, "socket_check: no socket: %d\n", WSAGetLastError());
+    std::fprintf(stderr, "socket_check: cannot open a socket: error %d\n", WSAGetLastError());
     std::exit(1);
   }
   return socket;
 }
 
-/// Microseconds a call, the least of several rounds: what else the machine does makes one dearer, never cheaper.
+/// Microseconds a call, the smallest of several rounds: other load can make a round slower, never faster.
 double cost(const Way& way, bool was_used) {
   double least = 1e9;
   for (int round = 0; round < rounds; round++) {
@@ -100,7 +100,7 @@ double cost(const Way& way, bool was_used) {
     }
     const auto start = std::chrono::steady_clock::now();
     for (const SOCKET socket : sockets) {
-      if (!way.says_socket(socket)) return -1;
+      if (!way.accepts(socket)) return -1;
     }
     const std::chrono::duration<double, std::micro> took = std::chrono::steady_clock::now() - start;
     least = std::min(least, took.count() / count);
@@ -116,9 +116,9 @@ struct Case {
 
 SOCKET number_of(HANDLE handle) { return reinterpret_cast<SOCKET>(handle); }
 
-/// The number of a socket that was closed by CloseHandle, of which Winsock is not informed, and that then became that
-/// of an event; another's number if the kernel does not reuse it at once.
-SOCKET reused_unseen() {
+/// The number of a socket that was closed by CloseHandle, which Winsock does not notice, and was then reused by an
+/// event; 0 if the kernel does not reuse it soon.
+SOCKET reused_by_event() {
   const SOCKET socket = open_socket();
   CloseHandle(reinterpret_cast<HANDLE>(socket));
   for (int i = 0; i < 64; i++) {
@@ -129,7 +129,7 @@ SOCKET reused_unseen() {
 }
 
 std::vector<Case> cases() {
-  const SOCKET closed = open_socket(), unseen = open_socket();
+  const SOCKET closed = open_socket(), closed_by_handle = open_socket();
   HANDLE read_end = nullptr, write_end = nullptr;
   CreatePipe(&read_end, &write_end, nullptr, 0);
   wchar_t path[MAX_PATH];
@@ -148,12 +148,12 @@ std::vector<Case> cases() {
       {"this process", number_of(GetCurrentProcess())},
       {"0", 0},
       {"never open", 0x7F00},
-      {"closed by CloseHandle and reused by an event", reused_unseen()},
+      {"closed by CloseHandle and reused by an event", reused_by_event()},
       {"closed by closesocket", closed},
-      {"closed by CloseHandle", unseen},
+      {"closed by CloseHandle", closed_by_handle},
   };
   closesocket(closed);
-  CloseHandle(reinterpret_cast<HANDLE>(unseen));
+  CloseHandle(reinterpret_cast<HANDLE>(closed_by_handle));
   return all;
 }
 
@@ -172,7 +172,7 @@ int main() {
   for (const Way& way : all) {
     std::string text;
     for (const Case& each : numbers) {
-      text.append(", \"").append(each.name).append("\": ").append(way.says_socket(each.number) ? "true" : "false");
+      text.append(", \"").append(each.name).append("\": ").append(way.accepts(each.number) ? "true" : "false");
     }
     std::printf("{\"way\": \"%s\"%s}\n", way.name, text.c_str());
   }

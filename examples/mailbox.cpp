@@ -149,7 +149,7 @@ void serve(const reactor::TcpListener& listener, std::size_t connections_max) {
         Connection& connection = connections.at(token);
         const bool is_over =
             event.failed() || event.hung_up() ||
-            (event.readable() && !connection.receive(token, jobs.at(std::to_underlying(token) % workers)));
+            (event.readable() && !connection.receive(token, jobs.at(static_cast<std::size_t>(token) % workers)));
         if (is_over || !connection.flush()) closed += connections.erase(token);
       }
     }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs by package name what is missing for the parts named, and is quiet when nothing is.
-#   scripts/setup.sh [wine|linux|clang|coverage|lint|bench|docs]...      (all of them when none is named)
+#   scripts/setup.sh [wine|linux|clang|coverage|lint|bench|docs|roots]...      (all of them when none is named)
 set -euo pipefail
 
 packages_for() {
@@ -20,10 +20,11 @@ packages_for() {
       packages_for wine
       echo libasio-dev libuv1-dev libevent-dev libbenchmark-dev python3-matplotlib util-linux
       ;;
+    roots) echo debootstrap ;;
     lint) echo python3 clang-format-19 clang-tidy-19 shellcheck ;;
     docs) echo python3 doxygen doxygen-awesome-css chromium fonts-dejavu-core ;;
     *)
-      echo "setup.sh: no part '$1': wine, linux, clang, coverage, lint, bench or docs" >&2
+      echo "setup.sh: no part '$1': wine, linux, clang, coverage, lint, bench, docs or roots" >&2
       return 1
       ;;
   esac

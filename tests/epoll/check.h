@@ -29,6 +29,7 @@
 
 typedef HANDLE port_t;
 typedef SOCKET sock_t;
+typedef int io_size_t; /* of send */
 #define NO_PORT NULL
 #define NO_SOCK INVALID_SOCKET
 #define SHUT_WRITE SD_SEND
@@ -41,6 +42,7 @@ typedef SOCKET sock_t;
 
 typedef int port_t;
 typedef int sock_t;
+typedef size_t io_size_t;
 #define NO_PORT (-1)
 #define NO_SOCK (-1)
 #define SHUT_WRITE SHUT_WR

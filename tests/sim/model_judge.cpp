@@ -138,7 +138,7 @@ void Checker::judge_event(const Wait& wait, const Event& event) {
   const Readiness reported = event.readiness();
   if (log_ != nullptr) note("    ", std::to_string(token), ": ", text_of(reported));
   require(token < registered_.size(), "an event with a token that was never given");
-  Registered& reg = registered_[token];
+  Registered& reg = registered_[static_cast<std::size_t>(token)];
   require(reg.state != State::over, "an event after the registration's end (rules 4 and 5)");
   require(reported != Readiness::none, "an event that says nothing");
   judge_repetition(wait, reg);

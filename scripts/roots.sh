@@ -19,15 +19,18 @@ END
   touch "$roots/$1/ready"
 }
 
-# In the folder of the sources, which has the same path there. What is mounted for it goes with the command.
+# Where it is called, below the folder of the sources, which has the same path there. What is mounted for it goes with
+# the command.
 in_root() {  # SUITE COMMAND...
+  local folder=$PWD
+  [[ $folder/ == "$root"/* ]] || folder=$root
   # shellcheck disable=SC2016  # for the shell in there
   unshare --mount bash -ec 'mkdir -p "$2$1"
     mount --bind "$1" "$2$1"
     mount -t proc proc "$2/proc"
     mount --bind /dev/pts "$2/dev/pts"
-    exec chroot "$2" env -i --chdir="$1" PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive "${@:3}"' \
-    - "$root" "$roots/$1" "${@:2}"
+    exec chroot "$2" env --chdir="$3" PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
+      DEBIAN_FRONTEND=noninteractive "${@:4}"' - "$root" "$roots/$1" "$folder" "${@:2}"
 }
 
 install_in() {  # SUITE PACKAGE...

@@ -16,7 +16,7 @@ namespace {
 // As the comment of native_handle says: waits with a time-out of zero, until one reports neither events nor a wake or,
 // where the handle is level-triggered, reports what is still so.
 struct Drained {
-  Tellings events;
+  Reports events;
   bool woken = false;
 };
 
@@ -25,7 +25,7 @@ Drained drain(Poller& poller) {
   std::array<Event, 4> buffer;
   for (;;) {
     const auto events = must(poller.wait(buffer, nanoseconds::zero()));
-    for (const Told& told : tellings(events.span())) drained.events.push_back(told);
+    for (const Report& report : reports_of(events.span())) drained.events.push_back(report);
     drained.woken = drained.woken || events.woken();
     if (events.empty() && !events.woken()) return drained;
     if (drained.events.size() > 100) return drained;  // a level socket is reported for as long as it is ready
@@ -44,8 +44,8 @@ TEST_CASE_FIXTURE(NothingIsLeft, "embedding: the native handle is signalled by w
   for (int round = 0; round != 3; ++round) {
     CHECK_FALSE(is_signalled(handle, quiet));
     send_byte(pair.client);
-    REQUIRE(is_signalled(handle, patience));
-    CHECK(drain(poller).events == Tellings{{1, readable}});
+    REQUIRE(is_signalled(handle, time_limit));
+    CHECK(drain(poller).events == Reports{{1, readable}});
     CHECK_FALSE(is_signalled(handle, quiet));  // oneshot, and not read
     CHECK(receive_all(pair.server) == 1);
     must(registration.modify(asks_read));
@@ -54,7 +54,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "embedding: the native handle is signalled by w
   must(registration.modify(asks_read, Mode::level));
   CHECK(drain(poller).events == nothing);
   send_byte(pair.client);
-  REQUIRE(is_signalled(handle, patience));
+  REQUIRE(is_signalled(handle, time_limit));
   CHECK(drain(poller).events.size() > 100);
   CHECK(receive_all(pair.server) == 1);
   CHECK(drain(poller).events == nothing);
@@ -67,7 +67,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "embedding: the native handle is signalled by a
   for (int round = 0; round != 3; ++round) {
     CHECK_FALSE(is_signalled(handle, quiet));
     std::thread([waker = poller.waker()] { waker.wake(); }).join();
-    REQUIRE(is_signalled(handle, patience));
+    REQUIRE(is_signalled(handle, time_limit));
     CHECK(drain(poller).woken);
   }
   CHECK_FALSE(is_signalled(handle, quiet));
@@ -85,7 +85,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "embedding: an outer loop serves a connection b
   std::size_t echoed = 0;
   send_all(client, std::vector<std::byte>(1000));
   while (echoed < 1000) {
-    REQUIRE(is_signalled(handle, patience));
+    REQUIRE(is_signalled(handle, time_limit));
     for (std::size_t count = 1; count > 0;) {
       std::array<Event, 4> buffer;
       const auto events = must(poller.wait(buffer, nanoseconds::zero()));
@@ -113,9 +113,9 @@ TEST_CASE_FIXTURE(NothingIsLeft, "level: with any interest but none an end is re
     reset(pair.client);
     const Readiness end =
         readable | writable | hung_up | failed | (covers(Readiness(interest), readable) ? read_closed : none);
-    for (int i = 0; i != 3; ++i) CHECK(settled(poller, {{1, end}}) == Tellings{{1, end}});
+    for (int i = 0; i != 3; ++i) CHECK(settled(poller, {{1, end}}) == Reports{{1, end}});
     must(registration.modify(asks_nothing));
-    CHECK(next(poller) == Tellings{{1, readable | writable | hung_up | failed}});
+    CHECK(next(poller) == Reports{{1, readable | writable | hung_up | failed}});
     CHECK(next(poller, quiet) == nothing);
   }
 }

@@ -111,6 +111,8 @@ void wait_until(const counter_t* counter, int at_least);
 
 port_t new_port(void);
 void close_port(port_t port);
+/* In a thread's first wait Wine 10 opens a handle, which may take the number of a socket that was just closed. */
+void wait_once(void);
 port_t port_without_object(void);  /* a number that is not open */
 port_t port_of_another_kind(void); /* open, and neither port nor socket; closed at the end of the program */
 sock_t sock_of_another_kind(void);

@@ -16,7 +16,7 @@ namespace conformance {
 using Socket = reactor::nt::SocketNumber;
 
 /// Whose answer is expected where they differ (docs/kernel-facts.md).
-enum class Expect : unsigned char { windows, wine };
+enum class Expect : unsigned char { windows, wine_8, wine_10 };
 
 /// A kernel, and a way to play the sockets it is asked about. All sockets are non-blocking, all is loopback. What a
 /// call here does may take a moment to arrive: a test waits for it by a poll.

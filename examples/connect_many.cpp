@@ -55,7 +55,7 @@ std::vector<Attempt> connect_to_all(const std::vector<Address>& addresses, std::
     if (left <= Clock::duration::zero()) break;
     const auto events = value_or_exit(poller.wait(buffer, left), "wait");
     for (const Event& event : events) {
-      Attempt& attempt = attempts[std::to_underlying(event.token())];
+      Attempt& attempt = attempts[static_cast<std::size_t>(event.token())];
       attempt.result = event.error();  // Windows says with the event why a connect failed
       if (!attempt.result) attempt.result = value_or_exit(attempt.stream.take_error(), "take_error");
       --pending;

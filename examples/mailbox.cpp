@@ -149,7 +149,7 @@ void serve(const reactor::TcpListener& listener, std::size_t connections_max) {
         Connection& connection = connections.at(token);
         const bool has_ended =
             event.failed() || event.hung_up() ||
-            (event.readable() && !connection.receive(token, jobs.at(std::to_underlying(token) % workers)));
+            (event.readable() && !connection.receive(token, jobs.at(static_cast<std::size_t>(token) % workers)));
         if (has_ended || !connection.flush()) closed += connections.erase(token);
       }
     }

@@ -133,7 +133,7 @@ bool converse(const reactor::Address& server) {
     const auto events = value_or_exit(poller.wait(buffer, 30s), "wait");
     if (events.empty()) return false;
     for (const Event& event : events) {
-      auto& [stream, registration] = clients[std::to_underlying(event.token())];
+      auto& [stream, registration] = clients[static_cast<std::size_t>(event.token())];
       if (event.readable()) {
         if (stream.receive(message) != message.size()) return false;
         ++answers;

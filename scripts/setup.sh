@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs by package name what is missing for the parts named, and is quiet when nothing is.
-#   scripts/setup.sh [wine|linux|clang|coverage|lint|bench|docs|cache]...      (all of them when none is named)
+#   scripts/setup.sh [PART]...      (wine linux clang coverage lint bench docs when none is named)
 set -euo pipefail
 
 packages_for() {
@@ -20,11 +20,15 @@ packages_for() {
       packages_for wine
       echo libasio-dev libuv1-dev libevent-dev libbenchmark-dev python3-matplotlib util-linux
       ;;
+    wine-x86) echo g++-mingw-w64-i686-posix ;;
+    arm64-linux) echo cmake ninja-build python3 doctest-dev g++-aarch64-linux-gnu qemu-user ;;
+    arm64-windows) echo cmake ninja-build python3 ;;  # and npm, from wherever it comes
+    roots) echo debootstrap ;;
     lint) echo python3 clang-format-19 clang-tidy-19 shellcheck ;;
     cache) echo ccache ;;
     docs) echo python3 doxygen doxygen-awesome-css chromium fonts-dejavu-core ;;
     *)
-      echo "setup.sh: no part '$1': wine, linux, clang, coverage, lint, bench, docs or cache" >&2
+      echo "setup.sh: no part '$1': wine, linux, clang, coverage, lint, bench, docs, cache, wine-x86, arm64-linux, arm64-windows or roots" >&2
       return 1
       ;;
   esac

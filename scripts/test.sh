@@ -3,6 +3,12 @@
 #   scripts/test.sh [PART]...              (all of them when none is named; `all` below is the list)
 # The parts `mutations` and `coverage` judge the tests and not a change, and `docs` builds the site and runs the commands
 # of the documents: they run when they are named.
+# So do the witnesses, which are too slow for each change or need other releases of Debian (as root, by debootstrap):
+#   wine-10          the gates, the conformance suite, parity, sockets and the C API under the Wine 10 of Debian trixie
+#   wine-x86         the same as 32-bit programs
+#   arm64-linux      the portable tests as ARM64 programs under qemu-user
+#   arm64-windows    the library and the gates for Windows on ARM64, compiled and linked, not run
+#   compilers        GCC 12 to 16, clang 16 to 22, libstdc++ and libc++: no warning, and the quick tests
 #   scripts/test.sh --without PART...      all but these
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -60,6 +66,43 @@ run_preset() {  # PRESET
   fi
 }
 
+# What doctest's programs and the C programs say they have passed, by the log.
+count_programs() {
+  passed_tests=$(awk '/^\[doctest\] test cases:/ { n += $6 } /^PASS [a-z0-9_]+$/ { n++ } END { print n }' "$log")
+}
+
+run_witness() {  # PRESET: by Wine 10
+  cmake --preset "$1"
+  # The programs alone, not the whole of ctest: the rest is tested with Wine 8.
+  local programs=(kernel_test parity_test socket_test address_test result_test afd_test) c_programs program
+  mapfile -t c_programs < <(basename -s .c -a tests/epoll/*_test.c)
+  c_programs=("${c_programs[@]/#/epoll_}")
+  cmake --build --preset "$1" --target gates "${programs[@]}" "${c_programs[@]}"
+  trap 'scripts/wine10.sh --stop' EXIT
+  scripts/wine10.sh --start
+  python3 scripts/gates.py --suite "build/$1/tests/kernel_test.exe" "build/$1/poc" "build/gates-$1.json" -- scripts/wine10.sh
+  python3 scripts/facts.py --check "build/gates-$1.json"
+  for program in "${programs[@]}"; do
+    scripts/wine10.sh "build/$1/tests/$program.exe"
+  done
+  for program in "${c_programs[@]}"; do
+    scripts/wine10.sh "build/$1/tests/epoll/$program.exe"
+  done
+  count_programs
+  counted="gates, and $passed_tests tests of $((${#programs[@]} + ${#c_programs[@]})) programs"
+}
+
+run_compilers() {
+  scripts/compilers.sh
+  counted=$(tail -n 1 "$log")
+}
+
+run_arm64() {  # linux or windows
+  scripts/arm64.sh "$1"
+  count_programs
+  counted=$(tail -n 1 "$log")
+}
+
 run_mutations() {
   scripts/mutate.py
   counted="$(grep -c '^caught' "$log") deliberate defects, each caught"
@@ -90,6 +133,10 @@ needs() {  # PART: what scripts/setup.sh installs for it
     linux) echo linux ;;
     linux-clang-*) echo clang ;;
     wine) echo wine ;;
+    wine-10) echo wine roots ;;
+    wine-x86) echo wine wine-x86 roots ;;
+    arm64-linux | arm64-windows) echo "$1" ;;
+    compilers) echo roots ;;
     *)
       echo "test.sh: no part '$1': ${all[*]}" >&2
       return 1
@@ -127,6 +174,9 @@ for part in "${parts[@]}"; do
       mutations) run_mutations ;;
       coverage) run_coverage ;;
       docs) run_docs ;;
+      wine-10 | wine-x86) run_witness "$part" ;;
+      arm64-*) run_arm64 "${part#arm64-}" ;;
+      compilers) run_compilers ;;
       *) run_preset "$part" ;;
     esac >"$log" 2>&1
     printf '%s\n%s\n' "$counted" "$passed_tests" >"$counts"

@@ -16,8 +16,11 @@ export WINEPREFIX=$prefix WINEARCH=win64 WINEDEBUG=-all
 export WINEDLLOVERRIDES="mscoree,mshtml,winemenubuilder.exe="  # no offers to download .NET or a browser
 
 find_tool() {  # NAME...: the first of them that there is, on the PATH or where Debian puts it
-  for tool in "$@" "${@/#//usr/lib/wine/}"; do
-    command -v "$tool" && return
+  local folder tool
+  for folder in '' /usr/lib/wine/ /usr/lib/*-linux-gnu/wine/; do
+    for tool in "$@"; do
+      command -v "$folder$tool" && return
+    done
   done
   echo "wine.sh: no $1 here: scripts/setup.sh wine installs it" >&2
   return 1
@@ -33,9 +36,10 @@ is_up() { "$server" -p0 -k0 2>/dev/null; }  # signal 0: is there a server for th
 # In the foreground of a session of its own, so that its weight can be set from outside: Linux may group processes by
 # session (autogroup), and then weighs the groups.
 start_server() {
+  local more=$((${REACTOR_WINESERVER_NICE:-0} - $(nice)))  # than what this process has
   # shellcheck disable=SC2016  # for the new session's shell
-  setsid bash -c '{ echo "$1" >/proc/self/autogroup; } 2>/dev/null; exec nice -n "$1" taskset -c "$2" "$3" -f -p' \
-    - "${REACTOR_WINESERVER_NICE:-0}" "$core" "$server" </dev/null >"$prefix.log" 2>&1 9>&- &
+  setsid bash -c '{ echo "$1" >/proc/self/autogroup; } 2>/dev/null; exec nice -n "$2" taskset -c "$3" "$4" -f -p' \
+    - "${REACTOR_WINESERVER_NICE:-0}" "$((more > 0 ? more : 0))" "$core" "$server" </dev/null >"$prefix.log" 2>&1 9>&- &
   for _ in {1..600}; do
     ! is_up || return 0
     sleep 0.05

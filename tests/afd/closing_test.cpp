@@ -184,7 +184,8 @@ TEST_CASE("close: a forged packet for a member of a group does not delay it") {
   ArmedGroup f(4);
   auto* group = reinterpret_cast<afd::Group*>(f.kernel.pending[0].iosb);
   const afd::Slot& slot = *group->all[0].slot;
-  auto* const member_context = reinterpret_cast<void*>((slot.asked_for << 32) + slot.index + 1);
+  auto* const member_context =
+      reinterpret_cast<void*>(static_cast<std::uintptr_t>(slot.asked_for) * one_generation + slot.index + 1);
   const HANDLE port = *f.kernel.open.begin();
   REQUIRE(f.kernel.post(port, nullptr, std::to_underlying(afd::PacketKey::poll), member_context) == 0);
   const auto before = f.kernel.clock;

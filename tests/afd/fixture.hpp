@@ -36,6 +36,9 @@ using namespace reactor::nt;
 using namespace std::chrono_literals;
 using std::chrono::nanoseconds;
 
+/// What the context of a poll's packet grows by from one generation to the next: afd/polls.cpp packs it.
+inline constexpr std::uintptr_t one_generation = std::uintptr_t{1} << (sizeof(void*) == 8 ? 32 : 20);
+
 inline std::string violations_of(const FakeKernel& kernel) {
   std::string all;
   for (const std::string& violation : kernel.violations) (all += violation) += '\n';

@@ -140,7 +140,7 @@ TEST_CASE("group: a packet for a member alone, or for a group that is not pendin
   CHECK(f.wait().empty());
   const auto* request = f.kernel.pending_on(base(a));
   REQUIRE(request != nullptr);
-  auto* const first = static_cast<char*>(request->context) - 3 - 3 * (std::uintptr_t{1} << 32);
+  auto* const first = static_cast<char*>(request->context) - 3 - 3 * one_generation;
   post(afd::PacketKey::poll, first);
   CHECK(f.wait().empty());
   CHECK(f.poller->stats().unknown_packets == 1);

@@ -96,7 +96,7 @@ TEST_CASE("packets are checked: unrecognised packets are counted and dropped") {
   CHECK(f.kernel.post(port, nullptr, poll, context + 1) == 0);   // a slot that is free
   CHECK(f.kernel.post(port, nullptr, poll, context + 64) == 0);  // of a block that does not exist
   CHECK(f.kernel.post(port, nullptr, poll, context + 0x7FFFFFF0) == 0);
-  CHECK(f.kernel.post(port, nullptr, poll, context + (std::uintptr_t{1} << 33)) == 0);  // another generation
+  CHECK(f.kernel.post(port, nullptr, poll, context + 2 * one_generation) == 0);  // another generation
   CHECK(f.kernel.post(port, nullptr, poll, &f) == 0);
   CHECK(f.wait().empty());
   CHECK(f.poller->stats().unknown_packets == 7);

@@ -29,6 +29,7 @@
 
 typedef HANDLE port_t;
 typedef SOCKET sock_t;
+typedef int io_size_t; /* of send */
 #define NO_PORT NULL
 #define NO_SOCK INVALID_SOCKET
 #define SHUT_WRITE SD_SEND
@@ -41,6 +42,7 @@ typedef SOCKET sock_t;
 
 typedef int port_t;
 typedef int sock_t;
+typedef size_t io_size_t;
 #define NO_PORT (-1)
 #define NO_SOCK (-1)
 #define SHUT_WRITE SHUT_WR
@@ -109,6 +111,8 @@ void wait_until(const counter_t* counter, int at_least);
 
 port_t new_port(void);
 void close_port(port_t port);
+/* In a thread's first wait Wine 10 opens a handle, which may take the number of a socket that was just closed. */
+void wait_once(void);
 port_t port_without_object(void);  /* a number that is not open */
 port_t port_of_another_kind(void); /* open, and neither port nor socket; closed at the end of the program */
 sock_t sock_of_another_kind(void);

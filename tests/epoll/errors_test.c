@@ -163,6 +163,7 @@ static void socket_of_another_port(void) {
 static void closed_socket(void) {
   static const uint32_t asks[] = {EPOLLIN, EPOLLOUT, EPOLLOUT | EPOLLONESHOT, 0, EPOLLRDHUP};
   int i, looks;
+  wait_once();
   for (i = 0; i < COUNT_OF(asks); i++) {
     for (looks = 0; looks < 3; looks++) {
       struct epoll_event events[4];

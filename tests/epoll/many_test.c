@@ -103,7 +103,7 @@ static double nanoseconds_a_call(int (*call)(port_t), port_t port) {
   for (round = 0; round < rounds; round++) {
     const double begin = now_ms();
     for (i = 0; i < calls; i++) CHECK(call(port) <= 0);
-    const double took = (now_ms() - begin) * 1e6 / calls;
+    const double took = (now_ms() - begin) * 1e6 / (double)calls;
     if (took < best) best = took;
   }
   return best;

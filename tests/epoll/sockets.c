@@ -111,7 +111,7 @@ void send_bytes(sock_t sock, int count) {
   static const char bytes[4096];
   while (count > 0) {
     const int part = count < (int)sizeof bytes ? count : (int)sizeof bytes;
-    const int sent = (int)send(sock, bytes, (size_t)part, 0);
+    const int sent = (int)send(sock, bytes, (io_size_t)part, 0);
     if (sent < 0 && would_block()) {
       wait_for(sock, EPOLLOUT);
       continue;

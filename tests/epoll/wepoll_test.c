@@ -14,6 +14,7 @@ static void drops_what_is_closed(void) {
   sock_t socks[5];
   int i;
   const port_t port = new_port();
+  wait_once();
   for (i = 0; i < 5; i++) {
     socks[i] = new_udp(&address);
     add(port, socks[i], asks[i]);

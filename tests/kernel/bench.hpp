@@ -185,7 +185,8 @@ class Bench {
   Bench(const Bench&) = delete;
   Bench& operator=(const Bench&) = delete;
 
-  [[nodiscard]] bool expects_wine() const { return system.expect() == Expect::wine; }
+  [[nodiscard]] bool expects_wine() const { return system.expect() != Expect::windows; }
+  [[nodiscard]] bool expects_wine_8() const { return system.expect() == Expect::wine_8; }
 
   /// Records a row of docs/kernel-facts.md: the question and the answer of the real kernel.
   void fact(const char* id, const char* asked, const std::string& answer) {

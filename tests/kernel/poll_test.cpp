@@ -20,7 +20,7 @@ TEST_CASE_TEMPLATE("accept.*: a poll is pending, then one packet has its context
   CHECK(packet->KeyContext == reinterpret_cast<void*>(Bench<System>::key));
   CHECK(packet->ApcContext == &request);
   CHECK(packet->IoStatusBlock.Status == STATUS_SUCCESS);
-  CHECK(packet->IoStatusBlock.Information == sizeof(AfdPollOne));
+  CHECK(packet->IoStatusBlock.Information == poll_size_bytes(1));
   CHECK(b.answer_in_memory(request) == Answer{STATUS_SUCCESS, {{listener, AFD_POLL_ACCEPT}}});
   CHECK(b.is_quiet());
 }

@@ -10,6 +10,7 @@
 #include <windows.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -93,8 +94,13 @@ reactor::nt::Kernel& RealSystem::kernel() {
 }
 
 Expect RealSystem::expect() const {
-  static const bool is_wine = GetProcAddress(GetModuleHandleW(L"ntdll.dll"), "wine_get_version") != nullptr;
-  return is_wine ? Expect::wine : Expect::windows;
+  static const Expect found = [] {
+    void* const address = reinterpret_cast<void*>(GetProcAddress(GetModuleHandleW(L"ntdll.dll"), "wine_get_version"));
+    if (address == nullptr) return Expect::windows;
+    const char* const version = reinterpret_cast<const char* (*)()>(address)();
+    return std::atoi(version) < 10 ? Expect::wine_8 : Expect::wine_10;
+  }();
+  return found;
 }
 
 std::pair<Socket, Socket> RealSystem::tcp_pair() {

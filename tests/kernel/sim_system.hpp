@@ -27,7 +27,7 @@ class SimSystem final : public System {
 
   reactor::nt::Kernel& kernel() override { return kernel_; }
   [[nodiscard]] Expect expect() const override {
-    return flavour == reactor::sim::Flavour::windows ? Expect::windows : Expect::wine;
+    return flavour == reactor::sim::Flavour::windows ? Expect::windows : Expect::wine_8;
   }
   [[nodiscard]] bool is_simulated() const override { return true; }
 

@@ -16,7 +16,7 @@ namespace conformance {
 using Socket = reactor::nt::SocketNumber;
 
 /// Which behaviour is expected where the two differ (docs/kernel-facts.md).
-enum class Expect : unsigned char { windows, wine };
+enum class Expect : unsigned char { windows, wine_8, wine_10 };
 
 /// A kernel, and the sockets that it is polled for. All sockets are non-blocking and on loopback. The effect of a call
 /// here may take a moment to arrive: a test waits for it by a poll.

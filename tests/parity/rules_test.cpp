@@ -298,11 +298,11 @@ TEST_CASE_FIXTURE(NothingIsLeft,
   std::vector<Registration> registrations;
   Poller poller = make_poller();
   Reports wanted;
-  for (std::uint64_t i = 0; i < 40; ++i) {
+  for (std::size_t i = 0; i < 40; ++i) {
     pairs.push_back(loopback.connect());
     registrations.push_back(must(poller.add(pairs.back().server.native(), Token{i}, asks_read)));
   }
-  for (std::uint64_t i = 0; i < 40; ++i) {
+  for (std::size_t i = 0; i < 40; ++i) {
     if (i == 20) CHECK_FALSE(next(poller).empty());  // half are closed before they are polled, half after
     // One event each: what a poll has reported is delivered, also when more came or the socket was closed since.
     if (i % 4 == 1) {

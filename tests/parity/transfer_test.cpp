@@ -145,12 +145,12 @@ TEST_CASE_FIXTURE(NothingIsLeft, "UDP ping-pong, 1,000 rounds") {
 }
 
 TEST_CASE_FIXTURE(NothingIsLeft, "a buffer smaller than the number of ready sockets: each of them is reported") {
-  constexpr std::uint64_t sockets = 64;
+  constexpr std::size_t sockets = 64;
   Loopback loopback;
   Poller poller = make_poller();
   std::vector<Pair> pairs;
   std::vector<Registration> registrations;
-  for (std::uint64_t i = 0; i < sockets; ++i) {
+  for (std::size_t i = 0; i < sockets; ++i) {
     pairs.push_back(loopback.connect());
     send_byte(pairs.back().client);
     registrations.push_back(must(poller.add(pairs.back().server.native(), Token{i}, asks_read)));
@@ -176,12 +176,12 @@ TEST_CASE_FIXTURE(NothingIsLeft, "a buffer smaller than the number of ready sock
 }
 
 TEST_CASE_FIXTURE(NothingIsLeft, "2,000 sockets are reported at once") {
-  constexpr std::uint64_t sockets = 2000;
+  constexpr std::size_t sockets = 2000;
   Loopback loopback;
   Poller poller = make_poller();
   std::vector<Pair> pairs;
   std::vector<Registration> registrations;
-  for (std::uint64_t i = 0; i < sockets; ++i) {
+  for (std::size_t i = 0; i < sockets; ++i) {
     pairs.push_back(loopback.connect());
     registrations.push_back(must(poller.add(pairs.back().server.native(), Token{i}, asks_read)));
   }
@@ -200,7 +200,7 @@ TEST_CASE_FIXTURE(NothingIsLeft, "2,000 sockets are reported at once") {
       for (const auto& [token, readiness] : events) {
         REQUIRE(wanted.contains(token));
         REQUIRE(readiness == readable);
-        REQUIRE(receive_all(pairs[token].server) == 1);
+        REQUIRE(receive_all(pairs[static_cast<std::size_t>(token)].server) == 1);
         reports.insert(token);
       }
     }

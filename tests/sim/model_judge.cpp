@@ -138,7 +138,7 @@ void Checker::judge_event(const Wait& wait, const Event& event) {
   const Readiness reported = event.readiness();
   if (log_ != nullptr) note("    ", std::to_string(token), ": ", text_of(reported));
   require(token < registered_.size(), "an event with an unknown token");
-  Registered& reg = registered_[token];
+  Registered& reg = registered_[static_cast<std::size_t>(token)];
   require(reg.state != State::retired,
           "an event of a retired registration (nothing after remove, a number is not an identity)");
   require(reported != Readiness::none, "an event without readiness");

@@ -94,7 +94,7 @@ void Checker::serve(std::span<const Event> events, std::uint8_t how) {
 
 // What a program does with an event: it reads, calls drained or modify, and closes when the peer did.
 void Checker::serve(const Event& event, std::uint8_t how) {
-  Registered* reg = &registered_[std::to_underlying(event.token())];
+  Registered* reg = &registered_[static_cast<std::size_t>(event.token())];
   if (reg->state != State::live) return;
   const auto socket = std::ranges::find(sockets_, reg->number, &Socket::number);
   if (socket == sockets_.end()) return;
@@ -107,7 +107,7 @@ void Checker::serve(const Event& event, std::uint8_t how) {
     }
   }
   if (event.priority()) static_cast<void>(net_.recv_urgent(number));
-  reg = &registered_[std::to_underlying(event.token())];
+  reg = &registered_[static_cast<std::size_t>(event.token())];
   // It is not armed again before the next wait begins, so from now on only what is true now can be reported.
   if (asleep_.empty() || checks(Rule::defer)) restart_history(*reg);
   if ((event.read_closed() || event.failed()) && (how & 8) != 0) {

@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# Compiles the library, its tests and examples with each compiler, warnings as errors, and runs the quick tests.
+#   scripts/compilers.sh [COMPILER]...     gcc-14, clang-19 (libstdc++), clang-19-libc++; all when none is named
+#   scripts/compilers.sh --list            their names
+# The compilers come from three releases of Debian, by debootstrap into build/roots (REACTOR_ROOTS names another
+# folder). Needs root. No release of Debian has clang 20 any more.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=scripts/roots.sh
+. "$root/scripts/roots.sh"
+
+all=(gcc-12 clang-16 clang-16-libc++
+  gcc-13 gcc-14 clang-17 clang-17-libc++ clang-18 clang-18-libc++ clang-19 clang-19-libc++
+  gcc-15 gcc-16 clang-21 clang-21-libc++ clang-22 clang-22-libc++)
+
+suite_of() {  # COMPILER
+  case $1 in
+    gcc-12 | clang-16*) echo bookworm ;;
+    gcc-13 | gcc-14 | clang-17* | clang-18* | clang-19*) echo trixie ;;
+    gcc-15 | gcc-16 | clang-21* | clang-22*) echo sid ;;
+    *)
+      echo "compilers.sh: no compiler '$1': ${all[*]}" >&2
+      return 1
+      ;;
+  esac
+}
+
+# Two versions of libc++ cannot be installed side by side, so each is unpacked in a folder of its own.
+unpack_libcxx() {  # SUITE VERSION
+  [ ! -e "$roots/$1/opt/libc++-$2/done" ] || return 0
+  # shellcheck disable=SC2016  # for the shell in there
+  in_root "$1" bash -ec 'mkdir -p "/opt/libc++-$1" && cd "/opt/libc++-$1"
+    apt-get download "libc++-$1-dev" "libc++abi-$1-dev" "libc++1-$1" "libc++abi1-$1" "libunwind-$1"
+    for package in *.deb; do dpkg -x "$package" .; done
+    touch done' - "$2"
+}
+
+build() {  # COMPILER
+  local compiler=$1 suite version cxx flags='' link=''
+  suite=$(suite_of "$compiler")
+  version=${compiler#*-}
+  version=${version%-libc++}
+  make_root "$suite"
+  install_in "$suite" cmake ninja-build python3 doctest-dev pkgconf libasio-dev libglib2.0-dev
+  case $compiler in
+    gcc-*)
+      install_in "$suite" "g++-$version"
+      cxx=g++-$version
+      ;;
+    *-libc++)
+      install_in "$suite" "clang-$version"
+      unpack_libcxx "$suite" "$version"
+      cxx=clang++-$version
+      local llvm=/opt/libc++-$version/usr/lib/llvm-$version
+      flags="-nostdinc++ -isystem $llvm/include/c++/v1"
+      link="-nostdlib++ -L$llvm/lib -Wl,-rpath,$llvm/lib:/opt/libc++-$version/usr/lib/x86_64-linux-gnu -lc++ -lc++abi"
+      ;;
+    *)
+      install_in "$suite" "clang-$version" g++
+      cxx=clang++-$version
+      # Before 19 it has what std::expected needs and does not say so, and libstdc++ asks.
+      [ "$version" -ge 19 ] || flags="-D__cpp_concepts=202002L -Wno-builtin-macro-redefined -Wno-macro-redefined"
+      ;;
+  esac
+  local folder=/root/build/$compiler
+  in_root "$suite" cmake -S . -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+    -DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O2 -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_C_COMPILER="${compiler%-libc++}" \
+    -DCMAKE_CXX_EXTENSIONS=OFF -DCMAKE_CXX_FLAGS="$flags" -DCMAKE_EXE_LINKER_FLAGS="$link" \
+    -DREACTOR_ASSERTIONS=ON -DREACTOR_WARNINGS_AS_ERRORS=ON
+  in_root "$suite" cmake --build "$folder" -- -k 0  # all that there is to see
+  in_root "$suite" ctest --test-dir "$folder" --output-on-failure --no-tests=error --timeout 120 \
+    -R '^(result|address|format|socket|epoll_backend)_test'
+}
+
+case ${1:-} in
+  --list)
+    printf '%s\n' "${all[@]}"
+    exit
+    ;;
+  --help)
+    sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+    exit
+    ;;
+esac
+compilers=("$@")
+[ $# -gt 0 ] || compilers=("${all[@]}")
+for compiler in "${compilers[@]}"; do
+  suite_of "$compiler" >/dev/null  # there is such a compiler
+done
+mkdir -p "$root/build/log"
+rows=() failed=0
+for compiler in "${compilers[@]}"; do
+  log=$root/build/log/$compiler.log
+  start=$SECONDS
+  # A subshell with errexit: the first command that fails ends it.
+  set +e
+  (
+    set -e
+    build "$compiler"
+  ) >"$log" 2>&1 </dev/null
+  code=$?
+  set -e
+  if [ $code -eq 0 ]; then
+    verdict="PASS  no warning, $(sed -n 's/.* tests failed out of \([0-9]*\)$/\1/p' "$log" | tail -n 1) tests"
+  else
+    verdict="FAIL  see $log"
+    failed=$((failed + 1))
+    tail -n 30 "$log"
+  fi
+  rows+=("$(printf '%-16s %-9s %5s s  %s' "$compiler" "$(suite_of "$compiler")" "$((SECONDS - start))" "$verdict")")
+  printf '%s\n' "${rows[-1]}"
+done
+printf '%s of %s compilers passed\n' "$((${#compilers[@]} - failed))" "${#compilers[@]}"
+[ $failed -eq 0 ]

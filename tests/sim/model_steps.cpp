@@ -205,7 +205,7 @@ void Checker::judge_refused_add(std::error_code why) const {
 // Whoever waits may have to cancel the poll that it is out with. One that is not out is counted as unarmed when a wait
 // begins.
 void Checker::mark(SocketNumber polled) {
-  if (!asleep_.empty() || sim_.held_on(polled) > 0) marked_++;
+  if (!asleep_.empty() || is_out(polled)) marked_++;
 }
 
 // Something is to be asked of its socket now: by this call, by a thread that sleeps, or by the next wait.

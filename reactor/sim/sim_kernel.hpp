@@ -163,6 +163,7 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   [[nodiscard]] std::size_t open_handles();      ///< ports and helpers
   [[nodiscard]] std::size_t notices();           ///< registrations for socket notifications
   [[nodiscard]] bool is_noticed(SocketNumber socket);  ///< such a registration is enabled, or has something queued
+  [[nodiscard]] bool is_queued(SocketNumber socket);   ///< it has something queued
   /// REMOVE notifications that never came for the key that was removed: the socket was closed, or had another key.
   [[nodiscard]] std::size_t vanished_removals();
   [[nodiscard]] std::uint64_t room_notifies();  ///< calls of notify that could dequeue

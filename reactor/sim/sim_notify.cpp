@@ -238,6 +238,12 @@ bool SimKernel::is_noticed(SocketNumber socket) {
   return notice != nullptr && (notice->is_enabled || notice->is_queued);
 }
 
+bool SimKernel::is_queued(SocketNumber socket) {
+  const Core::Lock lock(core_.mutex);
+  const auto endpoint = core_.handles.find<Endpoint>(socket);
+  return endpoint != nullptr && endpoint->notice != nullptr && endpoint->notice->is_queued;
+}
+
 std::size_t SimKernel::vanished_removals() {
   const Core::Lock lock(core_.mutex);
   return vanished_removals_;

@@ -169,7 +169,9 @@ void Checker::checkpoint(std::size_t buffer_size) {
   // any more may come one at a time.
   const std::size_t on_the_way = sim_.held_entries() + sim_.queued_packets();
   const std::size_t reporters = waiting.size() + closed_;  // who was closed may speak for another socket of its number
-  const std::size_t turns = 2 * ((reporters + buffer_size - 1) / buffer_size) + on_the_way + 2;
+  // A notification that was queued before the registration was changed is asked for anew, behind all others.
+  const std::size_t rounds = program_.notifications ? 2 : 1;
+  const std::size_t turns = rounds * 2 * ((reporters + buffer_size - 1) / buffer_size) + on_the_way + 2;
   const std::uint64_t begin = waits_;
   std::array<Event, 64> buffer;
   for (std::size_t turn = 0; turn < turns && !waiting.empty();) {

@@ -261,6 +261,7 @@ void Checker::judge_silence(std::string_view where, std::size_t sleepers) {
 //   it is deferred, until a wait begins or the grace is over;
 //   its poll was refused for a shortage, or completed without an entry: it is asked again, within the same time;
 //   the same of its notification, by a call that sleeps on all the same;
+//   its notification is in the port, for another thread that sleeps there;
 //   the cancel of its old poll was refused: the next wait tries again;
 //   without a reserve object a nudge was refused: the next call of any thread makes up for it.
 // Of several threads that sleep only the innermost is played, and it may be another one's part to do it in time: one
@@ -276,6 +277,7 @@ bool Checker::is_excused(const Registered& reg, std::size_t sleepers) {
   const bool is_put_off = attempt.outcome == Attempt::Outcome::shortage || attempt.outcome == Attempt::Outcome::empty;
   const auto refused_at = kernel_.refused_in_flight(reg.polled);
   if (refused_at && is_in_time(*refused_at)) return true;
+  if (sleepers > 1 && sim_.is_queued(reg.polled)) return true;
   return (is_put_off && is_in_time(attempt.at)) || kernel_.owes_cancel(reg.polled) || kernel_.owes_post();
 }
 

@@ -211,6 +211,9 @@ class WatchedKernel final : public reactor::nt::Kernel {
                          : reactor::nt::NT_SUCCESS(status) ? Attempt::Outcome::accepted
                          : is_shortage(status)             ? Attempt::Outcome::shortage
                                                            : Attempt::Outcome::refused;
+    if (outcome == Attempt::Outcome::accepted) {
+      for (const std::uintptr_t socket : sockets) keys_.erase(socket);  // it is polled from now on
+    }
     note_attempt(sockets, outcome);
     if (reactor::nt::NT_SUCCESS(status)) sockets_of_[&iosb] = {sockets.begin(), sockets.end()};
     if (is_shortage(status)) counted_.refused_sockets += sockets.size();

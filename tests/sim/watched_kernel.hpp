@@ -155,7 +155,11 @@ class WatchedKernel final : public reactor::nt::Kernel {
                    std::uint32_t timeout_ms) override {
     count();
     for (const auto& one : changes) {
-      if (one.operation == nt::SocketNotify::enable) keys_[one.socket] = one.completionKey;
+      if (one.operation == nt::SocketNotify::enable) {
+        keys_[one.socket] = one.completionKey;
+      } else {
+        keys_.erase(one.socket);
+      }
     }
     in_flight_.emplace_back(changes, below_.now());
     const nt::ULONG error = below_.notify(port, changes, packets, removed, timeout_ms);

@@ -27,8 +27,8 @@ struct Changes {
   std::array<Of, max> of;
   // NOLINTEND(*-member-init)
   std::size_t size = 0;
-  std::size_t calls_more = 0;  // that it took beside the first
-  bool may_sleep = true;       // the call that makes them: nothing of it is expected to be refused
+  std::size_t arms_more = 0, waits_more = 0;  // calls that it took beside the one, of each kind
+  bool may_sleep = true;                      // the call that makes them: nothing of it is expected to be refused
 
   [[nodiscard]] std::span<nt::SOCK_NOTIFY_REGISTRATION> all() noexcept { return std::span(entries).first(size); }
 };

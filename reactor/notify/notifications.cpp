@@ -102,7 +102,8 @@ Slot* Notifications::find(std::uint32_t index, std::uint32_t key) noexcept {
 void Notifications::begin(Slot& slot) {
   // It is a socket's number again that had a registration. If that is gone, another socket has the number now.
   if (slot.notice != Notice::none) static_cast<void>(withdraw(slot));
-  slot.uses_polls = !slot.is_free() || slot.index > index_mask;
+  slot.uses_polls = false;
+  if (!slot.is_free() || slot.index > index_mask) use_polls(slot);
 }
 
 void Notifications::enable(Slot& slot) {
@@ -207,9 +208,11 @@ NTSTATUS Notifications::submit(Changes& changes, std::span<FILE_IO_COMPLETION_IN
     ULONG none = 0;
     const ULONG alone = kernel_.notify(port_, std::span(&one, 1), {}, none, 0);
     if (alone != 0) one.registrationResult = alone;
-    changes.calls_more++;
+    changes.arms_more++;
   }
-  return STATUS_TIMEOUT;
+  if (packets.empty()) return STATUS_SUCCESS;
+  changes.waits_more++;
+  return kernel_.dequeue(port_, packets, removed, nanoseconds(0));
 }
 
 void Notifications::flush() {
@@ -224,7 +227,8 @@ void Notifications::flush() {
 }
 
 NTSTATUS Notifications::settle(Changes& changes) {
-  stats_.arm_calls += changes.calls_more;
+  stats_.arm_calls += changes.arms_more;
+  stats_.wait_calls += changes.waits_more;
   bool is_short = false;
   for (std::size_t i = 0; i < changes.size; i++) {
     const auto& [socket, key, filter, operation, trigger, error] = changes.entries[i];

@@ -129,7 +129,6 @@ struct NoticeReadings {
   bool reset_is_hangup = true;     ///< a reset is ERR and HANGUP, and IN and OUT; else ERR alone
   bool unreachable_is_in = true;   ///< an unreachable UDP port is IN for its sender; else ERR
   bool keeps_queued = true;        ///< what is queued when a socket is closed still comes
-  bool coalesces_enabled = true;   ///< enabled again while queued: one packet, else another behind it
   bool ntstatus = false;           ///< results are NTSTATUS; else Win32 errors
   bool refusal_ends_call = true;   ///< a call does not wait when a change was refused
   bool removing_refuses = true;    ///< no new registration until the REMOVE notification was dequeued

@@ -162,7 +162,9 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   [[nodiscard]] std::size_t queued_packets();    ///< that can be taken now, on all ports
   [[nodiscard]] std::size_t open_handles();      ///< ports and helpers
   [[nodiscard]] std::size_t notices();           ///< registrations for socket notifications
-  /// REMOVE notifications that were queued and never came, since the socket was closed.
+  [[nodiscard]] bool is_noticed(SocketNumber socket);  ///< such a registration is enabled, or has something queued
+  [[nodiscard]] bool is_queued(SocketNumber socket);   ///< it has something queued
+  /// REMOVE notifications that never came for the key that was removed: the socket was closed, or had another key.
   [[nodiscard]] std::size_t vanished_removals();
   [[nodiscard]] std::uint64_t dequeuing_notifies();  ///< calls of notify that could dequeue
   [[nodiscard]] const NoticeReadings& notice_readings() const noexcept { return notice_readings_; }

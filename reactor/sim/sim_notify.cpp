@@ -40,8 +40,7 @@ NoticeReadings readings_of(const Options& options) {
   Random random(options.seed ^ 0x6E6F74696365);
   NoticeReadings drawn;
   for (bool* reading : {&drawn.fin_is_in, &drawn.reset_is_hangup, &drawn.unreachable_is_in, &drawn.keeps_queued,
-                        &drawn.coalesces_enabled, &drawn.ntstatus, &drawn.refusal_ends_call, &drawn.removing_refuses,
-                        &drawn.remove_checks_key}) {
+                        &drawn.ntstatus, &drawn.refusal_ends_call, &drawn.removing_refuses, &drawn.remove_checks_key}) {
     *reading = random.chance(500);
   }
   return drawn;
@@ -132,10 +131,12 @@ ULONG SimKernel::remove(const PortPtr& port, Endpoint& endpoint, const SOCK_NOTI
   const auto notice = endpoint.notice;
   if (notice == nullptr || notice->port != port) return ERROR_NOT_FOUND;
   if (notice_readings_.remove_checks_key && notice->key != change.completionKey) return ERROR_NOT_FOUND;
-  if (notice->is_removed) return notice_readings_.removing_refuses ? 0 : ERROR_NOT_FOUND;
+  if (notice->is_removed && !notice_readings_.removing_refuses) return ERROR_NOT_FOUND;
+  // Under another number of the socket: no notification comes for the key that the caller has in mind.
+  if (notice->key != change.completionKey) vanished_removals_++;
+  if (notice->is_removed) return 0;
   notice->is_enabled = false;
   notice->is_removed = true;
-  notice->behind = 0;
   if (notice->is_queued) {
     notice->mask |= SocketNotify::removed;
   } else {
@@ -173,7 +174,7 @@ void SimKernel::notice_changed(Endpoint& endpoint) {
   if (events == 0) return;
   if (notice->is_oneshot) notice->is_enabled = false;
   if (!notice->is_queued) return queue_notice(notice, events);
-  (notice_readings_.coalesces_enabled ? notice->mask : notice->behind) |= events;
+  notice->mask |= events;  // documented: they are coalesced
 }
 
 void SimKernel::queue_notice(const std::shared_ptr<SocketNotice>& notice, ULONG events) {
@@ -205,8 +206,6 @@ void SimKernel::take_notice(Port::Queued& queued) {
   if (endpoint == nullptr || endpoint->notice != queued.notice) return;
   if (notice.is_removed) {
     endpoint->notice = nullptr;
-  } else if (notice.behind != 0) {
-    queue_notice(queued.notice, std::exchange(notice.behind, 0));
   } else if (!notice.is_oneshot && !notice.is_edge) {
     notice_changed(*endpoint);
   }
@@ -230,6 +229,19 @@ std::size_t SimKernel::notices() {
     if (endpoint != nullptr && (*endpoint)->notice != nullptr && (*endpoint)->notice->port->is_open) count++;
   });
   return count;
+}
+
+bool SimKernel::is_noticed(SocketNumber socket) {
+  const Core::Lock lock(core_.mutex);
+  const auto endpoint = core_.handles.find<Endpoint>(socket);
+  const auto notice = endpoint == nullptr ? nullptr : endpoint->notice;
+  return notice != nullptr && (notice->is_enabled || notice->is_queued);
+}
+
+bool SimKernel::is_queued(SocketNumber socket) {
+  const Core::Lock lock(core_.mutex);
+  const auto endpoint = core_.handles.find<Endpoint>(socket);
+  return endpoint != nullptr && endpoint->notice != nullptr && endpoint->notice->is_queued;
 }
 
 std::size_t SimKernel::vanished_removals() {

@@ -26,7 +26,6 @@ struct SocketNotice {
   bool is_gone = false;     // its socket was closed
   bool is_queued = false;   // a packet is on its way, or in the port
   nt::ULONG mask = 0;       // of that packet
-  nt::ULONG behind = 0;     // of the one that is to be queued when that is dequeued
   nt::ULONG held = 0;       // the events that held when an edge was last looked for
 };
 

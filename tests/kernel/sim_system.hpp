@@ -81,6 +81,7 @@ class SimSystem final : public System {
     reactor::sim::Options options;
     options.flavour = flavour;
     options.real_threads = threads;
+    options.has_notifications = flavour == reactor::sim::Flavour::windows;
     return options;
   }
   template <class T>

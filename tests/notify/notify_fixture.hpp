@@ -80,9 +80,8 @@ template <class Function>
 void for_each_reading(Function&& function) {
   constexpr std::array readings{&sim::NoticeReadings::fin_is_in,         &sim::NoticeReadings::reset_is_hangup,
                                 &sim::NoticeReadings::unreachable_is_in, &sim::NoticeReadings::keeps_queued,
-                                &sim::NoticeReadings::coalesces_enabled, &sim::NoticeReadings::ntstatus,
-                                &sim::NoticeReadings::refusal_ends_call, &sim::NoticeReadings::removing_refuses,
-                                &sim::NoticeReadings::remove_checks_key};
+                                &sim::NoticeReadings::ntstatus,          &sim::NoticeReadings::refusal_ends_call,
+                                &sim::NoticeReadings::removing_refuses,  &sim::NoticeReadings::remove_checks_key};
   for (std::size_t i = 0; i <= readings.size(); i++) {
     CAPTURE(i);
     sim::NoticeReadings chosen;

@@ -26,8 +26,8 @@ class FaultyKernel final : public reactor::nt::Kernel {
   using Result = reactor::Result<T>;
 
   /// `below` must outlive it. Without reserves, as on Wine 8, a post can fail.
-  explicit FaultyKernel(reactor::nt::Kernel& below, bool has_reserves = true) noexcept
-      : below_(below), has_reserves_(has_reserves) {}
+  explicit FaultyKernel(reactor::nt::Kernel& below, bool has_reserves = true, bool has_notifications = false) noexcept
+      : below_(below), has_reserves_(has_reserves), has_notifications_(has_notifications) {}
 
   [[nodiscard]] NthFault& fault() noexcept { return fault_; }
   /// The injected status is a shortage.
@@ -66,9 +66,7 @@ class FaultyKernel final : public reactor::nt::Kernel {
   NTSTATUS poll(HANDLE helper, reactor::nt::IO_STATUS_BLOCK& iosb, reactor::nt::AFD_POLL_INFO& poll,
                 reactor::nt::ULONG size_bytes, void* context) override {
     const NTSTATUS status = begin(Call::poll);
-    if (status == reactor::nt::STATUS_INVALID_HANDLE || status == reactor::nt::STATUS_OBJECT_TYPE_MISMATCH) {
-      has_denied_socket_ = true;
-    }
+    note_denial(status);
     return status != 0 ? status : below_.poll(helper, iosb, poll, size_bytes, context);
   }
   NTSTATUS cancel(HANDLE helper, reactor::nt::IO_STATUS_BLOCK* request) override {
@@ -86,11 +84,12 @@ class FaultyKernel final : public reactor::nt::Kernel {
   bool skip_packet_on_success(HANDLE helper) override {
     return begin(Call::skip_packet) == 0 && below_.skip_packet_on_success(helper);
   }
-  bool has_notifications() override { return below_.has_notifications(); }
+  bool has_notifications() override { return has_notifications_ && below_.has_notifications(); }
   nt::ULONG notify(HANDLE port, std::span<nt::SOCK_NOTIFY_REGISTRATION> changes,
                    std::span<nt::FILE_IO_COMPLETION_INFORMATION> packets, nt::ULONG& removed,
                    std::uint32_t timeout_ms) override {
     const NTSTATUS status = begin(Call::notify);
+    note_denial(status);
     removed = 0;
     return status != 0 ? static_cast<nt::ULONG>(status) : below_.notify(port, changes, packets, removed, timeout_ms);
   }
@@ -98,13 +97,16 @@ class FaultyKernel final : public reactor::nt::Kernel {
   std::chrono::nanoseconds now() override { return below_.now(); }
 
  private:
+  void note_denial(NTSTATUS status) noexcept {
+    if (status == nt::STATUS_INVALID_HANDLE || status == nt::STATUS_OBJECT_TYPE_MISMATCH) has_denied_socket_ = true;
+  }
   NTSTATUS begin(Call call) noexcept {
     ++counts_[std::to_underlying(call)];
     return fault_.next();
   }
 
   reactor::nt::Kernel& below_;
-  bool has_reserves_;
+  bool has_reserves_, has_notifications_;
   NthFault fault_;
   std::atomic<bool> has_denied_socket_ = false;
   std::array<std::atomic<std::uint64_t>, call_names.size()> counts_{};

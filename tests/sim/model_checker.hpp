@@ -181,6 +181,7 @@ class Checker {
   void stale(const Step& step);
   void post_junk(const Step& step);
   [[nodiscard]] bool conflicts(const Socket& socket);
+  [[nodiscard]] bool is_out(SocketNumber polled) { return sim_.held_on(polled) > 0 || sim_.is_noticed(polled); }
   [[nodiscard]] bool entangles() const;
   [[nodiscard]] std::uint32_t thread_of(const Step& step) const;
   [[nodiscard]] std::uint32_t token_of(const Registered& reg) const {

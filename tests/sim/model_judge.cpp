@@ -95,7 +95,7 @@ void Checker::judge(Wait& wait, std::span<const Event> events, bool is_woken) {
 std::size_t Checker::unarmed() {
   return static_cast<std::size_t>(std::ranges::count_if(open_, [this](std::uint32_t token) {
     const Registered& reg = registered_[token];
-    return reg.disarmed != 0xFF && sim_.held_on(reg.polled) == 0;
+    return reg.disarmed != 0xFF && !is_out(reg.polled);
   }));
 }
 
@@ -262,6 +262,8 @@ void Checker::judge_no_events(std::string_view where, std::size_t sleepers) {
 // A ready registration may be unarmed if
 //   it is deferred, until a wait begins or the grace is over;
 //   its poll was refused for a shortage, or completed without an entry: it is asked again, within the same time;
+//   the same of its notification, by a call that sleeps on all the same;
+//   its notification is in the port, for another thread that sleeps there;
 //   the cancel of its old poll was refused: the next wait tries again;
 //   without a reserve object a nudge was refused: the next call of any thread makes up for it.
 // Of several sleeping threads only the innermost is played, while another one may have to do it: in reality that one
@@ -275,6 +277,9 @@ bool Checker::is_excused(const Registered& reg, std::size_t sleepers) {
   }
   const Attempt attempt = kernel_.attempt(reg.polled);
   const bool is_put_off = attempt.outcome == Attempt::Outcome::shortage || attempt.outcome == Attempt::Outcome::empty;
+  const auto refused_at = kernel_.refused_in_flight(reg.polled);
+  if (refused_at && is_in_time(*refused_at)) return true;
+  if (sleepers > 1 && sim_.is_queued(reg.polled)) return true;
   return (is_put_off && is_in_time(attempt.at)) || kernel_.owes_cancel(reg.polled) || kernel_.owes_post();
 }
 

@@ -164,6 +164,19 @@ Program make_program(std::uint64_t seed) {
   return program;
 }
 
+Program with_notifications(Program program) {
+  program.notifications = true;
+  program.by_number = false;                                                        // the C API has polls alone
+  if (program.ending == Ending::close_unseen) program.ending = Ending::remove_all;  // no close is noticed by itself
+  Random random(program.options.seed ^ 0x66617574);
+  Faults& faults = program.options.faults;
+  const bool has_faults = faults.poll_refused + faults.spurious + faults.unasked_cancel + faults.poll_invalid > 0;
+  if (has_faults && random.chance(500)) faults.notify_refused = 1 + static_cast<int>(random.below(100));
+  if (has_faults && random.chance(500)) faults.change_refused = 1 + static_cast<int>(random.below(100));
+  if (has_faults && random.chance(300)) faults.change_invalid = 1 + static_cast<int>(random.below(50));
+  return program;
+}
+
 Program decode_program(std::span<const std::uint8_t> bytes) {
   Program program;
   std::array<std::uint8_t, 8> head{};
@@ -212,6 +225,7 @@ Program decode_program(std::span<const std::uint8_t> bytes) {
     const auto op = static_cast<Op>((bytes[0] & 0x7F) % op_names.size());
     program.steps.push_back({op, bytes[1], bytes[2], bytes[3], (bytes[0] & 0x80) != 0 && op != Op::checkpoint});
   }
+  if ((head[3] & 32) != 0) program = with_notifications(std::move(program));
   return program;
 }
 
@@ -245,6 +259,7 @@ std::string describe(const Program& program) {
   if (!program.inline_completions) text += ", no inline completions";
   if (!program.hot_groups) text += ", no hot groups";
   if (program.by_number) text += ", by number";
+  if (program.notifications) text += ", on notifications";
   if (program.buffer_max != 64) text += ", buffers of up to " + std::to_string(program.buffer_max);
   const auto fault = [&](const char* name, int per_mille) {
     if (per_mille > 0) text += std::string(", ") + name + " " + std::to_string(per_mille) + "/1000";
@@ -263,6 +278,9 @@ std::string describe(const Program& program) {
   fault("skip refused", f.skip_refused);
   fault("dequeue refused", f.dequeue_refused);
   fault("early time-out", f.early_time_out);
+  fault("notify refused", f.notify_refused);
+  fault("change refused", f.change_refused);
+  fault("change invalid", f.change_invalid);
   fault("shuffled packet", f.shuffled_packet);
   fault("poll invalid", f.poll_invalid);
   fault("port refused", f.port_refused);

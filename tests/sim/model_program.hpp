@@ -77,7 +77,8 @@ struct Program {
   std::uint64_t seed = 0;
   Options options;  ///< of the kernel
   bool inline_completions = true, hot_groups = true;
-  bool by_number = false;  ///< as the C API does it: registrations named by their socket's number, epoll's bits
+  bool notifications = false;  ///< the backend is the one on socket notifications
+  bool by_number = false;      ///< as the C API does it: registrations named by their socket's number, epoll's bits
   std::size_t sockets_max = 48;
   std::size_t buffer_max = 64;  ///< for events
   Ending ending = Ending::remove_all;
@@ -92,6 +93,9 @@ struct Program {
 
 /// The program that belongs to a seed: always the same.
 [[nodiscard]] Program make_program(std::uint64_t seed);
+
+/// The same program for the backend on socket notifications, with faults of theirs.
+[[nodiscard]] Program with_notifications(Program program);
 
 /// Bytes as a program: eight for the circumstances, then four a step.
 [[nodiscard]] Program decode_program(std::span<const std::uint8_t> bytes);

@@ -204,7 +204,7 @@ void Checker::judge_refused_add(std::error_code why) const {
 
 // A wait may have to cancel its pending poll. One without a pending poll is counted as unarmed when a wait begins.
 void Checker::mark(SocketNumber polled) {
-  if (!asleep_.empty() || sim_.held_on(polled) > 0) marked_++;
+  if (!asleep_.empty() || is_out(polled)) marked_++;
 }
 
 // Its socket has to be polled: by this call, by a sleeping thread, or by the next wait.

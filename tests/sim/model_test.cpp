@@ -84,6 +84,20 @@ TEST_CASE("model: 400 seeds") {
   CHECK(totals.deferred > 5);
 }
 
+TEST_CASE("model: 400 seeds on socket notifications") {
+  Totals totals;
+  for (std::uint64_t seed = 0; seed < 400; seed++) {
+    CAPTURE(seed);  // sim_replay SEED --notifications shows it
+    CHECK(run(with_notifications(make_program(seed)), nullptr, &totals).value_or("") == "");
+  }
+  MESSAGE(describe(totals));
+  CHECK(totals.events > 400 * 20);
+  CHECK(totals.wakes > 400);
+  CHECK(totals.denied > 10);
+  CHECK(totals.replaced > 400);
+  CHECK(totals.not_afd > 10);
+}
+
 TEST_CASE("model: more hot sockets than a group can have") {
   for (const std::uint64_t seed : {499U, 999U, 1499U}) {
     CAPTURE(seed);

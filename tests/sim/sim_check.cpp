@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // The long run of the model check:
-//   sim_check --seeds FROM COUNT [--threads N] [--without RULE,RULE]
+//   sim_check --seeds FROM COUNT [--threads N] [--notifications] [--without RULE,RULE]
 // Each of the N is a process, so that a crash, a sanitizer's report or a hang names its seed too. The first failure is
 // printed with as few steps as possible, and with the command that replays it.
 #include <sys/mman.h>
@@ -19,6 +19,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <utility>
 #include <vector>
 
 #include "model_checker.hpp"
@@ -34,9 +35,11 @@ struct Arguments {
   std::uint64_t from = 0, count = 1000;
   unsigned threads = 1;
   std::uint32_t left_out = rules_to_come;
+  bool on_notifications = false;
 
   [[nodiscard]] Program program(std::uint64_t seed) const {
     Program made = make_program(seed);
+    if (on_notifications) made = with_notifications(std::move(made));
     made.left_out = left_out;
     return made;
   }
@@ -56,6 +59,8 @@ bool parse(int argc, char** argv, Arguments& arguments) {
       arguments.count = std::strtoull(argv[++i], nullptr, 10);
     } else if (std::strcmp(argv[i], "--threads") == 0 && i + 1 < argc) {
       arguments.threads = static_cast<unsigned>(std::strtoul(argv[++i], nullptr, 10));
+    } else if (std::strcmp(argv[i], "--notifications") == 0) {
+      arguments.on_notifications = true;
     } else if (std::strcmp(argv[i], "--without") == 0 && i + 1 < argc) {
       const auto rules = rules_of(argv[++i]);
       if (!rules) return false;
@@ -105,7 +110,9 @@ void print_failure(const Arguments& arguments, const Shared& shared, int status)
   std::printf("FAIL model check: seed %llu; %zu of its %zu steps are enough\n%s\n", number, kept.size(),
               program.steps.size(), describe(program).c_str());
   for (const std::size_t at : kept) std::printf("%5zu %s\n", at, describe(program.steps[at]).c_str());
-  std::printf("sim_replay %llu\nsim_replay %llu --steps %s\n", number, number, to_text(kept).c_str());
+  const char* const backend = arguments.on_notifications ? " --notifications" : "";
+  std::printf("sim_replay %llu%s\nsim_replay %llu%s --steps %s\n", number, backend, number, backend,
+              to_text(kept).c_str());
 }
 
 }  // namespace
@@ -113,7 +120,7 @@ void print_failure(const Arguments& arguments, const Shared& shared, int status)
 int main(int argc, char** argv) {
   Arguments arguments;
   if (!parse(argc, argv, arguments)) {
-    std::puts("usage: sim_check --seeds FROM COUNT [--threads N] [--without RULE,RULE]");
+    std::puts("usage: sim_check --seeds FROM COUNT [--threads N] [--notifications] [--without RULE,RULE]");
     return 2;
   }
   const auto begin = std::chrono::steady_clock::now();

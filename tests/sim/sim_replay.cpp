@@ -43,6 +43,8 @@ int main(int argc, char** argv) {
       is_quiet = true;
     } else if (std::strcmp(argv[i], "--bytes") == 0 && i + 1 < argc) {
       program = read_bytes(argv[++i]);
+    } else if (std::strcmp(argv[i], "--notifications") == 0 && program) {
+      program = with_notifications(*program);
     } else if (std::strcmp(argv[i], "--steps") == 0 && i + 1 < argc && program) {
       program = keep_only(*program, to_numbers(argv[++i]));
     } else if (std::strcmp(argv[i], "--without") == 0 && i + 1 < argc && program) {
@@ -52,7 +54,7 @@ int main(int argc, char** argv) {
     }
   }
   if (!program) {
-    std::puts("usage: sim_replay (SEED | --bytes FILE) [--steps 1,2,5] [--quiet]");
+    std::puts("usage: sim_replay (SEED | --bytes FILE) [--notifications] [--steps 1,2,5] [--quiet]");
     return 2;
   }
   // Unbuffered, so that a crash does not lose the last lines.

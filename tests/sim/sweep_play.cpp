@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <reactor/make_poller.hpp>
+#include <reactor/notify/notify_backend.hpp>
 
 #include "sim/kernel_apart.hpp"
 
@@ -32,7 +33,10 @@ Play::Play(conformance::System& the_system, sim::FaultyKernel& faulty)
     : system(the_system), faulty_(faulty), kernel_(std::make_unique<sim::KernelApart>(faulty)) {
   for (int i = 0; i < tries_max && !poller_; i++) {
     try {
-      auto backend = in_library([this] { return afd::AfdBackend::create(*kernel_, {}); });
+      auto backend = in_library([this]() -> Result<std::shared_ptr<afd::AfdBackend>> {
+        if (!kernel_->has_notifications()) return afd::AfdBackend::create(*kernel_, {});
+        return notify::NotifyBackend::create(*kernel_, {});
+      });
       if (backend) poller_.emplace(reactor::poller_on(std::move(*backend)));
     } catch (const std::bad_alloc&) {  // allowed at construction time
     }

@@ -64,6 +64,7 @@ struct Fault {
   NTSTATUS status;
   std::uint64_t in_a_row = 1;
   bool has_reserves = true;
+  bool has_notifications = false;
 };
 
 /// The number of runs, of which the last one had no fault.
@@ -72,7 +73,7 @@ std::uint64_t sweep_calls(const Scenario& scenario, const Fault& fault) {
   for (std::uint64_t n = 1; n <= calls_max; n++) {
     CAPTURE(n);
     SomeSystem system;
-    reactor::sim::FaultyKernel faulty(system.kernel(), fault.has_reserves);
+    reactor::sim::FaultyKernel faulty(system.kernel(), fault.has_reserves, fault.has_notifications);
     faulty.fault().set(n, fault.status, fault.in_a_row);
     CHECK(play(scenario, system, faulty) == "");
     if (!faulty.fault().has_failed()) return n;
@@ -82,11 +83,11 @@ std::uint64_t sweep_calls(const Scenario& scenario, const Fault& fault) {
 }
 
 template <class SomeSystem>
-std::uint64_t sweep_allocations(const Scenario& scenario) {
+std::uint64_t sweep_allocations(const Scenario& scenario, bool has_notifications) {
   for (std::uint64_t n = 1; n <= calls_max; n++) {
     CAPTURE(n);
     SomeSystem system;
-    reactor::sim::FaultyKernel faulty(system.kernel());
+    reactor::sim::FaultyKernel faulty(system.kernel(), true, has_notifications);
     reactor::sim::FailingNew::set(n);
     CHECK(play(scenario, system, faulty) == "");
     const bool has_failed = reactor::sim::FailingNew::has_failed();
@@ -98,29 +99,29 @@ std::uint64_t sweep_allocations(const Scenario& scenario) {
 }
 
 template <class SomeSystem>
-void sweep_all() {
+void sweep_all(bool has_notifications = false) {
   std::uint64_t runs = 0;
   for (const Scenario& scenario : sweep::scenarios()) {
     CAPTURE(scenario.name);
     for (const NTSTATUS status : statuses) {
       CAPTURE(status);
-      runs += sweep_calls<SomeSystem>(scenario, {status});
+      runs += sweep_calls<SomeSystem>(scenario, {status, 1, true, has_notifications});
     }
     // A wait tries twice before it fails, so several calls in succession have to fail.
     for (const std::uint64_t in_a_row : {2U, 3U, 5U}) {
       CAPTURE(in_a_row);
-      runs += sweep_calls<SomeSystem>(scenario, {STATUS_INSUFFICIENT_RESOURCES, in_a_row});
+      runs += sweep_calls<SomeSystem>(scenario, {STATUS_INSUFFICIENT_RESOURCES, in_a_row, true, has_notifications});
     }
     for (const std::uint64_t in_a_row : {1U, 3U}) {
       CAPTURE(in_a_row);
-      runs += sweep_calls<SomeSystem>(scenario, {reactor::sim::STATUS_NO_MEMORY, in_a_row, false});
+      runs += sweep_calls<SomeSystem>(scenario, {reactor::sim::STATUS_NO_MEMORY, in_a_row, false, has_notifications});
     }
   }
   MESSAGE(runs, " runs, in each one kernel call failed");
 }
 
 template <class SomeSystem>
-void sweep_all_allocations() {
+void sweep_all_allocations(bool has_notifications = false) {
   if (!reactor::sim::FailingNew::is_possible()) {
     MESSAGE("skipped: the race detector has its own operator new");
     return;
@@ -128,7 +129,7 @@ void sweep_all_allocations() {
   std::uint64_t runs = 0;
   for (const Scenario& scenario : sweep::scenarios()) {
     CAPTURE(scenario.name);
-    runs += sweep_allocations<SomeSystem>(scenario);
+    runs += sweep_allocations<SomeSystem>(scenario, has_notifications);
   }
   MESSAGE(runs, " runs, in each one allocation failed");
 }
@@ -137,6 +138,10 @@ void sweep_all_allocations() {
 
 TEST_CASE("sweep: every kernel call fails once, simulated Windows") { sweep_all<conformance::SimWindows>(); }
 TEST_CASE("sweep: every kernel call fails once, simulated Wine") { sweep_all<conformance::SimWine>(); }
+TEST_CASE("sweep: every kernel call fails once, socket notifications") { sweep_all<conformance::SimWindows>(true); }
+TEST_CASE("sweep: every allocation fails once, socket notifications") {
+  sweep_all_allocations<conformance::SimWindows>(true);
+}
 TEST_CASE("sweep: every allocation fails once") { sweep_all_allocations<conformance::SimWindows>(); }
 
 // A slot that was allocated for a failed add would never be released.

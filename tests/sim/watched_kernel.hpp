@@ -83,7 +83,18 @@ class WatchedKernel final : public reactor::nt::Kernel {
   [[nodiscard]] std::size_t probe_handles() const noexcept { return probes_.size(); }
   [[nodiscard]] std::size_t held_probes() const noexcept { return held_probes_; }
   /// Registrations whose poll has completed by a packet.
-  [[nodiscard]] std::uint64_t returned() { return below_.returned_entries() + taken_answers_; }
+  [[nodiscard]] std::uint64_t returned() { return below_.returned_entries() + taken_answers_ + taken_notices_; }
+  /// Sockets whose notifications were removed, or were to be, and whose last one has not been dequeued.
+  [[nodiscard]] std::size_t removing() const noexcept { return removing_.size(); }
+  /// The call that enables this socket's notifications has refused that, and sleeps: since when.
+  [[nodiscard]] std::optional<nanoseconds> refused_in_flight(std::uintptr_t socket) const {
+    for (const auto& [changes, since] : in_flight_) {
+      for (const auto& one : changes) {
+        if (one.socket == socket && one.registrationResult != 0) return since;
+      }
+    }
+    return std::nullopt;
+  }
   /// Answers that the backend has posted and not dequeued yet.
   [[nodiscard]] std::size_t posted_answers() const noexcept { return posted_.size(); }
 
@@ -135,15 +146,32 @@ class WatchedKernel final : public reactor::nt::Kernel {
     if (status != reactor::nt::STATUS_SUCCESS) return status;
     if (port != port_) held_probes_ -= removed;
     if (port != port_) return status;
-    counted_.packets += removed;
-    counted_.packets_max = std::max<std::uint64_t>(counted_.packets_max, removed);
-    for (const auto& packet : packets.first(removed)) {
-      if (const auto found = std::ranges::find(posted_, packet.ApcContext); found != posted_.end()) {
-        posted_.erase(found);
-        taken_answers_++;
+    note_packets(packets.first(removed));
+    return status;
+  }
+  bool has_notifications() override { return below_.has_notifications(); }
+  nt::ULONG notify(HANDLE port, std::span<nt::SOCK_NOTIFY_REGISTRATION> changes,
+                   std::span<nt::FILE_IO_COMPLETION_INFORMATION> packets, nt::ULONG& removed,
+                   std::uint32_t timeout_ms) override {
+    count();
+    for (const auto& one : changes) {
+      if (one.operation == nt::SocketNotify::enable) {
+        keys_[one.socket] = one.completionKey;
+      } else {
+        keys_.erase(one.socket);
       }
     }
-    return status;
+    in_flight_.emplace_back(changes, below_.now());
+    const nt::ULONG error = below_.notify(port, changes, packets, removed, timeout_ms);
+    std::erase_if(in_flight_, [&](const auto& one) { return one.first.data() == changes.data(); });
+    const bool was_made = error == 0 || error == static_cast<nt::ULONG>(nt::STATUS_TIMEOUT);
+    if (!was_made) {
+      counted_.refusals += 1 + changes.size();
+      if (!packets.empty()) counted_.refused_dequeues++;
+    }
+    for (const auto& one : changes) note_change(one, was_made ? one.registrationResult : error);
+    note_packets(packets.first(error == 0 ? removed : 0));
+    return error;
   }
   Result<HANDLE> create_reserve() override {
     count();
@@ -187,6 +215,9 @@ class WatchedKernel final : public reactor::nt::Kernel {
                          : reactor::nt::NT_SUCCESS(status) ? Attempt::Outcome::accepted
                          : is_shortage(status)             ? Attempt::Outcome::shortage
                                                            : Attempt::Outcome::refused;
+    if (outcome == Attempt::Outcome::accepted) {
+      for (const std::uintptr_t socket : sockets) keys_.erase(socket);  // it is polled from now on
+    }
     note_attempt(sockets, outcome);
     if (reactor::nt::NT_SUCCESS(status)) sockets_of_[&iosb] = {sockets.begin(), sockets.end()};
     if (is_shortage(status)) counted_.refused_sockets += sockets.size();
@@ -231,6 +262,44 @@ class WatchedKernel final : public reactor::nt::Kernel {
   nanoseconds now() override { return below_.now(); }
 
  private:
+  void note_packets(std::span<const nt::FILE_IO_COMPLETION_INFORMATION> packets) {
+    counted_.packets += packets.size();
+    counted_.packets_max = std::max<std::uint64_t>(counted_.packets_max, packets.size());
+    for (const auto& packet : packets) {
+      if (const auto found = std::ranges::find(posted_, packet.ApcContext); found != posted_.end()) {
+        posted_.erase(found);
+        taken_answers_++;
+      }
+      const bool is_known =
+          std::ranges::any_of(keys_, [&](const auto& one) { return one.second == packet.KeyContext; });
+      taken_notices_ += is_known ? 1 : 0;
+      if ((packet.IoStatusBlock.Information & nt::SocketNotify::removed) == 0) continue;
+      std::erase_if(removing_, [&](const auto& one) { return one.second == packet.KeyContext; });
+    }
+  }
+  // A shortage; as if its socket were closed; or another refusal, after which it is polled.
+  void note_change(const nt::SOCK_NOTIFY_REGISTRATION& one, nt::ULONG error) {
+    const auto status = static_cast<NTSTATUS>(error);
+    const bool is_short = error == 10055 || is_shortage(status);
+    if (one.operation == nt::SocketNotify::remove) {
+      counted_.refused_cancels += is_short ? 1 : 0;
+      counted_.refusals += is_short ? 1 : 0;
+      if (error == 0 || is_short) removing_[one.socket] = one.completionKey;
+      return;
+    }
+    if (keys_[one.socket] != one.completionKey) return;  // another registration's by now
+    if (error == 0) return note_attempt({one.socket}, Attempt::Outcome::accepted);
+    counted_.refusals += 2;
+    if (is_short) {
+      counted_.refused_sockets++;
+      return note_attempt({one.socket}, Attempt::Outcome::shortage);
+    }
+    const bool is_denied = error == 6 || status == nt::STATUS_INVALID_HANDLE || error == 10038 ||
+                           status == nt::STATUS_OBJECT_TYPE_MISMATCH;
+    if (!is_denied || first_.contains(one.socket)) return;
+    denials_.push_back({one.socket, false, false});
+    keys_.erase(one.socket);
+  }
   void count() {
     if (++counted_.calls > last_call_) throw Spins();
   }
@@ -266,6 +335,9 @@ class WatchedKernel final : public reactor::nt::Kernel {
   std::set<HANDLE> reserves_, probes_;
   std::size_t held_probes_ = 0;
   std::vector<Denial> denials_;
+  std::uint64_t taken_notices_ = 0;
+  std::map<std::uintptr_t, void*> keys_, removing_;  // by socket: of its last registration; of the one that was removed
+  std::vector<std::pair<std::span<const nt::SOCK_NOTIFY_REGISTRATION>, nanoseconds>> in_flight_;
   std::map<std::uintptr_t, Attempt> attempts_;
   std::map<std::uintptr_t, bool> first_;  // numbers without an accepted poll; true: a shortage has refused one
   std::map<reactor::nt::IO_STATUS_BLOCK*, std::set<std::uintptr_t>> sockets_of_, owed_cancels_;

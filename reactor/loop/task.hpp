@@ -106,6 +106,10 @@ struct Promise<void> : TaskPromise {
 /// Parameters are copied or moved into the coroutine's frame, references are not: what a reference, a span or a
 /// string_view refers to has to live until the task's end. The same holds for what a lambda captures: the lambda must
 /// outlive the task (TaskGroup::spawn takes the lambda itself and keeps it).
+///
+/// GCC 12.2 (Debian 12) compiles a co_await in the condition of a loop to wrong code: write `for (;;)` with an `if` in
+/// it instead of `while (co_await ...)`. GCC 12 also destroys some temporaries of an expression with a co_await twice:
+/// give lambdas and braced values a name before.
 template <class T>
 class [[nodiscard]] Task {
   static_assert(std::is_void_v<T> || std::is_object_v<T>, "a Task returns a value or nothing: return a pointer");

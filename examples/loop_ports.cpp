@@ -44,7 +44,7 @@ Task<> check(Ports& ports) {
 
 Task<> show_progress(const Ports& ports, std::size_t count) {
   for (;;) {
-    if (!co_await sleep_for(std::chrono::milliseconds(200))) co_return;
+    if (const auto slept = co_await sleep_for(std::chrono::milliseconds(200)); !slept) co_return;
     std::fprintf(stderr, "\r%zu of %zu", ports.checked, count);
   }
 }

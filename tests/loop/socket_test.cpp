@@ -10,7 +10,7 @@ Task<> echo(On<TcpStream> stream) {
   for (;;) {
     const auto size = co_await stream.receive(buffer);
     if (!size || *size == 0) co_return;
-    if (!co_await stream.send(std::span(buffer).first(*size))) co_return;
+    if (const auto sent = co_await stream.send(std::span(buffer).first(*size)); !sent) co_return;
   }
 }
 

@@ -1,8 +1,9 @@
 # reactor::loop: coroutines, timers and sockets on the Poller's public interface. A library of its own.
-set(loop_headers condition.hpp context.hpp export.hpp group.hpp io.hpp loop.hpp memory.hpp reader.hpp signals.hpp sockets.hpp stop_token.hpp task.hpp time.hpp timers.hpp)
-set(loop_sources condition.cpp context.cpp group.cpp io.cpp loop.cpp memory.cpp reader.cpp signals.cpp sockets.cpp time.cpp timers.cpp)
+set(loop_headers condition.hpp context.hpp export.hpp group.hpp io.hpp loop.hpp memory.hpp names.hpp reader.hpp signals.hpp sockets.hpp stop_token.hpp task.hpp time.hpp timers.hpp)
+set(loop_sources condition.cpp context.cpp group.cpp io.cpp loop.cpp memory.cpp names.cpp reader.cpp signals.cpp sockets.cpp time.cpp timers.cpp)
 list(TRANSFORM loop_headers PREPEND loop/)
 list(TRANSFORM loop_sources PREPEND loop/)
+list(APPEND loop_sources net/names.cpp)
 if(WIN32)
   list(APPEND loop_sources net/windows_signals.cpp)
 else()
@@ -12,6 +13,11 @@ add_library(reactor_loop ${loop_sources})
 add_library(reactor::loop ALIAS reactor_loop)
 target_sources(reactor_loop PUBLIC FILE_SET HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}" FILES ${loop_headers})
 target_link_libraries(reactor_loop PUBLIC reactor)
+if(WIN32)
+  target_link_libraries(reactor_loop PRIVATE ws2_32)
+else()
+  target_link_libraries(reactor_loop PRIVATE Threads::Threads)
+endif()
 set_target_properties(reactor_loop PROPERTIES
   EXPORT_NAME loop
   VERSION ${PROJECT_VERSION}

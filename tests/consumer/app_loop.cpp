@@ -12,6 +12,7 @@
 #include <reactor/loop/io.hpp>
 #include <reactor/loop/loop.hpp>
 #include <reactor/loop/memory.hpp>
+#include <reactor/loop/names.hpp>
 #include <reactor/loop/reader.hpp>
 #include <reactor/loop/signals.hpp>
 #include <reactor/loop/sockets.hpp>

@@ -1,11 +1,11 @@
 # cmake -DSETTINGS=<file> -DHOW=<how> -P consumer.cmake
-# Does what a user of the library does: configures, builds and runs tests/consumer/ with the compiler of the outer build.
+# Plays somebody who uses the library: configures, builds and runs tests/consumer/ with the compiler of the outer build.
 #   install           puts the outer build into an install tree and moves that to another folder
 #   find_package      from that tree, by reactorConfig.cmake
 #   pkg_config        from that tree, by reactor.pc
 #   epoll             the C API from that tree, by reactorConfig.cmake, in a project that has C alone
 #   epoll_pkg_config  the same by reactor-epoll.pc
-#   epoll_commands    the compiler lines of docs/epoll.md for the amalgamated form; what they make is run
+#   epoll_commands    the compiler lines of docs/epoll.md for the amalgamated form, as they stand there
 #   add_subdirectory  from the sources, as a debug build
 #   fetch_content     from the sources, as a debug build
 #   no_exceptions     from the sources, both with -fno-exceptions and -fno-rtti
@@ -59,7 +59,7 @@ endfunction()
 function(consume prefix)
   configure("${SOURCE_DIR}/tests/consumer/find_package" "${work}" "-DCMAKE_PREFIX_PATH=${prefix}" "-DCMAKE_CXX_FLAGS=${strict}"
             ${ARGN})
-  build_and_run("${work}")
+  build_and_run("${work}" app_loop)
 endfunction()
 
 function(consume_epoll prefix)
@@ -107,7 +107,7 @@ if(HOW STREQUAL "install")
   list(SORT installed)
   set(public address clock event export format poller reactor result socket version)
   list(TRANSFORM public REPLACE "(.+)" "include/reactor/\\1.hpp")
-  set(loop condition context export group io loop memory reader signals sockets stop_token task time timers)
+  set(loop condition context export group io loop memory names reader signals sockets stop_token task time timers)
   list(TRANSFORM loop REPLACE "(.+)" "include/reactor/loop/\\1.hpp")
   list(APPEND public ${loop} include/reactor/epoll.h include/reactor/epoll_post.h include/wepoll.h)
   list(SORT public)
@@ -150,13 +150,15 @@ elseif(HOW STREQUAL "epoll_commands")
   file(WRITE "${work}/reactor/epoll.h" "#include \"../reactor_epoll.h\"\n")  # app.c is written for an installed library
   set(ENV{CPATH} "${work}")
   file(READ "${SOURCE_DIR}/docs/epoll.md" text)
-  string(REGEX MATCHALL "\nx86_64-w64-mingw32-[^#\n]+" commands "${text}")
+  string(REGEX MATCH "\n```sh\n(x86_64-w64-mingw32-[^`]*reactor_epoll[^`]*)```" block "${text}")
+  string(REGEX REPLACE " *#[^\n]*" "" commands "${CMAKE_MATCH_1}")
+  string(REGEX REPLACE "\n$" "" commands "${commands}")
+  string(REPLACE "\n" ";" commands "${commands}")
   list(LENGTH commands count)
   if(NOT count EQUAL 4)
     message(FATAL_ERROR "docs/epoll.md: expected two lines that compile and two that link, came ${commands}")
   endif()
   foreach(command ${commands})
-    string(STRIP "${command}" command)
     message(STATUS "${command}")
     separate_arguments(command UNIX_COMMAND "${command}")
     run(${command} WORKING_DIRECTORY "${work}")

@@ -56,7 +56,9 @@ else()
   set(pc_epoll_libs "-L\${libdir} -lreactor_epoll -lreactor -lws2_32 -lstdc++")
 endif()
 configure_file(${PROJECT_SOURCE_DIR}/cmake/reactor.pc.in ${PROJECT_BINARY_DIR}/reactor.pc @ONLY)
+configure_file(${PROJECT_SOURCE_DIR}/cmake/reactor-loop.pc.in ${PROJECT_BINARY_DIR}/reactor-loop.pc @ONLY)
 configure_file(${PROJECT_SOURCE_DIR}/cmake/reactor-epoll.pc.in ${PROJECT_BINARY_DIR}/reactor-epoll.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/reactor.pc ${PROJECT_BINARY_DIR}/reactor-epoll.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+install(FILES ${PROJECT_BINARY_DIR}/reactor.pc ${PROJECT_BINARY_DIR}/reactor-loop.pc ${PROJECT_BINARY_DIR}/reactor-epoll.pc
+        DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/licenses/reactor)

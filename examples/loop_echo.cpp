@@ -11,9 +11,10 @@ using reactor::On, reactor::Result, reactor::Task, reactor::TcpListener, reactor
 
 Task<> echo(On<TcpStream> stream) {
   std::array<std::byte, 4096> buffer;
-  while (const auto size = co_await stream.receive(buffer)) {
-    if (*size == 0) co_return;
-    if (!co_await stream.send(std::span(buffer).first(*size))) co_return;
+  for (;;) {
+    const auto size = co_await stream.receive(buffer);
+    if (!size || *size == 0) co_return;
+    if (const auto sent = co_await stream.send(std::span(buffer).first(*size)); !sent) co_return;
   }
 }
 

@@ -154,7 +154,8 @@ class Server {
         keeps_alive = keeps_alive && part;
         left -= part ? part->size() : left;
       }
-      if (!co_await with_timeout(settings_.idle_time, connection->stream.send(response))) break;
+      const auto sent = co_await with_timeout(settings_.idle_time, connection->stream.send(response));
+      if (!sent) break;
     }
     connections_.erase(connection);
     has_ended_.notify_one();

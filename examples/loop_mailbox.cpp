@@ -87,7 +87,7 @@ Task<> serve(Loop& loop, Workers& workers, On<TcpStream> stream) {
     if (!line) co_return;
     auto reply = co_await upper_by_worker(loop, workers, std::string(*line) + '\n');
     if (!reply) co_return;
-    if (!co_await stream.send(*reply)) co_return;
+    if (const auto sent = co_await stream.send(*reply); !sent) co_return;
   }
 }
 

@@ -43,7 +43,8 @@ Task<> check(Ports& ports) {
 }
 
 Task<> show_progress(const Ports& ports, std::size_t count) {
-  while (co_await sleep_for(std::chrono::milliseconds(200))) {
+  for (;;) {
+    if (const auto slept = co_await sleep_for(std::chrono::milliseconds(200)); !slept) co_return;
     std::fprintf(stderr, "\r%zu of %zu", ports.checked, count);
   }
 }

@@ -45,7 +45,7 @@ class REACTOR_LOOP_API ConditionOperation final : public Operation {
 /// Lets tasks of one loop wait for what another does:
 ///
 ///   while (queue.empty()) {
-///     if (!co_await changed.wait()) co_return;
+///     if (const auto waited = co_await changed.wait(); !waited) co_return;
 ///   }
 ///
 /// Nothing is remembered: a notification reaches the tasks that wait at that moment. As one thread runs all of them,

@@ -51,7 +51,7 @@ class StopTokenTask final : public ScopedTask<T> {
 
   std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiting) {
     const auto first = this->begin(awaiting, Context::Inherits::stop);
-    link_ = std::make_shared<StopCallback::Link>(StopCallback::Link{&this->scope()});
+    link_.reset(new StopCallback::Link{&this->scope()});
     // A token that is stopped already needs no post.
     if (token_.stop_requested()) {
       this->scope().request_stop();

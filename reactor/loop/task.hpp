@@ -12,6 +12,10 @@
 #include <reactor/loop/context.hpp>
 #include <reactor/loop/memory.hpp>
 
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 14
+#define REACTOR_LOOP_CHECKS_FRAMES  // one store and one comparison for each task
+#endif
+
 namespace reactor {
 
 template <class T = void>
@@ -36,7 +40,21 @@ struct FinalAwaiter {
 
 /// What the promises of tasks share, whatever they return.
 struct TaskPromise : PromiseBase {
+#ifdef REACTOR_LOOP_CHECKS_FRAMES
+  static void* operator new(std::size_t size_bytes) { return last_frame() = allocate(size_bytes); }
+  void check_frame() const noexcept {
+    require(handle.address() == last_frame(),
+            "this compiler (GCC 12.2) has laid a coroutine's frame out wrongly: do not co_await in the condition of an "
+            "if or a loop, give the result a name before");
+  }
+  static void*& last_frame() noexcept {
+    static thread_local void* frame = nullptr;
+    return frame;
+  }
+#else
   static void* operator new(std::size_t size_bytes) { return allocate(size_bytes); }
+  void check_frame() const noexcept {}
+#endif
   static void operator delete(void* memory, std::size_t size_bytes) noexcept { release(memory, size_bytes); }
 
   [[nodiscard]] std::suspend_always initial_suspend() const noexcept { return {}; }
@@ -106,6 +124,11 @@ struct Promise<void> : TaskPromise {
 /// Parameters are copied or moved into the coroutine's frame, references are not: what a reference, a span or a
 /// string_view refers to has to live until the task's end. The same holds for what a lambda captures: the lambda must
 /// outlive the task (TaskGroup::spawn takes the lambda itself and keeps it).
+///
+/// GCC 12.2 (Debian 12) gives a coroutine a wrong frame where a co_await stands in the condition of an `if` or a loop
+/// and the function has no variable outside of it. Write `const auto result = co_await ...;` before, or `if (const auto
+/// result = co_await ...; !result)`. A wrong frame is noticed when the task is created, and aborts. GCC 12 also
+/// destroys some temporaries of an expression with a co_await twice: give lambdas and braced values a name before.
 template <class T>
 class [[nodiscard]] Task {
   static_assert(std::is_void_v<T> || std::is_object_v<T>, "a Task returns a value or nothing: return a pointer");
@@ -182,12 +205,14 @@ template <class T>
 Task<T> Promise<T>::get_return_object() noexcept {
   const auto coroutine = std::coroutine_handle<Promise>::from_promise(*this);
   handle = coroutine;
+  check_frame();
   return Task<T>(coroutine);
 }
 
 inline Task<void> Promise<void>::get_return_object() noexcept {
   const auto coroutine = std::coroutine_handle<Promise>::from_promise(*this);
   handle = coroutine;
+  check_frame();
   return Task<void>(coroutine);
 }
 

@@ -9,7 +9,7 @@ namespace reactor::sim {
 
 void Core::trace(const std::string& line) const {
   std::array<char, 32> time{};
-  const double ms = std::chrono::duration<double, std::milli>(now() - std::chrono::hours(1)).count();
+  const double ms = std::chrono::duration<double, std::milli>(now() - Timeline::start).count();
   std::snprintf(time.data(), time.size(), "%12.6f ms  ", ms);
   options.trace(time.data() + line);
 }

@@ -7,6 +7,18 @@
 
 namespace reactor::sim {
 
+void HandleTable::close_sockets() {
+  std::vector<std::uintptr_t> numbers;
+  for (const auto& [number, object] : open_) {
+    if (std::holds_alternative<std::shared_ptr<Endpoint>>(object)) numbers.push_back(number);
+  }
+  std::ranges::sort(numbers, std::greater());
+  for (const std::uintptr_t number : numbers) {
+    open_.erase(number);
+    release_number(number);
+  }
+}
+
 void Core::trace(const std::string& line) const {
   std::array<char, 32> time{};
   const double ms = std::chrono::duration<double, std::milli>(now() - Timeline::start).count();

@@ -72,8 +72,7 @@ class HandleTable {
     if (found == open_.end()) return {};
     Object object = std::move(found->second);
     open_.erase(found);
-    free_.push_back(number);
-    if (step_ == 1) std::ranges::push_heap(free_, std::greater());
+    release_number(number);
     return object;
   }
   [[nodiscard]] const Object& at(std::uintptr_t number) const {
@@ -87,12 +86,18 @@ class HandleTable {
     return found == nullptr ? nullptr : *found;
   }
   [[nodiscard]] std::size_t size() const { return open_.size(); }
+  void close_sockets();
   template <class Function>
   void for_each(Function&& function) const {
     for (const auto& [number, object] : open_) function(object);  // in no order: to count, to close all
   }
 
  private:
+  void release_number(std::uintptr_t number) {
+    free_.push_back(number);
+    if (step_ == 1) std::ranges::push_heap(free_, std::greater());
+  }
+
   std::unordered_map<std::uintptr_t, Object> open_;
   std::vector<std::uintptr_t> free_;
   std::uintptr_t last_ = 0x100, step_ = 4;

@@ -230,7 +230,7 @@ Result<std::size_t> Stack::send(const EndpointPtr& endpoint, std::span<const std
   }
   const std::size_t room = socket.send_capacity - std::min(socket.unsent, socket.send_capacity);
   const std::size_t taken = std::min(room, bytes);
-  socket.wants_space = socket.wants_space || taken < bytes || room == bytes;
+  socket.wants_space = socket.wants_space || taken < bytes;
   if (room == 0) return failure(std::errc::operation_would_block);
   if (taken == 0) return std::size_t{0};
   if (const auto peer = socket.peer.lock(); peer != nullptr && !peer->closed && !from.empty()) {

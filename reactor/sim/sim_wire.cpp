@@ -88,8 +88,8 @@ void Stack::syn_arrives(const EndpointPtr& client, const Name& to) {
   woken(*target, Wake::input);
   const auto time = transit(*client->stack, 0);
   server->last_due = core_.now() + time;  // what the server sends does not overtake it
-  core_.after(time, [this, client] {
-    note(Fate::delivered, Packet::syn_ack, client->remote, client->local);
+  core_.after(time, [client] {
+    client->stack->note(Fate::delivered, Packet::syn_ack, client->remote, client->local);
     client->stack->establish(*client);
   });
 }
@@ -176,7 +176,9 @@ void Stack::pump(const EndpointPtr& from) {
   if (from->closed && from->under_way.empty()) std::erase(lingering_, from);
   if (arrived == 0) return;
   to->stack->woken(*to, static_cast<Wake>(arrived));
-  woken(*from, from->wants_space && is_writable(*from) ? Wake::output : static_cast<Wake>(0));
+  const bool is_wanted = from->wants_space && is_writable(*from);
+  if (is_wanted) from->wants_space = false;
+  woken(*from, is_wanted ? Wake::output : static_cast<Wake>(0));
 }
 
 void Stack::arrive(Endpoint& from, Endpoint& to, Endpoint::Segment& segment, std::size_t bytes) {
@@ -185,11 +187,11 @@ void Stack::arrive(Endpoint& from, Endpoint& to, Endpoint::Segment& segment, std
       to.unread += bytes;
       from.unsent -= bytes;
       segment.bytes -= bytes;
-      note(Fate::delivered, Packet::data, from.local, from.remote, bytes);
+      if (bytes > 0) to.stack->note(Fate::delivered, Packet::data, from.local, from.remote, bytes);
       break;
     case Kind::fin:
       to.fin = true;
-      note(Fate::delivered, Packet::fin, from.local, from.remote);
+      to.stack->note(Fate::delivered, Packet::fin, from.local, from.remote);
       break;
     case Kind::urgent:
       to.urgent++;
@@ -305,7 +307,7 @@ void Stack::datagram_arrives(const EndpointPtr& from, Stack& there, const Name& 
         target->datagram_bytes + overhead * target->datagrams.size() >= 4 * target->receive_capacity) {
       return note(Fate::lost, Packet::datagram, datagram.from, to, datagram.size);
     }
-    note(Fate::delivered, Packet::datagram, datagram.from, to, datagram.size, datagram.bytes);
+    there.note(Fate::delivered, Packet::datagram, datagram.from, to, datagram.size, datagram.bytes);
     target->datagram_bytes += datagram.size;
     target->datagrams.push_back(std::move(datagram));
     return there.woken(*target, Wake::input);

@@ -6,11 +6,11 @@ target_link_libraries(reactor_sim_kernel PUBLIC reactor::reactor PRIVATE reactor
 
 # reactor::sim: what a program links instead of reactor::reactor to run in a simulation. The same sources, but for what
 # is the system's: sockets, the clock and the backend.
-set(sim_headers sim/world.hpp)
+set(sim_headers sim/check.hpp sim/world.hpp)
 add_library(reactor_sim STATIC
   address.cpp event.cpp format.cpp poller.cpp result.cpp socket.cpp nt/functions.cpp nt/status.cpp ${afd_sources}
   net/sim_ip_text.cpp net/sim_socket.cpp ${simulated_kernel_sources}
-  sim/fiber.cpp sim/network.cpp sim/pcapng.cpp sim/scheduler.cpp sim/sequence_chart.cpp sim/sim_backend.cpp
+  sim/check.cpp sim/check_processes.cpp sim/fiber.cpp sim/network.cpp sim/pcapng.cpp sim/scheduler.cpp sim/sequence_chart.cpp sim/sim_backend.cpp
   sim/sim_epoll.cpp sim/sockaddr.cpp sim/trace.cpp sim/world.cpp)
 add_library(reactor::sim ALIAS reactor_sim)
 set_target_properties(reactor_sim PROPERTIES EXPORT_NAME sim CXX_EXTENSIONS OFF)

@@ -7,7 +7,11 @@ target_link_libraries(reactor_sim_kernel PUBLIC reactor::reactor PRIVATE reactor
 # reactor::sim: what a program links instead of reactor::reactor to run in a simulation. The same sources, but for what
 # is the system's: sockets, the clock and the backend.
 set(sim_headers sim/check.hpp sim/world.hpp)
-add_library(reactor_sim STATIC
+set(exclude_sim "")
+if(NOT REACTOR_INSTALL)
+  set(exclude_sim EXCLUDE_FROM_ALL)  # who has this library as a subdirectory builds it when it is linked with
+endif()
+add_library(reactor_sim STATIC ${exclude_sim}
   address.cpp event.cpp format.cpp poller.cpp result.cpp socket.cpp nt/functions.cpp nt/status.cpp ${afd_sources}
   net/sim_ip_text.cpp net/sim_socket.cpp ${simulated_kernel_sources}
   sim/check.cpp sim/check_processes.cpp sim/fiber.cpp sim/network.cpp sim/pcapng.cpp sim/scheduler.cpp sim/sequence_chart.cpp sim/sim_backend.cpp
@@ -19,4 +23,7 @@ target_compile_features(reactor_sim PUBLIC cxx_std_23)
 if(PROJECT_IS_TOP_LEVEL)
   target_compile_options(reactor_sim PRIVATE $<TARGET_PROPERTY:reactor_build_options,INTERFACE_COMPILE_OPTIONS>)
   target_compile_definitions(reactor_sim PRIVATE $<TARGET_PROPERTY:reactor_build_options,INTERFACE_COMPILE_DEFINITIONS>)
+endif()
+if(NOT WIN32)
+  target_link_libraries(reactor_sim PRIVATE Threads::Threads)
 endif()

@@ -89,6 +89,7 @@ void Stack::syn_arrives(const EndpointPtr& client, const Name& to) {
   const auto time = transit(*client->stack, 0);
   server->last_due = core_.now() + time;  // what the server sends does not overtake it
   core_.after(time, [client] {
+    if (client->closed) return;
     client->stack->note(Fate::delivered, Packet::syn_ack, client->remote, client->local);
     client->stack->establish(*client);
   });

@@ -2,6 +2,7 @@
 # Plays somebody who uses the library: configures, builds and runs tests/consumer/ with the compiler of the outer build.
 #   install           puts the outer build into an install tree and moves that to another folder
 #   find_package      from that tree, by reactorConfig.cmake
+#   sim               reactor::sim from that tree: somebody's own server in a simulation
 #   pkg_config        from that tree, by reactor.pc
 #   epoll             the C API from that tree, by reactorConfig.cmake, in a project that has C alone
 #   epoll_pkg_config  the same by reactor-epoll.pc
@@ -57,9 +58,17 @@ function(build_and_run build)
 endfunction()
 
 function(consume prefix)
-  configure("${SOURCE_DIR}/tests/consumer/find_package" "${work}" "-DCMAKE_PREFIX_PATH=${prefix}" "-DCMAKE_CXX_FLAGS=${strict}"
+  set(source find_package)
+  if(HOW STREQUAL "sim")
+    set(source sim)
+  endif()
+  configure("${SOURCE_DIR}/tests/consumer/${source}" "${work}" "-DCMAKE_PREFIX_PATH=${prefix}" "-DCMAKE_CXX_FLAGS=${strict}"
             ${ARGN})
-  build_and_run("${work}" app_loop)
+  if(HOW STREQUAL "sim")
+    build_and_run("${work}")
+  else()
+    build_and_run("${work}" app_loop)
+  endif()
 endfunction()
 
 function(consume_epoll prefix)
@@ -109,12 +118,13 @@ if(HOW STREQUAL "install")
   list(TRANSFORM public REPLACE "(.+)" "include/reactor/\\1.hpp")
   set(loop condition context export group io loop memory names reader signals sockets stop_token task time timers)
   list(TRANSFORM loop REPLACE "(.+)" "include/reactor/loop/\\1.hpp")
-  list(APPEND public ${loop} include/reactor/epoll.h include/reactor/epoll_post.h include/wepoll.h)
+  list(APPEND public ${loop} include/reactor/epoll.h include/reactor/epoll_post.h include/reactor/sim/check.hpp
+       include/reactor/sim/world.hpp include/wepoll.h)
   list(SORT public)
   if(NOT installed STREQUAL public)
     message(FATAL_ERROR "installed headers: expected ${public}, came ${installed}")
   endif()
-elseif(HOW STREQUAL "find_package")
+elseif(HOW MATCHES "^(find_package|sim)$")
   consume("${prefix}" ${link_statically})
 elseif(HOW STREQUAL "pkg_config")
   set(ENV{PKG_CONFIG_PATH} "${prefix}/${LIBDIR}/pkgconfig")

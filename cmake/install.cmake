@@ -3,7 +3,7 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/reactor)
 
-install(TARGETS reactor reactor_epoll reactor_loop EXPORT reactorTargets
+install(TARGETS reactor reactor_epoll reactor_loop reactor_sim EXPORT reactorTargets
         FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
         RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR}
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
@@ -16,9 +16,7 @@ set(needs_threads OFF)
 set(system_libraries -lws2_32)
 if(NOT WIN32)
   set(system_libraries -pthread)
-  if(type STREQUAL "STATIC_LIBRARY")
-    set(needs_threads ON)
-  endif()
+  set(needs_threads ON)  # of reactor::sim, which is static, if not of reactor::reactor
 endif()
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/reactorConfig.cmake.in
                               ${PROJECT_BINARY_DIR}/reactorConfig.cmake INSTALL_DESTINATION ${package_dir})

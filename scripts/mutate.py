@@ -24,7 +24,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORK = ROOT / "build/mutations"
 JOBS = 2
 COMMON = ["tests/main.cpp", "tests/process_handles.cpp",
-          *(f"reactor/sim/{name}.cpp" for name in ("sim_answer", "sim_core", "sim_kernel", "sim_net", "sim_poll", "sim_seen", "sim_wire"))]
+          *(f"reactor/sim/{name}.cpp" for name in ("sim_answer", "sim_core", "sim_endpoint", "sim_kernel", "sim_net", "sim_poll", "sim_seen", "sim_stack", "sim_wire"))]
 EPOLL_TESTS = {
     "the Linux backend's tests":
     [*sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests/epoll_backend").glob("*_test.cpp")), "tests/allocation_count.cpp"],

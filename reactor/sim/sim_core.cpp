@@ -7,9 +7,21 @@
 
 namespace reactor::sim {
 
+void HandleTable::close_sockets() {
+  std::vector<std::uintptr_t> numbers;
+  for (const auto& [number, object] : open_) {
+    if (std::holds_alternative<std::shared_ptr<Endpoint>>(object)) numbers.push_back(number);
+  }
+  std::ranges::sort(numbers, std::greater());
+  for (const std::uintptr_t number : numbers) {
+    open_.erase(number);
+    release_number(number);
+  }
+}
+
 void Core::trace(const std::string& line) const {
   std::array<char, 32> time{};
-  const double ms = std::chrono::duration<double, std::milli>(now() - std::chrono::hours(1)).count();
+  const double ms = std::chrono::duration<double, std::milli>(now() - Timeline::start).count();
   std::snprintf(time.data(), time.size(), "%12.6f ms  ", ms);
   options.trace(time.data() + line);
 }

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -19,6 +20,7 @@
 
 #include <reactor/sim/sim_faults.hpp>
 #include <reactor/sim/sim_random.hpp>
+#include <reactor/sim/sim_time.hpp>
 
 // What the parts of the simulator share. Not for tests: they have SimKernel and SimNet.
 
@@ -41,13 +43,22 @@ struct Layered {
 using Object = std::variant<std::monostate, std::shared_ptr<Port>, std::shared_ptr<Helper>, std::shared_ptr<Reserve>,
                             std::shared_ptr<Endpoint>, Layered>;
 
-/// One table for all handles of the process, as on Windows: multiples of 4, and what was closed last is used first.
+/// One table for all handles of the process. As on Windows: multiples of 4, and what was closed last is used first. As
+/// on Linux: the lowest number that is free.
 class HandleTable {
  public:
+  void number_as_linux() {
+    last_ = 2;
+    step_ = 1;
+  }
   std::uintptr_t open(Object object) {
     std::uintptr_t number = 0;
     if (free_.empty()) {
-      number = last_ += 4;
+      number = last_ += step_;
+    } else if (step_ == 1) {
+      std::ranges::pop_heap(free_, std::greater());
+      number = free_.back();
+      free_.pop_back();
     } else {
       number = free_.back();
       free_.pop_back();
@@ -61,7 +72,7 @@ class HandleTable {
     if (found == open_.end()) return {};
     Object object = std::move(found->second);
     open_.erase(found);
-    free_.push_back(number);
+    release_number(number);
     return object;
   }
   [[nodiscard]] const Object& at(std::uintptr_t number) const {
@@ -74,55 +85,58 @@ class HandleTable {
     const auto* found = std::get_if<std::shared_ptr<T>>(&at(number));
     return found == nullptr ? nullptr : *found;
   }
+  [[nodiscard]] std::size_t size() const { return open_.size(); }
+  void close_sockets();
   template <class Function>
   void for_each(Function&& function) const {
-    for (const auto& [number, object] : open_) function(object);
+    for (const auto& [number, object] : open_) function(object);  // in no order: to count, to close all
   }
 
  private:
-  std::map<std::uintptr_t, Object> open_;
+  void release_number(std::uintptr_t number) {
+    free_.push_back(number);
+    if (step_ == 1) std::ranges::push_heap(free_, std::greater());
+  }
+
+  std::unordered_map<std::uintptr_t, Object> open_;
   std::vector<std::uintptr_t> free_;
-  std::uintptr_t last_ = 0x100;
+  std::uintptr_t last_ = 0x100, step_ = 4;
 };
 
-/// The lock, the clock, what is due, the handles, chance, and what was done wrong.
+/// What the parts of one host share: its handles and options, what was done wrong; and, with all hosts of the
+/// simulation, the timeline.
 class Core {
  public:
   using nanoseconds = std::chrono::nanoseconds;
   using Lock = std::unique_lock<std::mutex>;
 
-  explicit Core(Options chosen) : options(std::move(chosen)), random(options.seed) {}
+  explicit Core(Options chosen) : Core(std::make_shared<Timeline>(chosen.seed, chosen.real_threads), chosen) {}
+  Core(std::shared_ptr<Timeline> shared, Options chosen)
+      : timeline(std::move(shared)),
+        mutex(timeline->mutex),
+        changed(timeline->changed),
+        random(timeline->random),
+        options(std::move(chosen)) {}
 
-  std::mutex mutex;  // guards all of the simulator
-  std::condition_variable changed;
+  std::shared_ptr<Timeline> timeline;
+  std::mutex& mutex;
+  std::condition_variable& changed;
+  Random& random;
   Options options;
-  Random random;
   HandleTable handles;
   std::vector<std::string> violations;
 
   [[nodiscard]] bool is_windows() const { return options.flavour == Flavour::windows; }
+  [[nodiscard]] bool is_epoll() const { return options.flavour == Flavour::epoll; }
   [[nodiscard]] nanoseconds draw(const Delay& delay) { return random.between(delay.low, delay.high); }
 
-  [[nodiscard]] nanoseconds now() const {
-    return options.real_threads ? nanoseconds(std::chrono::steady_clock::now().time_since_epoch()) : clock_;
-  }
-  /// Simulated time only; never back.
-  void jump_to(nanoseconds time) { clock_ = std::max(clock_, time); }
-
-  /// `what` is done when it is time, in order of time; of what is due at the same time, in the order of these calls.
-  void after(nanoseconds delay, std::function<void()> what) {
-    due_.emplace(now() + delay, std::move(what));
-    if (options.real_threads) changed.notify_all();
-  }
-  void run_due() {
-    while (!due_.empty() && due_.begin()->first <= now()) {
-      const auto what = std::move(due_.begin()->second);
-      due_.erase(due_.begin());
-      what();
-    }
-  }
-  [[nodiscard]] std::optional<nanoseconds> next_due() const {
-    return due_.empty() ? std::nullopt : std::optional(due_.begin()->first);
+  [[nodiscard]] nanoseconds now() const { return timeline->now(); }
+  void jump_to(nanoseconds time) { timeline->jump_to(time); }
+  void after(nanoseconds delay, std::function<void()> what) { timeline->after(delay, std::move(what)); }
+  void run_due() { timeline->run_due(); }
+  [[nodiscard]] std::optional<nanoseconds> next_due() const { return timeline->next_due(); }
+  void wake(WaitQueue& queue) {
+    if (!queue.fibers.empty()) timeline->scheduler->wake(queue);
   }
 
   void violate(std::string what) {
@@ -132,10 +146,6 @@ class Core {
 
   [[nodiscard]] bool is_traced() const { return options.trace != nullptr; }
   void trace(const std::string& line) const;
-
- private:
-  nanoseconds clock_{std::chrono::hours(1)};
-  std::multimap<nanoseconds, std::function<void()>> due_;
 };
 
 /// A number as tests and traces write it.

@@ -81,7 +81,8 @@ class NthFault {
 ///            closing a helper handle does not end the polls that it carries.
 ///   wine:    a FIN shows when all is read; RST keeps unread data; an unreachable UDP port shows nothing; a poll that
 ///            had to wait reports the one socket that ended it.
-enum class Flavour : std::uint8_t { windows, wine };
+///   epoll:   Linux itself, for hosts that have no AFD: as wine where the TCP stacks differ.
+enum class Flavour : std::uint8_t { windows, wine, epoll };
 
 struct Delay {
   std::chrono::nanoseconds low{0}, high{0};

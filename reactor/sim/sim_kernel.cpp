@@ -25,6 +25,11 @@ HANDLE handle(std::uintptr_t number) { return reinterpret_cast<HANDLE>(number); 
 SimKernel::SimKernel(Options options)
     : core_(std::move(options)), net_(core_, *this), notice_readings_(readings_of(core_.options)) {}
 
+SimKernel::SimKernel(std::shared_ptr<Timeline> timeline, Options options, Network* network)
+    : core_(std::move(timeline), std::move(options)),
+      net_(core_, *this, network),
+      notice_readings_(readings_of(core_.options)) {}
+
 SimKernel::~SimKernel() {
   for (const auto& [address, request] : held_) release_memory(*request);
 }
@@ -143,6 +148,7 @@ void SimKernel::queue_packet(const PortPtr& port, const Packet& packet, const Re
       at = port->packets.begin() + static_cast<std::ptrdiff_t>(core_.random.below(port->packets.size() + 1));
     }
     port->packets.insert(at, {packet, request, reserve, nullptr});
+    core_.wake(port->sleepers);
     if (core_.options.real_threads) core_.changed.notify_all();
   });
 }
@@ -184,7 +190,7 @@ NTSTATUS SimKernel::await(Core::Lock& lock, const PortPtr& port, std::span<Packe
       if (core_.is_traced()) core_.trace("dequeue -> STATUS_TIMEOUT");
       return STATUS_TIMEOUT;
     }
-    sleep(lock, deadline);
+    sleep(lock, deadline, *port);
     if (!port->is_open) {
       core_.violate("dequeue: the port was closed while a thread waited at it");
       return STATUS_INVALID_HANDLE;
@@ -214,7 +220,13 @@ std::size_t SimKernel::take(Port& port, std::span<Packet> packets) {
 }
 
 // Until something is due or the time is over, whichever comes first; it may also return for nothing.
-void SimKernel::sleep(Core::Lock& lock, std::optional<nanoseconds> until) {
+void SimKernel::sleep(Core::Lock& lock, std::optional<nanoseconds> until, Port& port) {
+  if (auto* const scheduler = core_.timeline->scheduler) {
+    lock.unlock();
+    scheduler->sleep(port.sleepers, until, "an event or a wake of a Poller");
+    lock.lock();
+    return;
+  }
   const auto due = core_.next_due();
   const auto next = !until ? due : !due ? until : std::min(*due, *until);
   if (core_.options.real_threads) {
@@ -265,6 +277,7 @@ void SimKernel::close_port(Port& port) noexcept {
   for (const auto& queued : std::exchange(port.packets, {})) {
     if (queued.request != nullptr) core_.violate("a port was closed with the packet of a poll in it");
   }
+  core_.wake(port.sleepers);
   if (core_.options.real_threads) core_.changed.notify_all();
 }
 

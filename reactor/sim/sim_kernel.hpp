@@ -35,6 +35,7 @@ struct Port {
     std::shared_ptr<SocketNotice> notice = nullptr;  // whose notification it is; its mask is written when it is taken
   };
   std::deque<Queued> packets;
+  WaitQueue sleepers;
   bool is_open = true;
 };
 
@@ -110,6 +111,8 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   using Result = reactor::Result<T>;
 
   explicit SimKernel(Options options = {});
+  /// A host of several: with their time, and on their network.
+  SimKernel(std::shared_ptr<Timeline> timeline, Options options, Network* network);
   ~SimKernel() override;
 
   // The kernel.
@@ -132,7 +135,8 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
 
   // The world around it. Any thread.
   [[nodiscard]] SimNet& net() noexcept { return net_; }
-  void run_for(nanoseconds time);  ///< one thread: lets time pass
+  [[nodiscard]] Core& core() noexcept { return core_; }  ///< for a World
+  void run_for(nanoseconds time);                        ///< one thread: lets time pass
   /// One thread: lets time pass until nothing is under way: no data, no completion, no packet that is late. Polls with
   /// a time-out, and spurious completions that are to come, count as under way.
   void settle();
@@ -176,7 +180,7 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   // sim_kernel.cpp
   [[nodiscard]] NTSTATUS begin(Call call, int refused_per_mille);
   [[nodiscard]] std::size_t take(Port& port, std::span<Packet> packets);
-  void sleep(Core::Lock& lock, std::optional<nanoseconds> until);
+  void sleep(Core::Lock& lock, std::optional<nanoseconds> until, Port& port);
   void queue_packet(const PortPtr& port, const Packet& packet, const RequestPtr& request, nanoseconds delay,
                     const std::shared_ptr<Reserve>& reserve = nullptr);
   void close_helper(const Helper& helper, HANDLE handle) noexcept;

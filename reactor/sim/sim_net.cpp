@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// What a program does with sockets, and the truth about them. sim_wire.cpp is what happens in between.
+// Sockets by their numbers, with bytes that are only counted. sim_stack.cpp is what is done with them.
 #include <reactor/sim/sim_net.hpp>
 
 #include <algorithm>
@@ -9,21 +9,13 @@ namespace reactor::sim {
 
 using namespace reactor::nt;
 using reactor::failure;
-using Kind = Endpoint::Segment::Kind;
-
-SimNet::EndpointPtr SimNet::make(SocketState state) {
-  auto endpoint = std::make_shared<Endpoint>();
-  endpoint->id = ++last_id_;
-  endpoint->state = state;
-  return endpoint;
-}
 
 SocketNumber SimNet::open(const EndpointPtr& endpoint) {
   endpoint->handles++;
   return core_.handles.open(endpoint);
 }
 
-SimNet::EndpointPtr SimNet::find(SocketNumber socket) {
+EndpointPtr SimNet::find(SocketNumber socket) {
   const Object& object = core_.handles.at(socket);
   if (const auto* layered = std::get_if<Layered>(&object)) return core_.handles.find<Endpoint>(layered->base);
   return core_.handles.find<Endpoint>(socket);
@@ -34,31 +26,30 @@ void SimNet::note(const char* what, SocketNumber socket, std::size_t value) {
 }
 
 SocketNumber SimNet::tcp() {
-  return locked([&] { return open(make(SocketState::fresh)); });
+  return locked([&] { return open(stack_.make(SocketState::fresh)); });
 }
 
 SocketNumber SimNet::udp() {
   return locked([&] {
-    const auto endpoint = make(SocketState::datagram);
-    endpoint->port = bind(endpoint);
+    const auto endpoint = stack_.make(SocketState::datagram);
+    static_cast<void>(stack_.bind_somewhere(endpoint));
     return open(endpoint);
   });
 }
 
 SocketNumber SimNet::listener(std::size_t backlog) {
   return locked([&] {
-    const auto endpoint = make(SocketState::listening);
+    const auto endpoint = stack_.make(SocketState::listening);
     endpoint->backlog_max = backlog;
-    endpoint->port = bind(endpoint);
+    static_cast<void>(stack_.bind_somewhere(endpoint));
     return open(endpoint);
   });
 }
 
 std::pair<SocketNumber, SocketNumber> SimNet::tcp_pair() {
   return locked([&] {
-    const auto a = make(SocketState::connected), b = make(SocketState::connected);
-    a->peer = b;
-    b->peer = a;
+    const auto a = stack_.make(SocketState::connected), b = stack_.make(SocketState::connected);
+    Stack::join(a, b);
     const SocketNumber first = open(a);
     return std::pair(first, open(b));
   });
@@ -78,7 +69,7 @@ SocketNumber SimNet::layered(SocketNumber base) {
 SocketNumber SimNet::hidden() { return layered(0); }
 
 SocketNumber SimNet::not_afd() {
-  return locked([&] { return open(make(SocketState::not_afd)); });
+  return locked([&] { return open(stack_.make(SocketState::not_afd)); });
 }
 
 std::uint16_t SimNet::port_of(SocketNumber socket) {
@@ -97,9 +88,7 @@ SimNet::Result<> SimNet::connect(SocketNumber socket, std::uint16_t port) {
       return failure(std::errc::invalid_argument);
     }
     note("connect to port", socket, port);
-    endpoint->state = SocketState::connecting;
-    if (port == unanswered_port) return {};
-    core_.after(core_.draw(core_.options.flight), [this, endpoint, port] { syn_arrives(endpoint, port); });
+    stack_.connect_to_port(endpoint, port);
     return {};
   });
 }
@@ -108,11 +97,9 @@ SimNet::Result<SocketNumber> SimNet::accept(SocketNumber socket) {
   return locked([&]() -> Result<SocketNumber> {
     const auto endpoint = find(socket);
     if (endpoint == nullptr) return failure(std::errc::bad_file_descriptor);
-    if (endpoint->state != SocketState::listening) return failure(std::errc::invalid_argument);
-    if (endpoint->backlog.empty()) return failure(std::errc::operation_would_block);
-    const auto accepted = endpoint->backlog.front();
-    endpoint->backlog.pop_front();
-    const SocketNumber number = open(accepted);
+    const auto accepted = stack_.accept(*endpoint);
+    if (!accepted) return failure(accepted.error());
+    const SocketNumber number = open(*accepted);
     note("accept", socket, number);
     return number;
   });
@@ -122,14 +109,8 @@ SimNet::Result<std::size_t> SimNet::send(SocketNumber socket, std::size_t bytes)
   return locked([&]() -> Result<std::size_t> {
     const auto endpoint = find(socket);
     if (endpoint == nullptr) return failure(std::errc::bad_file_descriptor);
-    if (endpoint->state != SocketState::connected) return failure(std::errc::not_connected);
-    if (endpoint->reset) return failure(std::errc::connection_reset);
-    if (endpoint->shut) return failure(std::errc::broken_pipe);
-    const std::size_t space = core_.options.send_capacity - std::min(endpoint->unsent, core_.options.send_capacity);
-    if (space == 0) return failure(std::errc::operation_would_block);
-    const std::size_t taken = std::min(space, bytes);
-    note("send", socket, taken);
-    if (taken > 0) queue(endpoint, Kind::data, taken);
+    const auto taken = stack_.send(endpoint, {}, bytes);
+    if (taken) note("send", socket, *taken);
     return taken;
   });
 }
@@ -140,19 +121,10 @@ SimNet::Result<std::size_t> SimNet::send_to(SocketNumber socket, std::uint16_t p
     if (endpoint == nullptr) return failure(std::errc::bad_file_descriptor);
     if (endpoint->state != SocketState::datagram) return failure(std::errc::invalid_argument);
     note("send to port", socket, port);
-    core_.after(core_.draw(core_.options.flight), [this, endpoint, port, bytes] {
-      const auto target = bound(port);
-      if (target != nullptr && target->state == SocketState::datagram) {
-        target->datagrams.push_back(bytes);
-        watcher_.socket_changed(*target);
-        return;
-      }
-      core_.after(core_.draw(core_.options.flight), [this, endpoint] {
-        endpoint->unreachable = true;
-        watcher_.socket_changed(*endpoint);
-      });
-    });
-    return bytes;
+    Name to;
+    to.kind = Name::Kind::ipv4;
+    to.port = port;
+    return stack_.send_to(endpoint, to, {}, bytes);
   });
 }
 
@@ -160,30 +132,14 @@ SimNet::Result<std::size_t> SimNet::recv(SocketNumber socket, std::size_t max) {
   return locked([&]() -> Result<std::size_t> {
     const auto endpoint = find(socket);
     if (endpoint == nullptr) return failure(std::errc::bad_file_descriptor);
-    Endpoint& from = *endpoint;
-    if (from.state == SocketState::datagram) {
-      if (std::exchange(from.unreachable, false) && core_.is_windows()) return failure(std::errc::connection_reset);
-      if (from.datagrams.empty()) return failure(std::errc::operation_would_block);
-      const std::size_t bytes = from.datagrams.front();
-      from.datagrams.pop_front();
-      return std::min(bytes, max);
+    if (endpoint->state == SocketState::datagram) {
+      const auto received = stack_.receive_from(*endpoint);
+      if (!received) return failure(received.error());
+      return std::min(received->datagram.size, max);
     }
-    if (from.state != SocketState::connected) return failure(std::errc::not_connected);
-    if (from.unread > 0) {
-      const std::size_t bytes = std::min(from.unread, max);
-      from.unread -= bytes;
-      note("recv", socket, bytes);
-      if (const auto peer = from.peer.lock()) pump(peer);
-      watcher_.socket_changed(from);  // under Wine a FIN shows now
-      return bytes;
-    }
-    if (from.reset) {
-      // Fact reset.recv: Wine's own poll has taken the error.
-      if (!core_.is_windows() && from.reset_is_reported) return std::size_t{0};
-      return failure(std::errc::connection_reset);
-    }
-    if (from.fin) return std::size_t{0};
-    return failure(std::errc::operation_would_block);
+    const auto bytes = stack_.receive(*endpoint, {}, max);
+    if (bytes) note("recv", socket, *bytes);
+    return bytes;
   });
 }
 
@@ -191,12 +147,8 @@ SimNet::Result<> SimNet::send_urgent(SocketNumber socket) {
   return locked([&]() -> Result<> {
     const auto endpoint = find(socket);
     if (endpoint == nullptr) return failure(std::errc::bad_file_descriptor);
-    if (endpoint->state != SocketState::connected || endpoint->shut || endpoint->reset) {
-      return failure(std::errc::not_connected);
-    }
     note("send urgent", socket, 1);
-    queue(endpoint, Kind::urgent, 0);
-    return {};
+    return stack_.send_urgent(endpoint, {});
   });
 }
 
@@ -216,8 +168,7 @@ SimNet::Result<> SimNet::shutdown(SocketNumber socket) {
     if (endpoint == nullptr) return failure(std::errc::bad_file_descriptor);
     if (endpoint->state != SocketState::connected || endpoint->reset) return failure(std::errc::not_connected);
     note("shutdown", socket, 0);
-    if (!std::exchange(endpoint->shut, true)) queue(endpoint, Kind::fin, 0);
-    return {};
+    return stack_.shutdown(endpoint, Shutdown::write);
   });
 }
 
@@ -237,13 +188,9 @@ SimNet::Result<> SimNet::close_number(SocketNumber socket, bool abortive) {
     note(abortive ? "reset; handles left" : "close; handles left", socket,
          static_cast<std::size_t>(endpoint->handles - 1));
     core_.handles.close(number);
-    drop_handle(endpoint, abortive);
+    stack_.drop_handle(endpoint, abortive);
     return {};
   });
-}
-
-void SimNet::drop_handle(const EndpointPtr& endpoint, bool abortive) {
-  if (--endpoint->handles == 0) end(endpoint, abortive);
 }
 
 SimNet::Result<> SimNet::inherit(SocketNumber socket) {
@@ -260,7 +207,7 @@ SimNet::Result<> SimNet::inherit(SocketNumber socket) {
 void SimNet::end_child() {
   locked([&] {
     if (core_.is_traced()) core_.trace("net the child ends");
-    for (const auto& endpoint : std::exchange(inherited_, {})) drop_handle(endpoint, false);
+    for (const auto& endpoint : std::exchange(inherited_, {})) stack_.drop_handle(endpoint, false);
     return true;
   });
 }

@@ -14,60 +14,11 @@
 #include <reactor/result.hpp>
 
 #include <reactor/sim/sim_core.hpp>
+#include <reactor/sim/sim_stack.hpp>
 
 namespace reactor::sim {
 
 using reactor::nt::SocketNumber;
-
-enum class SocketState : std::uint8_t { fresh, connecting, connected, failed, listening, datagram, not_afd };
-
-struct SocketNotice;
-
-/// A socket of AFD, whatever the numbers that mean it. Bytes are counted, not kept. For the simulator alone.
-struct Endpoint {
-  struct Segment {
-    enum class Kind : std::uint8_t { data, urgent, fin } kind;
-    std::size_t bytes;
-    std::chrono::nanoseconds due;
-  };
-
-  std::uint64_t id = 0;
-  SocketState state = SocketState::fresh;
-  int handles = 0;      // that are open, here or in another process
-  bool closed = false;  // by the last of them
-  std::uint16_t port = 0;
-  std::weak_ptr<Endpoint> peer;
-  std::vector<std::uint64_t> polls;      // requests that wait for it
-  std::shared_ptr<SocketNotice> notice;  // its registration for socket notifications
-  reactor::nt::ULONG history = 0;        // all that was so since a reference model last asked
-
-  // What has come.
-  std::size_t unread = 0, urgent = 0;
-  bool fin = false, reset = false, reset_is_reported = false, unreachable = false;
-  reactor::nt::ULONG reset_adds = 0;  // beside ABORT, for a poll that was pending when the reset came
-  std::deque<std::size_t> datagrams;
-  std::deque<std::shared_ptr<Endpoint>> backlog;
-  std::size_t backlog_max = 0;
-
-  // What goes.
-  std::deque<Segment> under_way;
-  std::size_t unsent = 0;  // bytes in under_way
-  std::chrono::nanoseconds last_due{0};
-  bool shut = false;
-};
-
-/// Who wants to know when a socket is ready for something else than before: the kernel's polls.
-class Watcher {
- public:
-  Watcher() = default;
-  Watcher(const Watcher&) = delete;
-  Watcher& operator=(const Watcher&) = delete;
-  virtual void socket_changed(Endpoint& endpoint) = 0;
-  virtual void socket_closed(Endpoint& endpoint) = 0;
-
- protected:
-  ~Watcher() = default;
-};
 
 /// Both sides of a small network, to be played by a test: TCP, UDP and listening sockets of one host, by number. What
 /// is sent takes Options::flight to arrive; then AFD polls complete. All sockets are non-blocking. Any thread.
@@ -80,9 +31,10 @@ class SimNet {
   using Result = reactor::Result<T>;
 
   /// Connecting to it is never answered.
-  static constexpr std::uint16_t unanswered_port = 9;
+  static constexpr std::uint16_t unanswered_port = Stack::unanswered_port;
 
-  SimNet(Core& core, Watcher& watcher) noexcept : core_(core), watcher_(watcher) {}
+  SimNet(Core& core, Watcher& watcher, Network* network = nullptr) noexcept
+      : core_(core), stack_(core, watcher, network) {}
 
   // Sockets. A number that was closed is used again at once.
   [[nodiscard]] SocketNumber tcp();
@@ -130,25 +82,15 @@ class SimNet {
   [[nodiscard]] std::shared_ptr<Endpoint> endpoint(SocketNumber socket) { return find(socket); }
 
   // For SimKernel, which holds the lock.
-  [[nodiscard]] reactor::nt::ULONG events_of(const Endpoint& endpoint) const;
-  [[nodiscard]] static reactor::nt::NTSTATUS status_of(const Endpoint& endpoint, reactor::nt::ULONG events);
+  [[nodiscard]] reactor::nt::ULONG events_of(const Endpoint& endpoint) const { return stack_.events_of(endpoint); }
+  [[nodiscard]] static reactor::nt::NTSTATUS status_of(const Endpoint& endpoint, reactor::nt::ULONG events) {
+    return Stack::status_of(endpoint, events);
+  }
+  [[nodiscard]] Stack& stack() noexcept { return stack_; }
 
  private:
-  using EndpointPtr = std::shared_ptr<Endpoint>;
-
-  [[nodiscard]] EndpointPtr make(SocketState state);
   [[nodiscard]] SocketNumber open(const EndpointPtr& endpoint);
   [[nodiscard]] EndpointPtr find(SocketNumber socket);
-  [[nodiscard]] std::uint16_t bind(const EndpointPtr& endpoint);
-  [[nodiscard]] EndpointPtr bound(std::uint16_t port) const;
-  void syn_arrives(const EndpointPtr& client, std::uint16_t port);
-  void refuse(const EndpointPtr& client);
-  void establish(Endpoint& client);
-  void queue(const EndpointPtr& from, Endpoint::Segment::Kind kind, std::size_t bytes);
-  void pump(const EndpointPtr& from);
-  void send_reset(const EndpointPtr& to, std::chrono::nanoseconds not_before);
-  void end(const EndpointPtr& endpoint, bool abortive);
-  void drop_handle(const EndpointPtr& endpoint, bool abortive);
   Result<> close_number(SocketNumber socket, bool abortive);
   void note(const char* what, SocketNumber socket, std::size_t value);
 
@@ -163,12 +105,8 @@ class SimNet {
   }
 
   Core& core_;
-  Watcher& watcher_;
-  std::map<std::uint16_t, std::weak_ptr<Endpoint>> ports_;
-  std::vector<EndpointPtr> lingering_;  // closed, but what they sent has not arrived yet
+  Stack stack_;
   std::vector<EndpointPtr> inherited_;  // once for each handle that the child has
-  std::uint64_t last_id_ = 0;
-  std::uint16_t last_port_ = 1024;
 };
 
 }  // namespace reactor::sim

@@ -5,6 +5,8 @@
 #include <array>
 #include <cstdlib>
 
+#include <reactor/clock.hpp>
+
 namespace parity {
 
 Reports reports_of(std::span<const Event> events) {
@@ -42,11 +44,11 @@ Reports settled(Poller& poller, const Reports& wanted) {
     const auto same = std::ranges::find(wanted, report.token, &Report::token);
     return same != wanted.end() && covers(same->readiness, report.readiness);
   };
-  const auto deadline = std::chrono::steady_clock::now() + time_limit;
+  const auto deadline = reactor::Clock::now() + time_limit;
   for (;;) {
     Reports came = next(poller);
     const bool is_part = std::ranges::all_of(came, is_wanted);
-    if (came == wanted || !is_part || std::chrono::steady_clock::now() > deadline) return came;
+    if (came == wanted || !is_part || reactor::Clock::now() > deadline) return came;
   }
 }
 
@@ -109,45 +111,6 @@ std::size_t fill(const TcpStream& stream) {
 void reset(TcpStream& stream) {
   must(stream.set_abortive_close());
   stream.close();
-}
-
-Waiting::Waiting(Poller& poller) : poller_(poller), thread_([this] { run(); }) {}
-
-Waiting::~Waiting() {
-  {
-    const std::scoped_lock lock(mutex_);
-    is_ending_ = true;
-  }
-  changed_.notify_all();
-  poller_.waker().wake();
-  thread_.join();
-}
-
-void Waiting::run() {
-  std::array<Event, 256> buffer;
-  for (;;) {
-    const auto events = poller_.wait(buffer, time_limit);
-    std::unique_lock lock(mutex_);
-    if (is_ending_) return;
-    if (events && events->empty() && !events->woken()) continue;  // the time-out is over
-    if (events) {
-      result_ = reports_of(*events);
-    } else {
-      result_ = reactor::failure(events.error());
-    }
-    is_ready_ = true;
-    changed_.notify_all();
-    changed_.wait(lock, [this] { return !is_ready_ || is_ending_; });
-    if (is_ending_) return;
-  }
-}
-
-Reports Waiting::take() {
-  std::unique_lock lock(mutex_);
-  if (!changed_.wait_for(lock, time_limit, [this] { return is_ready_; })) FAIL("no wait returned in time");
-  is_ready_ = false;
-  changed_.notify_all();
-  return must(std::move(result_));
 }
 
 NothingIsLeft::NothingIsLeft() {

@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <string>
@@ -166,7 +167,8 @@ std::size_t fill(const TcpStream& stream);
 /// Closes it with a reset for the peer.
 void reset(TcpStream& stream);
 
-/// A thread that waits on a poller, hands over what one wait reported, and waits again when that was taken.
+/// A thread (in a simulation a program) that waits on a poller, hands over what one wait reported, and waits again when
+/// that was taken.
 class Waiting {
  public:
   explicit Waiting(Poller& poller);
@@ -177,15 +179,8 @@ class Waiting {
   [[nodiscard]] Reports take();
 
  private:
-  void run();
-
-  Poller& poller_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool is_ready_ = false;
-  bool is_ending_ = false;
-  Result<Reports> result_;
-  std::thread thread_;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
 };
 
 // Functions that call the system: system.cpp.

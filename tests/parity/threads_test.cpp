@@ -8,11 +8,13 @@
 #include <atomic>
 #include <memory>
 
+#include <reactor/clock.hpp>
+
 using namespace parity;
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using Clock = reactor::Clock;
 
 constexpr int threads_count = 10;
 

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+// Runs the parity tests in a simulation:
+//   parity_sim_test linux|windows [--seeds FROM COUNT] [doctest's options]
+// The whole suite with the first seed; with the others all but what moves much data. A failure names its seed.
+#define DOCTEST_CONFIG_IMPLEMENT
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+#include <vector>
+
+#include <reactor/sim/world.hpp>
+
+namespace {
+
+// A World is one thread: what starts threads of the system is left out, and what counts allocations, which the
+// simulated kernel makes.
+constexpr const char* left_out =
+    "*thread that registered*,*steady state allocates*,a wait without a time-out is*,*work that is posted*,*wakes from "
+    "ten*,"
+    "*changes by another thread*,one socket in ten*,ten threads*,echo: 64 MiB*";
+constexpr const char* files_left_out = "*waiting_threads_test*";
+constexpr const char* takes_long = "echo*,10,000*,2,000*,64 sockets*";
+
+int run(reactor::sim::Rules rules, std::uint64_t seed, bool is_whole, int argc, char** argv) {
+  reactor::sim::WorldOptions options;
+  options.rules = rules;
+  options.stack_bytes = std::size_t{4} << 20;
+  reactor::sim::World world(seed, options);
+  int failed = 1;
+  world.host("test").run([&] {
+    doctest::Context context;
+    context.addFilter("test-case-exclude", left_out);
+    context.addFilter("source-file-exclude", files_left_out);
+    if (!is_whole) context.addFilter("test-case-exclude", takes_long);
+    context.setOption("minimal", !is_whole);
+    context.applyCommandLine(argc, argv);
+    failed = context.run();
+  });
+  try {
+    world.run_until_idle();
+  } catch (const std::exception& why) {
+    std::printf("%s\n", why.what());
+    failed = 1;
+  }
+  if (failed != 0) {
+    std::printf("FAIL: seed %llu\n", static_cast<unsigned long long>(seed));
+    if (std::getenv("REACTOR_TRACE") != nullptr) std::fputs(world.trace_text().c_str(), stdout);
+  }
+  return failed;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string_view system = argc > 1 ? argv[1] : "";
+  if (system != "linux" && system != "windows") {
+    std::puts("usage: parity_sim_test linux|windows [--seeds FROM COUNT] [doctest's options]");
+    return 2;
+  }
+  const auto rules = system == "linux" ? reactor::sim::Rules::of_linux : reactor::sim::Rules::of_windows;
+  std::uint64_t from = 1, count = 100;
+  std::vector<char*> rest{argv[0]};
+  for (int i = 2; i < argc; i++) {
+    if (std::strcmp(argv[i], "--seeds") == 0 && i + 2 < argc) {
+      from = std::strtoull(argv[i + 1], nullptr, 10);
+      count = std::strtoull(argv[i + 2], nullptr, 10);
+      i += 2;
+    } else {
+      rest.push_back(argv[i]);
+    }
+  }
+  for (std::uint64_t seed = from; seed < from + count; seed++) {
+    if (const int failed = run(rules, seed, seed == from, static_cast<int>(rest.size()), rest.data()); failed != 0) {
+      return failed;
+    }
+  }
+  std::printf("PASS parity on simulated %s: %llu seeds from %llu\n", argv[1], static_cast<unsigned long long>(count),
+              static_cast<unsigned long long>(from));
+  return 0;
+}

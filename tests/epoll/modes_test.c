@@ -240,7 +240,7 @@ struct waiter {
   counter_t* ended;
 };
 
-static void wait_once(void* argument) {
+static void wait_for_one_event(void* argument) {
   struct waiter* waiter = argument;
   add_to(waiter->started, 1);
   waiter->result = epoll_wait(waiter->port, &waiter->event, 1, LIMIT_MS);
@@ -264,7 +264,7 @@ static void changes_reach_a_waiting_thread(void) {
       add(waiter.port, sock, EPOLLIN);
       CHECK_INT(epoll_wait(waiter.port, &event, 1, 0), 0);
     }
-    thread_t* thread = start_thread(wait_once, &waiter);
+    thread_t* thread = start_thread(wait_for_one_event, &waiter);
     wait_until(waiter.started, 1);
     CHECK_INT(epoll_wait(waiter.port, &event, 1, 20),
               0); /* time for it to fall asleep; the test is right without it too */

@@ -1,8 +1,8 @@
 # cmake -DSETTINGS=<file> -DHOW=<how> -P consumer.cmake
-# Plays somebody who uses the library: configures, builds and runs tests/consumer/ with the compiler of the outer build.
+# Does what a user of the library does: configures, builds and runs tests/consumer/ with the compiler of the outer build.
 #   install           puts the outer build into an install tree and moves that to another folder
 #   find_package      from that tree, by reactorConfig.cmake
-#   sim               reactor::sim from that tree: somebody's own server in a simulation
+#   sim               reactor::sim from that tree: the server of a user in a simulation
 #   pkg_config        from that tree, by reactor.pc
 #   epoll             the C API from that tree, by reactorConfig.cmake, in a project that has C alone
 #   epoll_pkg_config  the same by reactor-epoll.pc

@@ -2,7 +2,7 @@
 // A chat: what one client sends, a line at a time, all others get. loop_chat [ADDRESS]
 //
 // Each client has a queue of lines and two tasks, one that reads and one that writes. A client that does not fetch its
-// lines delays nobody: when its queue is full, it is disconnected.
+// lines delays no other client: when its queue is full, it is disconnected.
 #include <cstddef>
 #include <deque>
 #include <list>

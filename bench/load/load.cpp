@@ -19,7 +19,7 @@ namespace bench {
 namespace {
 
 constexpr std::uint64_t second_ns = 1'000'000'000;
-constexpr std::uint64_t silence_max_ns = 20 * second_ns;  // without any reply
+constexpr std::uint64_t no_reply_max_ns = 20 * second_ns;  // without any reply
 constexpr std::size_t connecting_max = 64;  // connecting or closing at a time: well below a listener's backlog
 
 std::size_t longest_read(const LoadOptions& options) {
@@ -86,7 +86,7 @@ void Load::connect_all() {
 
 // Waits until the server has that many connections open: else it would accept some while it is measured.
 void Load::await_server(std::uint64_t open_count) {
-  const std::uint64_t deadline = now_ns() + silence_max_ns;
+  const std::uint64_t deadline = now_ns() + no_reply_max_ns;
   while (control_.number("open") != open_count) {
     if (now_ns() > deadline) {
       fail("the server has " + std::to_string(control_.number("open")) + " connections open, not the " +
@@ -121,9 +121,9 @@ void Load::run_once(std::uint64_t latest_ns) {
   show_progress(time_ns);
   if (stage_ == Stage::connecting) {
     if (still_connecting_ > 0 && time_ns > latest_ns) fail("connecting took too long");
-  } else if (in_flight_ > 0 && time_ns > last_answer_ns_ + silence_max_ns) {
+  } else if (in_flight_ > 0 && time_ns > last_answer_ns_ + no_reply_max_ns) {
     const auto waiting = std::ranges::find_if(connections_, [](const Connection& c) { return !c.in_flight.empty(); });
-    fail("no answer for " + std::to_string(silence_max_ns / second_ns) + " s with " + std::to_string(in_flight_) +
+    fail("no answer for " + std::to_string(no_reply_max_ns / second_ns) + " s with " + std::to_string(in_flight_) +
          " messages in flight; connection " + std::to_string(waiting - connections_.begin()) + " is one that waits");
   }
 }

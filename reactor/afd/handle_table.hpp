@@ -54,8 +54,7 @@ class HandleTable {
     REACTOR_ASSERT(find(base) != none);
     Page& page = page_of(base);
     page.entries[key_of(base) % entries_per_page] = none;
-    if (--page.used > 0 || used_pages_ == 1)
-      return;  // one page is kept for a program that adds and removes one socket repeatedly
+    if (--page.used > 0 || used_pages_ == 1) return;  // one page is kept, for a program that uses one socket at a time
     used_pages_--;
     pages_[key_of(base) / entries_per_page].reset();
   }

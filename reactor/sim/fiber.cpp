@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Stacks of their own for simulated programs: fibers on Windows, contexts of POSIX elsewhere. AddressSanitizer is told
-// of each switch.
+// Stacks of their own for simulated programs: fibers on Windows, contexts of POSIX elsewhere. AddressSanitizer is
+// informed of each switch.
 #include <reactor/sim/fiber.hpp>
 
 #include <array>

@@ -121,7 +121,7 @@ struct Endpoint {
   std::size_t datagram_bytes = 0;
   std::deque<std::shared_ptr<Endpoint>> backlog;
   std::size_t backlog_max = 0;
-  std::chrono::nanoseconds heard{0};  // when the peer was last heard of
+  std::chrono::nanoseconds received_at{0};  // when the last packet of the peer came
 
   // What goes.
   std::deque<Segment> under_way;
@@ -129,7 +129,7 @@ struct Endpoint {
   std::chrono::nanoseconds last_due{0};
   int retries = 0;  // of what is first in under_way, or of a connect
   bool shut = false, shut_read = false;
-  bool wants_space = false;  // a send did not find enough: its end is told
+  bool wants_space = false;  // a send did not find enough: reported when there is some
 
   // What the program has set.
   std::size_t send_capacity = 0, receive_capacity = 0;

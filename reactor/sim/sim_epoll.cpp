@@ -60,7 +60,7 @@ void LinuxHost::socket_closed(Endpoint& endpoint) {
 
 Readiness SimEpoll::readiness(const EpollItem& item) {
   const Bits bits = bits_of(*item.endpoint);
-  if (!bits.out) item.endpoint->wants_space = true;  // as SOCK_NOSPACE: it is told when there is some
+  if (!bits.out) item.endpoint->wants_space = true;  // as SOCK_NOSPACE: reported when there is some
   const bool reads = has(item.interest, Interest::readable);
   auto readiness = Readiness::none;
   if ((bits.in && reads) || bits.err) readiness |= Readiness::readable;

@@ -228,10 +228,10 @@ Result<std::size_t> Stack::send(const EndpointPtr& endpoint, std::span<const std
   if (socket.state != SocketState::connected) {
     return failure(core_.is_epoll() ? std::errc::broken_pipe : std::errc::not_connected);
   }
-  const std::size_t room = socket.send_capacity - std::min(socket.unsent, socket.send_capacity);
-  const std::size_t taken = std::min(room, bytes);
+  const std::size_t space = socket.send_capacity - std::min(socket.unsent, socket.send_capacity);
+  const std::size_t taken = std::min(space, bytes);
   socket.wants_space = socket.wants_space || taken < bytes;
-  if (room == 0) return failure(std::errc::operation_would_block);
+  if (space == 0) return failure(std::errc::operation_would_block);
   if (taken == 0) return std::size_t{0};
   if (const auto peer = socket.peer.lock(); peer != nullptr && !peer->closed && !from.empty()) {
     peer->incoming.append(from.first(taken));

@@ -35,7 +35,7 @@ class Stack {
   bool is_up = true;
   [[nodiscard]] bool has_address(const Name& name) const noexcept;
   [[nodiscard]] Core& core() const noexcept { return core_; }
-  /// All that was open is gone at once. Silently as by a power cut, or each connection by a reset.
+  /// Closes all sockets at once: without a packet, as by a power cut, or each connection by a reset.
   void lose_all(bool resets);
 
   // Sockets.

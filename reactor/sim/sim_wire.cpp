@@ -111,7 +111,7 @@ void Stack::fail_connect(Endpoint& client, std::errc why) {
 void Stack::establish(Endpoint& client) {
   if (client.closed || client.state != SocketState::connecting) return;
   client.state = SocketState::connected;
-  client.heard = core_.now();
+  client.received_at = core_.now();
   client.retries = 0;
   woken(client, Wake::everything);
 }
@@ -161,7 +161,7 @@ void Stack::pump(const EndpointPtr& from) {
       break;
     }
     to->stack->establish(*to);  // the first thing that came from a server may be this
-    to->heard = core_.now();
+    to->received_at = core_.now();
     if (segment.kind == Kind::data) {
       const std::size_t space = to->receive_capacity - std::min(to->unread, to->receive_capacity);
       const std::size_t bytes = std::min(space, segment.bytes);
@@ -271,16 +271,16 @@ void Stack::set_keepalive(const EndpointPtr& endpoint) {
   if (endpoint->keepalive.on && network_ != nullptr) probe(endpoint);
 }
 
-// One timer for each connection, that asks when it is time whether it has been silent for so long.
+// One timer for each connection, which checks whether no packet of the peer has come for the keep-alive time.
 void Stack::probe(const EndpointPtr& endpoint) {
   const auto& keepalive = endpoint->keepalive;
   const nanoseconds wait = keepalive.probes > 0
                                ? nanoseconds(keepalive.interval)
-                               : std::max<nanoseconds>(endpoint->heard + keepalive.idle - core_.now(), 1ms);
+                               : std::max<nanoseconds>(endpoint->received_at + keepalive.idle - core_.now(), 1ms);
   core_.after(wait, [this, endpoint, turn = keepalive.turn] {
     Endpoint& socket = *endpoint;
     if (socket.keepalive.turn != turn || socket.closed || socket.reset) return;
-    if (socket.state != SocketState::connected || core_.now() < socket.heard + socket.keepalive.idle) {
+    if (socket.state != SocketState::connected || core_.now() < socket.received_at + socket.keepalive.idle) {
       socket.keepalive.probes = 0;
       return probe(endpoint);
     }
@@ -289,7 +289,7 @@ void Stack::probe(const EndpointPtr& endpoint) {
         socket.peer_stack != nullptr && is_linked(*socket.peer_stack) && socket.peer_stack->is_linked(*this);
     if (is_answered && (peer == nullptr || peer->closed || peer->reset)) return send_reset(endpoint, core_.now());
     if (is_answered) {
-      socket.heard = core_.now();
+      socket.received_at = core_.now();
       socket.keepalive.probes = 0;
     } else if (++socket.keepalive.probes > (core_.is_windows() ? 10 : 9)) {
       return break_off(socket, std::errc::timed_out);

@@ -77,7 +77,7 @@ struct HostOptions {
 
 /// How a host goes down.
 enum class Crash : std::uint8_t {
-  power_cut,     ///< silence: its peers learn of it by a time-out, or by a reset once the host is up again
+  power_cut,     ///< no packet: its peers learn of it by a time-out, or by a reset once the host is up again
   process_kill,  ///< its system goes on and resets the connections
 };
 

@@ -133,8 +133,8 @@ TEST_CASE("posts: neither they nor sockets that are always ready keep the other 
   Port port;
   port.add(a, 100);
   int posts = 0, sockets = 0;
-  SUBCASE("an answer in the call") { port.kernel.ready[base(a)] = AFD_POLL_RECEIVE; }
-  SUBCASE("an answer by a packet") { port.kernel.can_skip = false; }
+  SUBCASE("a synchronous completion") { port.kernel.ready[base(a)] = AFD_POLL_RECEIVE; }
+  SUBCASE("a completion by a packet") { port.kernel.can_skip = false; }
   for (int round = 0; round < 60; round++) {
     port.post(1);
     if (!port.kernel.can_skip && port.kernel.pending_on(base(a)) != nullptr) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Somebody's program with a Loop: every public header of it, and a connection to itself.
+// A user's program with a Loop: includes each of its public headers, and connects to itself.
 #include <array>
 #include <cstddef>
 #include <cstdio>

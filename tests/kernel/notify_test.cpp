@@ -11,7 +11,7 @@ using namespace conformance;
 
 namespace {
 
-struct Told {
+struct Notified {
   ULONG error = 0;
   std::vector<ULONG> results;
   std::vector<FILE_IO_COMPLETION_INFORMATION> packets;
@@ -43,19 +43,19 @@ SOCK_NOTIFY_REGISTRATION change(Socket socket, std::uintptr_t key, std::uint16_t
 }
 
 template <class SomeBench>
-Told call(SomeBench& b, HANDLE port, std::vector<SOCK_NOTIFY_REGISTRATION> changes, std::size_t room,
-          std::chrono::milliseconds timeout = std::chrono::milliseconds(0)) {
-  Told told;
-  told.packets.resize(room);
+Notified call(SomeBench& b, HANDLE port, std::vector<SOCK_NOTIFY_REGISTRATION> changes, std::size_t buffer_size,
+              std::chrono::milliseconds timeout = std::chrono::milliseconds(0)) {
+  Notified result;
+  result.packets.resize(buffer_size);
   ULONG removed = 0;
-  told.error = b.kernel.notify(port, changes, told.packets, removed, static_cast<std::uint32_t>(timeout.count()));
-  for (const auto& one : changes) told.results.push_back(one.registrationResult);
-  told.packets.resize(told.error == 0 && room > 0 ? removed : 0);
-  return told;
+  result.error = b.kernel.notify(port, changes, result.packets, removed, static_cast<std::uint32_t>(timeout.count()));
+  for (const auto& one : changes) result.results.push_back(one.registrationResult);
+  result.packets.resize(result.error == 0 && buffer_size > 0 ? removed : 0);
+  return result;
 }
 template <class SomeBench>
-Told call(SomeBench& b, const std::vector<SOCK_NOTIFY_REGISTRATION>& changes,
-          std::chrono::milliseconds timeout = std::chrono::duration_cast<std::chrono::milliseconds>(deadline)) {
+Notified call(SomeBench& b, const std::vector<SOCK_NOTIFY_REGISTRATION>& changes,
+              std::chrono::milliseconds timeout = std::chrono::duration_cast<std::chrono::milliseconds>(deadline)) {
   return call(b, b.port, changes, 8, timeout);
 }
 
@@ -73,18 +73,18 @@ constexpr std::uint16_t in = SocketNotify::in, out = SocketNotify::out, hangup =
 
 }  // namespace
 
-// Wine and older systems have none: there these tests pass without having asked anything.
-TEST_CASE_TEMPLATE("notices.call: changes without room for packets, then the packets", System, ALL_KERNELS) {
+// Wine and older systems have no notifications: there these tests pass without any check.
+TEST_CASE_TEMPLATE("notices.call: changes without a buffer for packets, then the packets", System, ALL_KERNELS) {
   Bench<System> b;
   if (!b.kernel.has_notifications()) return;
   const auto [x, y] = b.system.tcp_pair();
-  const Told changed = call(b, b.port, {change(x, 4, in | hangup)}, 0);
-  b.fact("notices.call", "ENABLE in a call without room", changed.text());
+  const Notified changed = call(b, b.port, {change(x, 4, in | hangup)}, 0);
+  b.fact("notices.call", "ENABLE in a call without a buffer", changed.text());
   CHECK(changed.error == 0);
   CHECK(changed.results == std::vector<ULONG>{0});
   REQUIRE(b.system.send(y, 1) == 1);
-  const Told told = call(b, {});
-  CHECK(told.events(4) == in);
+  const Notified result = call(b, {});
+  CHECK(result.events(4) == in);
   CHECK(call(b, {}, 50ms).error == static_cast<ULONG>(STATUS_TIMEOUT));
   CHECK(call(b, {change(x, 4, in | hangup)}).events(4) == in);
   CHECK(call(b, {change(x, 4, 0, SocketNotify::remove)}).events(4) == SocketNotify::removed);
@@ -102,9 +102,9 @@ TEST_CASE_TEMPLATE("notices.mixed: a poll's packet comes from the same call, wit
   std::vector<FILE_IO_COMPLETION_INFORMATION> polls;
   ULONG events = 0;
   for (int i = 0; i < 10 && (polls.empty() || events == 0); i++) {
-    const Told told = call(b, {change(x, 4, in | hangup)}, 200ms);
-    events |= told.events(4);
-    for (const auto& packet : told.packets) {
+    const Notified result = call(b, {change(x, 4, in | hangup)}, 200ms);
+    events |= result.events(4);
+    for (const auto& packet : result.packets) {
       if (packet.ApcContext == &request) polls.push_back(packet);
     }
   }
@@ -120,9 +120,9 @@ TEST_CASE_TEMPLATE("notices.wider: enabled for more while enabled", System, ALL_
   if (!b.kernel.has_notifications()) return;
   const auto [x, y] = b.system.tcp_pair();
   CHECK(call(b, {change(x, 4, in | hangup)}, 20ms).packets.empty());
-  const Told told = call(b, {change(x, 4, in | out | hangup)});
-  b.fact("notices.wider", "enabled for IN, then for IN and OUT", told.text());
-  CHECK(told.events(4) == out);
+  const Notified result = call(b, {change(x, 4, in | out | hangup)});
+  b.fact("notices.wider", "enabled for IN, then for IN and OUT", result.text());
+  CHECK(result.events(4) == out);
 }
 
 TEST_CASE_TEMPLATE("notices.fin, notices.reset, notices.refused: HANGUP or ERR", System, ALL_KERNELS) {
@@ -149,39 +149,41 @@ TEST_CASE_TEMPLATE("notices.fin, notices.reset, notices.refused: HANGUP or ERR",
 TEST_CASE_TEMPLATE("notices.unregistered: REMOVE of what is not registered changes nothing", System, ALL_KERNELS) {
   Bench<System> b;
   if (!b.kernel.has_notifications()) return;
-  const Told told = call(b, b.port, {change(b.system.udp(), 4, 0, SocketNotify::remove)}, 0);
-  b.fact("notices.unregistered", "REMOVE of what is not registered", told.text());
-  CHECK(told.error == 0);
-  CHECK(told.results[0] != 0);
+  const Notified result = call(b, b.port, {change(b.system.udp(), 4, 0, SocketNotify::remove)}, 0);
+  b.fact("notices.unregistered", "REMOVE of what is not registered", result.text());
+  CHECK(result.error == 0);
+  CHECK(result.results[0] != 0);
 }
 
-TEST_CASE_TEMPLATE("notices.second_port: the first keeps its registration, whatever the second asks", System,
-                   ALL_KERNELS) {
+TEST_CASE_TEMPLATE(
+    "notices.second_port, notices.second_port_remove, notices.second_port_data: the first port keeps its registration",
+    System, ALL_KERNELS) {
   Bench<System> b;
   if (!b.kernel.has_notifications()) return;
   const auto [x, y] = b.system.tcp_pair();
   CHECK(call(b, {change(x, 4, in | hangup)}, 20ms).results == std::vector<ULONG>{0});
-  const Told enabled = call(b, b.side_port, {change(x, 5, in | hangup)}, 0);
+  const Notified enabled = call(b, b.side_port, {change(x, 5, in | hangup)}, 0);
   b.fact("notices.second_port", "ENABLE at a second port", enabled.text());
-  const Told removed = call(b, b.side_port, {change(x, 5, 0, SocketNotify::remove)}, 0);
+  const Notified removed = call(b, b.side_port, {change(x, 5, 0, SocketNotify::remove)}, 0);
   b.fact("notices.second_port_remove", "REMOVE at a second port", removed.text());
   REQUIRE(b.system.send(y, 1) == 1);
-  const Told told = call(b, {}, 500ms);
-  b.fact("notices.second_port_data", "then data: the first port", told.text());
+  const Notified result = call(b, {}, 500ms);
+  b.fact("notices.second_port_data", "then data: the first port", result.text());
   if (b.system.is_unknown()) return;
   CHECK(enabled.results[0] != 0);
   CHECK(removed.results[0] != 0);
-  CHECK(told.events(4) == in);
+  CHECK(result.events(4) == in);
 }
 
-TEST_CASE_TEMPLATE("notices.reused: the number of a closed socket is another's, registered under another key", System,
-                   ALL_KERNELS) {
+TEST_CASE_TEMPLATE(
+    "notices.closed: a closed number is refused, and can be registered again under another key when it is reused",
+    System, ALL_KERNELS) {
   Bench<System> b;
   if (!b.kernel.has_notifications()) return;
   const auto [x, y] = b.system.tcp_pair();
   CHECK(call(b, {change(x, 4, in | hangup)}, 20ms).packets.empty());
   b.system.close(x);
-  const Told closed = call(b, b.port, {change(x, 4, in | hangup)}, 0);
+  const Notified closed = call(b, b.port, {change(x, 4, in | hangup)}, 0);
   b.fact("notices.closed", "ENABLE of a number that was closed", closed.text());
   CHECK((closed.error != 0 || closed.results[0] != 0));
   const auto [z, w] = b.system.tcp_pair();

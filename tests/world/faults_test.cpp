@@ -85,7 +85,7 @@ TEST_CASE("a connection over a partition that lasts is given up") {
   }
 }
 
-TEST_CASE("a power cut is silence, and after the restart a reset") {
+TEST_CASE("after a power cut no packet comes, and after the restart a reset") {
   for (const auto rules : both_rules) {
     sim::World world(3, by(rules));
     with_connection(world, [&](Waits& waits, const TcpStream& stream) {

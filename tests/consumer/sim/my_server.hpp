@@ -6,7 +6,7 @@
 
 #include <reactor/reactor.hpp>
 
-/// Somebody's server: to one client after the other it sends back what it gets.
+/// The server of a user: sends back what it receives, to one client after the other.
 inline void my_server(std::uint16_t port) {
   using namespace reactor;
   auto poller = Poller::create().value();

@@ -1,17 +1,15 @@
 # The simulated NT kernel and its network. The model check, the fuzzers and the sweep run the AFD backend over it.
 set(simulated_kernel_sources sim/sim_answer.cpp sim/sim_core.cpp sim/sim_endpoint.cpp sim/sim_kernel.cpp sim/sim_net.cpp
     sim/sim_notify.cpp sim/sim_poll.cpp sim/sim_seen.cpp sim/sim_stack.cpp sim/sim_wire.cpp)
-add_library(reactor_sim_kernel STATIC EXCLUDE_FROM_ALL ${simulated_kernel_sources})
-target_link_libraries(reactor_sim_kernel PUBLIC reactor::reactor PRIVATE reactor_build_options)
+if(REACTOR_TESTS OR REACTOR_FUZZ OR REACTOR_BENCH)
+  add_library(reactor_sim_kernel STATIC EXCLUDE_FROM_ALL ${simulated_kernel_sources})
+  target_link_libraries(reactor_sim_kernel PUBLIC reactor::reactor PRIVATE reactor_build_options)
+endif()
 
 # reactor::sim: what a program links instead of reactor::reactor to run in a simulation. The same sources, but for what
 # is the system's: sockets, the clock and the backend.
 set(sim_headers sim/check.hpp sim/world.hpp)
-set(exclude_sim "")
-if(NOT REACTOR_INSTALL)
-  set(exclude_sim EXCLUDE_FROM_ALL)  # who has this library as a subdirectory builds it when it is linked with
-endif()
-add_library(reactor_sim STATIC ${exclude_sim}
+add_library(reactor_sim STATIC ${unless_linked}
   address.cpp event.cpp format.cpp poller.cpp result.cpp socket.cpp nt/functions.cpp nt/status.cpp ${afd_sources}
   net/sim_ip_text.cpp net/sim_socket.cpp ${simulated_kernel_sources}
   sim/check.cpp sim/check_processes.cpp sim/fiber.cpp sim/network.cpp sim/pcapng.cpp sim/scheduler.cpp sim/sequence_chart.cpp sim/sim_backend.cpp

@@ -96,7 +96,8 @@ void Stack::syn_arrives(const EndpointPtr& client, const Name& to) {
 }
 
 void Stack::refuse(const EndpointPtr& client) {
-  core_.after(transit(*client->stack, 0) + core_.draw(core_.options.refusal),
+  const nanoseconds time = transit(*client->stack, 0);  // drawn first
+  core_.after(time + core_.draw(core_.options.refusal),
               [client] { client->stack->fail_connect(*client, std::errc::connection_refused); });
 }
 

@@ -19,7 +19,7 @@ collect_below(${CMAKE_CURRENT_SOURCE_DIR} TESTS tests)
 expect_equal("tests" "" "${tests}")
 collect_below(${CMAKE_CURRENT_SOURCE_DIR} BUILDSYSTEM_TARGETS targets)
 list(SORT targets)
-expect_equal("targets" "app;reactor;reactor_build_options;reactor_epoll" "${targets}")
+expect_equal("targets" "app;reactor;reactor_build_options;reactor_epoll;reactor_loop;reactor_sim" "${targets}")
 
 foreach(property COMPILE_OPTIONS COMPILE_DEFINITIONS LINK_OPTIONS)
   get_target_property(value reactor INTERFACE_${property})

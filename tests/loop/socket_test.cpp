@@ -110,7 +110,7 @@ TEST_CASE("the peer's reset ends receive and send") {
   });
 }
 
-TEST_CASE("cancelled: before, during and after receive; nothing is lost") {
+TEST_CASE("cancelled: before, during and after receive, and nothing is lost") {
   run([]() -> Task<> {
     auto [one, other] = co_await pair();
     std::array<std::byte, 5> buffer{};

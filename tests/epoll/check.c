@@ -143,13 +143,6 @@ port_t new_port(void) {
 
 void close_port(port_t port) { CHECK_INT(epoll_close(port), 0); }
 
-void wait_once(void) {
-  struct epoll_event event;
-  const port_t port = new_port();
-  CHECK_INT(epoll_wait(port, &event, 1, QUIET_MS), 0);
-  close_port(port);
-}
-
 int control(port_t port, int op, sock_t sock, uint32_t events, uint64_t data) {
   struct epoll_event event;
   memset(&event, 0, sizeof event);

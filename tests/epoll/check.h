@@ -74,6 +74,14 @@ typedef size_t io_size_t;
     check_error(__FILE__, __LINE__, #call, failed_, (error), (system)); \
   } while (0)
 
+/* The socket was closed, and nothing of the test took its number. On Linux and Wine 8 it is not open then. Wine 10
+ * opens a handle in a wait, which may take the number: then it is no socket's. */
+#define FAILS_CLOSED(call, sock)                                                         \
+  do {                                                                                   \
+    const int taken_ = is_taken(sock);                                                   \
+    FAILS(call, taken_ ? ENOTSOCK : EBADF, taken_ ? WSAENOTSOCK : ERROR_INVALID_HANDLE); \
+  } while (0)
+
 void check_fail(const char* file, int line, const char* format, ...);
 void check_int(const char* file, int line, const char* what, long long came, long long wanted);
 void check_mask(const char* file, int line, uint32_t came, uint32_t wanted);
@@ -111,12 +119,11 @@ void wait_until(const counter_t* counter, int at_least);
 
 port_t new_port(void);
 void close_port(port_t port);
-/* In a thread's first wait Wine 10 opens a handle, which may take the number of a socket that was just closed. */
-void wait_once(void);
 port_t port_without_object(void);  /* a number that is not open */
 port_t port_of_another_kind(void); /* open, and neither port nor socket; closed at the end of the program */
 sock_t sock_of_another_kind(void);
 sock_t sock_without_object(void);
+int is_taken(sock_t closed); /* on Windows: the number is open again */
 
 /* Each is non-blocking and on the IPv4 loopback. */
 sock_t new_tcp(void);

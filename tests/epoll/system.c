@@ -81,6 +81,16 @@ int is_windows(void) { return 1; }
 int is_wine(void) { return GetProcAddress(GetModuleHandleW(L"ntdll.dll"), "wine_get_version") != NULL; }
 
 port_t port_without_object(void) { return (HANDLE)(uintptr_t)0xBADBAC; }
+int is_taken(sock_t closed) {
+#ifdef _WIN32
+  DWORD flags;
+  return GetHandleInformation((HANDLE)closed, &flags) != 0;
+#else
+  (void)closed;
+  return 0;
+#endif
+}
+
 sock_t sock_without_object(void) { return (SOCKET)0xBADBAC; }
 port_t port_of_another_kind(void) {
   static HANDLE event = NULL;

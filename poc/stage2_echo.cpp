@@ -157,7 +157,7 @@ void receive_once(End& end) {
   expect(got >= 0 || WSAGetLastError() == WSAEWOULDBLOCK, "recv to succeed or to block");
   end.recv_blocked += got < 0;
   end.peer_finished = got == 0;
-  chunk.resize(std::max<int>(got, 0));
+  chunk.resize(static_cast<std::size_t>(std::max(got, 0)));
   end.in += chunk;
   if (broken == "drop-byte" && end.in.size() == chunk.size() && !chunk.empty()) chunk.pop_back();
   if (&end == &server) end.unsent += chunk;
@@ -171,8 +171,9 @@ void send_all(End& end) {  // or until send would block
     sent = send(end.socket, end.unsent.data(), static_cast<int>(std::min<std::size_t>(2048, end.unsent.size())), 0);
     expect(sent >= 0 || WSAGetLastError() == WSAEWOULDBLOCK, "send to succeed or to block");
     end.send_blocked += sent < 0;
-    end.out += std::max<int>(sent, 0);
-    end.unsent.erase(0, std::max<int>(sent, 0));
+    const auto size = static_cast<std::size_t>(std::max(sent, 0));
+    end.out += size;
+    end.unsent.erase(0, size);
   }
 }
 

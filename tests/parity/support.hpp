@@ -63,6 +63,7 @@ inline constexpr milliseconds quiet{50};
 
 [[nodiscard]] bool is_windows() noexcept;
 [[nodiscard]] bool is_wine() noexcept;
+[[nodiscard]] bool is_wine_8() noexcept;  ///< or before: some answers of Wine 10 are those of Windows
 
 /// What a test expects on each system; converts to what it expects on this one.
 template <class T>

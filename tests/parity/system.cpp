@@ -21,6 +21,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 
 namespace parity {
@@ -31,14 +32,21 @@ namespace {
 
 FARPROC ntdll(const char* name) noexcept { return GetProcAddress(GetModuleHandleW(L"ntdll.dll"), name); }
 
+// 0 on Windows.
+int wine_version() noexcept {
+  static const int found = [] {
+    void* const function = reinterpret_cast<void*>(ntdll("wine_get_version"));
+    return function == nullptr ? 0 : std::atoi(reinterpret_cast<const char* (*)()>(function)());
+  }();
+  return found;
+}
+
 }  // namespace
 
 bool is_windows() noexcept { return true; }
 
-bool is_wine() noexcept {
-  static const bool found = ntdll("wine_get_version") != nullptr;
-  return found;
-}
+bool is_wine() noexcept { return wine_version() != 0; }
+bool is_wine_8() noexcept { return is_wine() && wine_version() < 10; }
 
 TcpStream unconnected_stream() {
   const UdpSocket starts_winsock = must(UdpSocket::bind(Address::loopback_ipv4()));
@@ -112,6 +120,7 @@ RegularFile::~RegularFile() { CloseHandle(reinterpret_cast<HANDLE>(native_)); }
 
 bool is_windows() noexcept { return false; }
 bool is_wine() noexcept { return false; }
+bool is_wine_8() noexcept { return false; }
 
 TcpStream unconnected_stream() {
   const int made = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);

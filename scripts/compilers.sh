@@ -58,7 +58,7 @@ build() {  # COMPILER
     *)
       install_in "$suite" "clang-$version" g++
       cxx=clang++-$version
-      # Before 19 it has what std::expected needs and does not define what libstdc++ checks.
+      # Before 19 it has what libstdc++'s std::expected needs, without the macro by which that is asked.
       [ "$version" -ge 19 ] || flags="-D__cpp_concepts=202002L -Wno-builtin-macro-redefined -Wno-macro-redefined"
       ;;
   esac

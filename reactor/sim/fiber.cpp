@@ -56,8 +56,10 @@ StackSwitch::StackSwitch(std::size_t stack_bytes, std::function<void()> entry) :
 StackSwitch::~StackSwitch() { ::DeleteFiber(system_->fiber); }
 
 void StackSwitch::enter() {
-  if (::IsThreadAFiber() == 0) static_cast<void>(::ConvertThreadToFiberEx(nullptr, FIBER_FLAG_FLOAT_SWITCH));
-  system_->outside = ::GetCurrentFiber();
+  // The thread's own stack becomes a fiber the first time, and stays one.
+  thread_local void* const own = ::ConvertThreadToFiberEx(nullptr, FIBER_FLAG_FLOAT_SWITCH);
+  if (own == nullptr) throw std::bad_alloc();
+  system_->outside = own;
   ::SwitchToFiber(system_->fiber);
 }
 

@@ -109,9 +109,9 @@ void WorldState::count_call(const char* name) {
 }
 
 Fiber& WorldState::next_fiber() {
-  const std::size_t at = options.shuffles_programs ? timeline->random.below(runnable_.size()) : 0;
-  Fiber& fiber = *runnable_[at];
-  runnable_.erase(runnable_.begin() + static_cast<std::ptrdiff_t>(at));
+  if (options.shuffles_programs) std::swap(runnable_.front(), runnable_[timeline->random.below(runnable_.size())]);
+  Fiber& fiber = *runnable_.front();
+  runnable_.pop_front();
   return fiber;
 }
 

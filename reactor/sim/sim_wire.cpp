@@ -96,9 +96,9 @@ void Stack::syn_arrives(const EndpointPtr& client, const Name& to) {
 }
 
 void Stack::refuse(const EndpointPtr& client) {
-  const nanoseconds time = transit(*client->stack, 0);  // drawn first
-  core_.after(time + core_.draw(core_.options.refusal),
-              [client] { client->stack->fail_connect(*client, std::errc::connection_refused); });
+  const auto flight = transit(*client->stack, 0);
+  const auto refusal = core_.draw(core_.options.refusal);
+  core_.after(flight + refusal, [client] { client->stack->fail_connect(*client, std::errc::connection_refused); });
 }
 
 void Stack::fail_connect(Endpoint& client, std::errc why) {

@@ -139,7 +139,7 @@ void Checker::check_books() {
 void Checker::check_counts(const Stats& stats) {
   const Counts counts = sim_.counts();
   const auto of = [&counts](Call call) { return counts[std::to_underlying(call)]; };
-  const std::uint64_t notify_waits = sim_.room_notifies();
+  const std::uint64_t notify_waits = sim_.dequeuing_notifies();
   require(stats.arm_calls == of(Call::poll) + of(Call::notify) - notify_waits, "stats: arm_calls");
   require(stats.wait_calls == of(Call::dequeue) + notify_waits, "stats: wait_calls");
   require(stats.cancel_calls == of(Call::cancel), "stats: cancel_calls");

@@ -22,7 +22,7 @@ constexpr std::size_t size_max_bytes = 4096;
 #ifdef REACTOR_LOOP_KEEPS_NOTHING
 constexpr std::size_t kept_max_bytes = 0;
 #else
-constexpr std::size_t kept_max_bytes = 256 * 1024;
+constexpr std::size_t kept_max_bytes = 262'144;
 #endif
 
 struct Free {

@@ -91,8 +91,9 @@ class Lines:
 
 def chat(command):
     with running(*command) as (_, port):
-        one, other = Lines(port), Lines(port)
+        one = Lines(port)
         one.until(b"has come\n")
+        other = Lines(port)
         other.until(b"has come\n")
         one.until(b"has come\n")
         one.say(b"hello\n")

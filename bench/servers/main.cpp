@@ -18,6 +18,8 @@ struct Kind {
 
 constexpr std::array kinds{
     Kind{"ours", bench::serve_poller},
+    Kind{"loop", bench::serve_loop},
+    Kind{"asio-coroutines", bench::serve_asio_coroutines},
     Kind{"blocking", bench::serve_blocking},
     Kind{"asio", bench::serve_asio},
     Kind{"asio-eager", bench::serve_asio},

@@ -113,6 +113,8 @@ class Service {
 [[noreturn]] void serve_epoll(Service& service);
 [[noreturn]] void serve_wepoll(Service& service);
 [[noreturn]] void serve_asio(Service& service);
+[[noreturn]] void serve_asio_coroutines(Service& service);
+[[noreturn]] void serve_loop(Service& service);
 [[noreturn]] void serve_poll(Service& service);
 [[noreturn]] void serve_select(Service& service);
 [[noreturn]] void serve_afd(Service& service);

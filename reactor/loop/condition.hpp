@@ -24,6 +24,7 @@ class REACTOR_LOOP_API ConditionOperation final : public Operation {
   [[nodiscard]] const char* what() const noexcept override { return "a condition"; }
   [[nodiscard]] bool await_ready() const noexcept { return is_stopped(); }
   bool await_suspend(std::coroutine_handle<>) noexcept;
+  // NOLINTNEXTLINE(modernize-use-nodiscard): often only its time is of interest
   Result<> await_resume() const noexcept {
     if (is_canceled_ || is_stopped()) return failure(std::errc::operation_canceled);
     return {};

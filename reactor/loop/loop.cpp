@@ -6,6 +6,7 @@
 
 #include <reactor/assert.hpp>
 #include <reactor/loop/core.hpp>
+#include <reactor/loop/memory.hpp>
 #include <reactor/loop/socket_state.hpp>
 
 namespace reactor {
@@ -22,6 +23,7 @@ Core::~Core() {
     const std::unique_ptr<PostedBase> owner(posted);
     posted = posted->next;
   }
+  release_kept();
 }
 
 Result<std::size_t> Core::turn(std::optional<std::chrono::nanoseconds> timeout) {

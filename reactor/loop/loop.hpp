@@ -206,6 +206,7 @@ class REACTOR_LOOP_API YieldOperation final : public Operation {
   [[nodiscard]] const char* what() const noexcept override { return "its turn"; }
   [[nodiscard]] bool await_ready() const noexcept { return is_stopped(); }
   void await_suspend(std::coroutine_handle<>) noexcept;
+  // NOLINTNEXTLINE(modernize-use-nodiscard): often only its time is of interest
   Result<> await_resume() const noexcept {
     if (is_stopped()) return failure(std::errc::operation_canceled);
     return {};

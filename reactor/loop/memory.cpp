@@ -22,7 +22,7 @@ constexpr std::size_t size_max_bytes = 4096;
 #ifdef REACTOR_LOOP_KEEPS_NOTHING
 constexpr std::size_t kept_max_bytes = 0;
 #else
-constexpr std::size_t kept_max_bytes = 256 * 1024;
+constexpr std::size_t kept_max_bytes = 262'144;
 #endif
 
 struct Free {
@@ -38,16 +38,25 @@ struct Cache {
   std::array<Size, size_max_bytes / grain_bytes + 1> sizes{};
   bool is_over = false;  // the thread ends: nothing is kept any more
 
-  ~Cache() {
-    is_over = true;
+  void clear() noexcept {
     for (Size& size : sizes) {
       while (size.first != nullptr) {
         Free* const memory = size.first;
         size.first = memory->next;
         ::operator delete(memory);
       }
+      size.count = 0;
     }
   }
+
+// MinGW destroys a thread's variables after it has released their memory. There, what a thread keeps is released by the
+// end of its loops alone (release_kept).
+#ifndef __MINGW32__
+  ~Cache() {
+    is_over = true;
+    clear();
+  }
+#endif
 };
 
 Cache& cache() noexcept {
@@ -85,5 +94,7 @@ void release(void* memory, std::size_t size_bytes) noexcept {
   }
   ::operator delete(memory);
 }
+
+void release_kept() noexcept { cache().clear(); }
 
 }  // namespace reactor::detail

@@ -13,6 +13,9 @@ namespace reactor::detail {
 [[nodiscard]] REACTOR_LOOP_API void* allocate(std::size_t size_bytes);
 REACTOR_LOOP_API void release(void* memory, std::size_t size_bytes) noexcept;
 
+/// Releases what this thread keeps: at the end of a loop.
+REACTOR_LOOP_API void release_kept() noexcept;
+
 /// A base class: what derives from it is created in that memory.
 struct Recycled {
   static void* operator new(std::size_t size_bytes) { return allocate(size_bytes); }

@@ -109,8 +109,9 @@ Task<Result<std::vector<Address>>> Resolver::resolve(std::string host, std::uint
     const auto waited = co_await question->has_answer.wait();
     if (!waited) co_return failure(waited.error());
   }
-  if (*question->answer && (*question->answer)->empty()) co_return failure(std::errc::host_unreachable);
-  co_return std::move(*question->answer);
+  auto answer = std::move(question->answer).value_or(failure(std::errc::host_unreachable));
+  if (answer && answer->empty()) co_return failure(std::errc::host_unreachable);
+  co_return answer;
 }
 
 namespace {

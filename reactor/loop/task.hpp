@@ -31,7 +31,7 @@ inline constexpr bool is_task<Task<T>> = true;
 struct FinalAwaiter {
   [[nodiscard]] bool await_ready() const noexcept { return false; }
   template <class Promise>
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> ended) const noexcept {
+  [[nodiscard]] std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> ended) const noexcept {
     PromiseBase& promise = ended.promise();
     return promise.continuation ? promise.continuation : promise.context->finish_soon();
   }
@@ -168,7 +168,7 @@ class [[nodiscard]] Task {
     explicit Awaiter(std::coroutine_handle<promise_type> coroutine) noexcept : coroutine_(coroutine) {}
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     template <std::derived_from<detail::PromiseBase> Parent>
-    std::coroutine_handle<> await_suspend(std::coroutine_handle<Parent> awaiting) const noexcept {
+    [[nodiscard]] std::coroutine_handle<> await_suspend(std::coroutine_handle<Parent> awaiting) const noexcept {
       detail::PromiseBase& parent = awaiting.promise();
       promise_type& promise = coroutine_.promise();
       detail::require(promise.context == nullptr, "a task was awaited twice");
@@ -177,6 +177,7 @@ class [[nodiscard]] Task {
       promise.context = parent.context;
       return coroutine_;
     }
+    // NOLINTNEXTLINE(modernize-use-nodiscard): the caller decides
     T await_resume() const { return coroutine_.promise().take(); }
     /// @endcond
 

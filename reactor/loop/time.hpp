@@ -51,6 +51,7 @@ class REACTOR_LOOP_API SleepOperation final : public Operation {
 
   [[nodiscard]] bool await_ready() const noexcept { return is_stopped(); }
   bool await_suspend(std::coroutine_handle<>);
+  // NOLINTNEXTLINE(modernize-use-nodiscard): often only its time is of interest
   Result<> await_resume() const noexcept {
     if (is_canceled_ || is_stopped()) return failure(std::errc::operation_canceled);
     return {};
@@ -69,6 +70,7 @@ concept AnOperation = std::derived_from<Type, Operation>;
 template <AnOperation Inner>
 class TimedOperation final : public Operation {
  public:
+  // NOLINTNEXTLINE(performance-unnecessary-value-param): some can only be moved
   TimedOperation(Clock::time_point deadline, Inner inner) noexcept : inner_(std::move(inner)), deadline_(deadline) {}
   void cancel() noexcept override {}  // never waited for: the inner one is
   void on_timer() noexcept override {
@@ -189,6 +191,7 @@ class ShieldedTask final : public ScopedTask<T> {
 /// What a cancelled operation can lose is said where it is declared. If it completes in spite of that, its result is
 /// returned. An operation that can complete at once does, even after the deadline.
 template <detail::AnOperation Operation>
+// NOLINTNEXTLINE(performance-unnecessary-value-param): some can only be moved
 [[nodiscard]] detail::TimedOperation<Operation> with_deadline(Clock::time_point deadline,
                                                               Operation operation) noexcept {
   return detail::TimedOperation<Operation>(deadline, std::move(operation));
@@ -203,6 +206,7 @@ template <class T>
 }
 /// The same, from now on.
 template <class Work>
+// NOLINTNEXTLINE(performance-unnecessary-value-param): a task can only be moved
 [[nodiscard]] auto with_timeout(Clock::duration time, Work work) noexcept {
   return with_deadline(detail::after(time), std::move(work));
 }

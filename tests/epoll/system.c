@@ -82,13 +82,8 @@ int is_wine(void) { return GetProcAddress(GetModuleHandleW(L"ntdll.dll"), "wine_
 
 port_t port_without_object(void) { return (HANDLE)(uintptr_t)0xBADBAC; }
 int is_taken(sock_t closed) {
-#ifdef _WIN32
   DWORD flags;
   return GetHandleInformation((HANDLE)closed, &flags) != 0;
-#else
-  (void)closed;
-  return 0;
-#endif
 }
 
 sock_t sock_without_object(void) { return (SOCKET)0xBADBAC; }
@@ -136,6 +131,10 @@ double now_ms(void) {
 
 int is_windows(void) { return 0; }
 int is_wine(void) { return 0; }
+int is_taken(sock_t closed) {
+  (void)closed;
+  return 0;
+}
 
 port_t port_without_object(void) { return 900000; }
 sock_t sock_without_object(void) { return 900000; }

@@ -20,6 +20,7 @@ namespace parity {
 
 bool is_windows() noexcept { return here().is_windows(); }
 bool is_wine() noexcept { return false; }
+bool is_wine_8() noexcept { return false; }
 
 TcpStream unconnected_stream() {
   auto& host = here();

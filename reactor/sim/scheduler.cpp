@@ -96,13 +96,17 @@ void WorldState::yield() {
   fiber.stack->leave();
 }
 
-void WorldState::count_call(const char* name) {
+void WorldState::count_call(const char* name, bool may_throw) {
   if (running_ == nullptr) return;
   Fiber& fiber = *running_;
   fiber.last_call = name;
-  if (++fiber.calls <= options.calls_max) return;
+  if (++fiber.calls <= options.calls_max || fiber.is_killed) return;  // killed: it is being unwound
   spinning_ = fiber.host->name + ", " + fiber.name + ": spins: " + std::to_string(options.calls_max) +
               " calls and not one wait that waited, the last one " + name;
+  if (may_throw) {
+    fiber.is_killed = true;
+    throw ProgramKilled();
+  }
   fiber.is_stuck = true;
   fiber.state = Fiber::State::ended;
   fiber.stack->leave();

@@ -34,7 +34,7 @@ class SimBackend final : public Backend {
   [[nodiscard]] Result<WaitResult> wait(std::span<Event> buffer,
                                         std::optional<std::chrono::nanoseconds> timeout) override {
     end_if_killed();
-    world_.count_call("Poller::wait");
+    world_.count_call("Poller::wait", true);
     auto waited = inner_->wait(buffer, timeout);
     end_if_killed();
     if (world_.running() != nullptr) world_.charge_wait();

@@ -89,8 +89,9 @@ class WorldState final : public Scheduler, public Network {
   /// The program that runs, and its host; null outside of programs.
   [[nodiscard]] Fiber* running() const noexcept { return running_; }
   [[nodiscard]] HostState* here() const noexcept { return running_ == nullptr ? nullptr : running_->host; }
-  /// Counts a call of the current program. Does not return when it spins: its turn is over for good.
-  void count_call(const char* name);
+  /// Counts a call of the current program. When it spins, this does not return: it throws ProgramKilled where that may
+  /// be thrown, and else its turn is over for good.
+  void count_call(const char* name, bool may_throw = false);
   /// The current program has done a wait, which may not have slept.
   void charge_wait();
   /// Others have their turn before the current program goes on.

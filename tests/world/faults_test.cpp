@@ -10,7 +10,7 @@ namespace {
 void with_connection(sim::World& world, const std::function<void(Waits&, const TcpStream&)>& client) {
   auto& server = world.host("server", "10.0.0.1");
   server.serve([] { echo_server(Address::any_ipv4(7)); });
-  world.host("client", "10.0.0.2").run([&world, &server, client] {
+  world.host("client", "10.0.0.2").run([&server, client] {
     Waits waits;
     const auto [stream, why] = connected(waits, server.address(7));
     REQUIRE_FALSE(why);

@@ -123,6 +123,7 @@ TEST_CASE("a program that spins is an error that names its last call") {
       });
       CHECK_THROWS_WITH_AS(world.run_for(1h), doctest::Contains("spinner, loops: spins: 10000 calls"), sim::Failure);
     }
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__clang__)  // what is on the stack of such a program is never released
     SUBCASE("in calls on a socket") {
       world.host("spinner").run("loops", [] {
         static UdpSocket socket;  // its stack is not unwound
@@ -132,6 +133,7 @@ TEST_CASE("a program that spins is an error that names its last call") {
       });
       CHECK_THROWS_WITH_AS(world.run_for(1h), doctest::Contains("the last one receive_from"), sim::Failure);
     }
+#endif
   }
 }
 

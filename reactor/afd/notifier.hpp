@@ -65,8 +65,8 @@ class Notifier {
   /// The call; `timeout` is what collect has said. A status as Kernel::dequeue gives it.
   [[nodiscard]] virtual nt::NTSTATUS submit(Changes& changes, std::span<nt::FILE_IO_COMPLETION_INFORMATION> packets,
                                             nt::ULONG& removed, Timeout timeout) = 0;
-  /// What became of the changes. A shortage that has refused some, which are marked again; else STATUS_SUCCESS.
-  [[nodiscard]] virtual nt::NTSTATUS settle(Changes& changes) = 0;
+  /// What became of the changes. How many were refused for a shortage: those are marked again.
+  [[nodiscard]] virtual std::size_t settle(Changes& changes) = 0;
 
   /// Whether the packet was one of its own.
   [[nodiscard]] virtual bool take(const nt::FILE_IO_COMPLETION_INFORMATION& packet, EventSink& sink) = 0;

@@ -50,7 +50,7 @@ Result<WaitResult> WaitLoop::run() {
   const bool has_result = sink_.count() > 0 || woken_;
   if (!NT_SUCCESS(status_) && !has_result) return failure(make_error(status_));
   if (shortages_ >= shortages_max && !has_result) return failure(make_error(shortage_));
-  if (changes_refused_ >= shortages_max && !has_result) return failure(make_error(refused_changes_));
+  if (changes_refused_ >= shortages_max && !has_result) return failure(make_error(STATUS_INSUFFICIENT_RESOURCES));
   return WaitResult{sink_.count(), woken_};
 }
 
@@ -123,7 +123,8 @@ WaitLoop::Timeout WaitLoop::time_to_sleep() {
   if (sink_.count() > 0) return at_once;
   Timeout left = timeout_;
   if (deadline_) left = std::max(at_once, *deadline_ - core_.kernel.now());
-  if (shortage_ != STATUS_SUCCESS || refused_changes_ != STATUS_SUCCESS) return shorter(left, shortage_pause);
+  if (shortage_ != STATUS_SUCCESS || waits_for_changes()) return shorter(left, shortage_pause);
+  if (refused_changes_ > 0) return at_once;  // others are to be made before the pause
   // What is marked again has to be armed before this thread sleeps.
   const bool has_work = !core_.queue.marked().empty() || !core_.queue.suspected().empty();
   if (has_work && fruitless_rounds_ < fruitless_rounds_max) return at_once;
@@ -149,7 +150,11 @@ void WaitLoop::dequeue(Timeout timeout) {
     const std::size_t events_max = is_barren_ ? BatchSize::max : sink_.left();
     const std::size_t count = std::min(events_max, core_.batch_size.next(packets_expected()));
     const std::size_t events_before = sink_.count();
-    const std::size_t taken = dequeue_once(timeout, count);
+    is_cut_short_ = false;
+    std::size_t taken = dequeue_once(timeout, count);
+    // What was refused for a shortage is submitted again only after its pause, whatever changes come first.
+    const bool owes_pause = is_cut_short_ && shortage_ != STATUS_SUCCESS && status_ == STATUS_TIMEOUT;
+    if (owes_pause) taken = dequeue_once(timeout, count);
     is_barren_ = taken > 0 && sink_.count() == events_before;
     core_.port_has_more = taken == count;
     // Where one was asked for there was no more than that, but for a wake: the next wait is soon enough for it.
@@ -163,7 +168,9 @@ std::size_t WaitLoop::dequeue_once(Timeout timeout, std::size_t count) {
   ULONG removed = 0;
   core_.stats.wait_calls++;
   const auto into = std::span(packets).first(count);
-  const bool is_pause = std::exchange(refused_changes_, STATUS_SUCCESS) != STATUS_SUCCESS;
+  const bool is_pause = waits_for_changes();
+  if (is_pause) has_paused_ = true;
+  refused_changes_ = 0;
   if (core_.notifier != nullptr && !is_pause && !core_.queue.changes().empty()) {
     status_ = dequeue_and_change(into, removed, timeout);
   } else {
@@ -189,10 +196,16 @@ NTSTATUS WaitLoop::dequeue_and_change(std::span<FILE_IO_COMPLETION_INFORMATION> 
                                       Timeout timeout) {
   Changes changes;
   timeout = core_.notifier->collect(changes, timeout);
+  is_cut_short_ = !changes.may_sleep;
   const NTSTATUS status =
       without_lock(timeout, [&] { return core_.notifier->submit(changes, packets, removed, timeout); });
   refused_changes_ = core_.notifier->settle(changes);
-  changes_refused_ = refused_changes_ == STATUS_SUCCESS ? 0 : changes_refused_ + 1;
+  const bool has_paused = std::exchange(has_paused_, false);
+  if (refused_changes_ == 0) {
+    changes_refused_ = 0;
+  } else if (has_paused || changes_refused_ == 0) {
+    changes_refused_++;
+  }
   return status;
 }
 
@@ -206,6 +219,11 @@ NTSTATUS WaitLoop::without_lock(Timeout timeout, auto&& call) {
   lock_.lock();
   core_.threads.end_sleep(watches);
   return status;
+}
+
+// The kernel has refused changes for a shortage, and they are all that there is to be changed.
+bool WaitLoop::waits_for_changes() const noexcept {
+  return refused_changes_ > 0 && core_.queue.changes().size() + core_.queue.marked().size() <= refused_changes_;
 }
 
 // A group's request is one; and beside notifications there may be a wake.

@@ -41,6 +41,7 @@ class WaitLoop {
   [[nodiscard]] nt::NTSTATUS dequeue_and_change(std::span<nt::FILE_IO_COMPLETION_INFORMATION> packets,
                                                 nt::ULONG& removed, Timeout timeout);
   [[nodiscard]] nt::NTSTATUS without_lock(Timeout timeout, auto&& call);
+  [[nodiscard]] bool waits_for_changes() const noexcept;
   [[nodiscard]] std::size_t packets_expected() const noexcept;
   void check_time();
   void leave();
@@ -51,16 +52,18 @@ class WaitLoop {
   std::unique_lock<Mutex> lock_;
   std::uint32_t thread_ = 0;
   Timeout deadline_;
-  nt::NTSTATUS status_ = nt::STATUS_SUCCESS;           // of the port
-  nt::NTSTATUS shortage_ = nt::STATUS_SUCCESS;         // of the last time that something was armed
-  int shortages_ = 0;                                  // in a row
-  nt::NTSTATUS refused_changes_ = nt::STATUS_SUCCESS;  // a shortage of the last call that made changes (Notifier)
-  int changes_refused_ = 0;                            // in a row
-  int fruitless_rounds_ = 0;                           // in which what was armed completed at once, without events
-  int late_rounds_ = 0;                                // since the time was up
-  std::size_t posts_ = 0;                              // delivered
+  nt::NTSTATUS status_ = nt::STATUS_SUCCESS;    // of the port
+  nt::NTSTATUS shortage_ = nt::STATUS_SUCCESS;  // of the last time that something was armed
+  int shortages_ = 0;                           // in a row
+  std::size_t refused_changes_ = 0;             // of the last call that made changes (Notifier), for a shortage
+  int changes_refused_ = 0;                     // such calls in a row, with a pause in between
+  int fruitless_rounds_ = 0;                    // in which what was armed completed at once, without events
+  int late_rounds_ = 0;                         // since the time was up
+  std::size_t posts_ = 0;                       // delivered
   bool posts_came_first_ = false;
-  bool is_barren_ = false;  // the last packets brought no event
+  bool is_barren_ = false;     // the last packets brought no event
+  bool is_cut_short_ = false;  // the last call that made changes did not sleep
+  bool has_paused_ = false;    // since changes were refused
   bool woken_ = false;
   bool is_time_up_ = false;
 };

@@ -194,7 +194,8 @@ Notifications::Timeout Notifications::collect(Changes& changes, Timeout timeout)
 
 NTSTATUS Notifications::submit(Changes& changes, std::span<FILE_IO_COMPLETION_INFORMATION> packets, ULONG& removed,
                                Timeout timeout) {
-  const auto ms = static_cast<std::uint32_t>(std::chrono::duration_cast<milliseconds>(*timeout).count());
+  const nanoseconds longest = timeout.value_or(longest_sleep);
+  const auto ms = static_cast<std::uint32_t>(std::chrono::duration_cast<milliseconds>(longest).count());
   const ULONG error = kernel_.notify(port_, changes.all(), packets, removed, ms);
   if (error == 0) return STATUS_SUCCESS;
   if (error == static_cast<ULONG>(STATUS_TIMEOUT)) return STATUS_TIMEOUT;
@@ -226,15 +227,15 @@ void Notifications::flush() {
   }
 }
 
-NTSTATUS Notifications::settle(Changes& changes) {
+std::size_t Notifications::settle(Changes& changes) {
   stats_.arm_calls += changes.arms_more;
   stats_.wait_calls += changes.waits_more;
-  bool is_short = false;
+  std::size_t refused = 0;
   for (std::size_t i = 0; i < changes.size; i++) {
     const auto& [socket, key, filter, operation, trigger, error] = changes.entries[i];
     const Changes::Of& of = changes.of[i];
     const Result result = result_of(error);
-    is_short = is_short || result == Result::shortage;
+    refused += result == Result::shortage ? 1 : 0;
     Slot* slot = find(of.index, of.key);
     if (slot == nullptr) continue;  // released meanwhile, or another registration's
     if (operation == SocketNotify::enable) {
@@ -246,7 +247,7 @@ NTSTATUS Notifications::settle(Changes& changes) {
       dispatcher_.release_if_free(*slot);
     }
   }
-  return is_short ? STATUS_INSUFFICIENT_RESOURCES : STATUS_SUCCESS;
+  return refused;
 }
 
 // While a thread slept in the call, the registration may have been changed by others.

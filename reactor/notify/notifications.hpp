@@ -49,7 +49,7 @@ class Notifications final : public afd::Notifier {
   [[nodiscard]] Timeout collect(afd::Changes& changes, Timeout timeout) override;
   [[nodiscard]] nt::NTSTATUS submit(afd::Changes& changes, std::span<nt::FILE_IO_COMPLETION_INFORMATION> packets,
                                     nt::ULONG& removed, Timeout timeout) override;
-  [[nodiscard]] nt::NTSTATUS settle(afd::Changes& changes) override;
+  [[nodiscard]] std::size_t settle(afd::Changes& changes) override;
   [[nodiscard]] bool take(const nt::FILE_IO_COMPLETION_INFORMATION& packet, afd::EventSink& sink) override;
   [[nodiscard]] std::size_t enabled() const noexcept override { return enabled_; }
 

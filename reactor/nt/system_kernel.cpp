@@ -157,8 +157,9 @@ class SystemKernel final : public Kernel {
     set_io_completion_ex_ = reinterpret_cast<NtSetIoCompletionExFn*>(find("NtSetIoCompletionEx"));
     allocate_reserve_ = reinterpret_cast<NtAllocateReserveObjectFn*>(find("NtAllocateReserveObject"));
     // Not in every import library of ws2_32 that has the others.
-    const auto notify = GetProcAddress(GetModuleHandleW(L"ws2_32.dll"), "ProcessSocketNotifications");
-    process_notifications_ = reinterpret_cast<ProcessSocketNotificationsFn*>(reinterpret_cast<void*>(notify));
+    void* const notify =
+        reinterpret_cast<void*>(GetProcAddress(GetModuleHandleW(L"ws2_32.dll"), "ProcessSocketNotifications"));
+    process_notifications_ = reinterpret_cast<ProcessSocketNotificationsFn*>(notify);
     return {};
   }
 

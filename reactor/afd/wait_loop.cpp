@@ -96,7 +96,11 @@ void WaitLoop::arm() {
   const bool had_work = !core_.queue.marked().empty();
   shortage_ = core_.dispatcher.arm_marked(sink_);
   resolve_suspects();
-  shortages_ = shortage_ == STATUS_SUCCESS ? 0 : shortages_ + 1;
+  if (shortage_ == STATUS_SUCCESS) {
+    shortages_ = 0;
+  } else if (!std::exchange(is_cut_short_, false)) {  // else there was no pause since the last
+    shortages_++;
+  }
   const bool is_fruitless = had_work && sink_.count() == 0 && !core_.queue.marked().empty();
   fruitless_rounds_ = is_fruitless ? fruitless_rounds_ + 1 : 0;
 }
@@ -150,11 +154,7 @@ void WaitLoop::dequeue(Timeout timeout) {
     const std::size_t events_max = is_barren_ ? BatchSize::max : sink_.left();
     const std::size_t count = std::min(events_max, core_.batch_size.next(packets_expected()));
     const std::size_t events_before = sink_.count();
-    is_cut_short_ = false;
-    std::size_t taken = dequeue_once(timeout, count);
-    // What was refused for a shortage is submitted again only after its pause, whatever changes come first.
-    const bool owes_pause = is_cut_short_ && shortage_ != STATUS_SUCCESS && status_ == STATUS_TIMEOUT;
-    if (owes_pause) taken = dequeue_once(timeout, count);
+    const std::size_t taken = dequeue_once(timeout, count);
     is_barren_ = taken > 0 && sink_.count() == events_before;
     core_.port_has_more = taken == count;
     // Where one was asked for there was no more than that, but for a wake: the next wait is soon enough for it.
@@ -174,6 +174,7 @@ std::size_t WaitLoop::dequeue_once(Timeout timeout, std::size_t count) {
   if (core_.notifier != nullptr && !is_pause && !core_.queue.changes().empty()) {
     status_ = dequeue_and_change(into, removed, timeout);
   } else {
+    is_cut_short_ = false;
     status_ = without_lock(timeout, [&] { return core_.kernel.dequeue(core_.port.get(), into, removed, timeout); });
   }
   if (status_ != STATUS_SUCCESS) return 0;  // with STATUS_TIMEOUT `removed` says nothing
@@ -223,7 +224,7 @@ NTSTATUS WaitLoop::without_lock(Timeout timeout, auto&& call) {
 
 // The kernel has refused changes for a shortage, and they are all that there is to be changed.
 bool WaitLoop::waits_for_changes() const noexcept {
-  return refused_changes_ > 0 && core_.queue.changes().size() + core_.queue.marked().size() <= refused_changes_;
+  return refused_changes_ > 0 && core_.queue.changes().size() <= refused_changes_;
 }
 
 // A group's request is one; and beside notifications there may be a wake.

@@ -215,8 +215,8 @@ class WatchedKernel final : public reactor::nt::Kernel {
                          : reactor::nt::NT_SUCCESS(status) ? Attempt::Outcome::accepted
                          : is_shortage(status)             ? Attempt::Outcome::shortage
                                                            : Attempt::Outcome::refused;
-    if (outcome == Attempt::Outcome::accepted) {
-      for (const std::uintptr_t socket : sockets) keys_.erase(socket);  // it is polled from now on
+    if (outcome != Attempt::Outcome::shortage) {
+      for (const std::uintptr_t socket : sockets) keys_.erase(socket);  // it is judged by polls from now on
     }
     note_attempt(sockets, outcome);
     if (reactor::nt::NT_SUCCESS(status)) sockets_of_[&iosb] = {sockets.begin(), sockets.end()};

@@ -3,6 +3,7 @@
 // The rules of docs/architecture.md over socket notifications, each with every reading of what is not documented.
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "notify/notify_fixture.hpp"
@@ -240,6 +241,52 @@ TEST_CASE("notify: a shortage is waited out") {
     f.kernel.set_faults({});
     CHECK(f.one(a) == Readiness::readable);
     CHECK(f.polls() == 1);
+  });
+}
+
+// A call that sleeps says only at its end that it has refused to enable a registration.
+TEST_CASE("notify: a refusal by a call that sleeps is noticed within 100 ms") {
+  Fixture f({.notices = sim::NoticeReadings{.refusal_ends_call = false}});
+  const auto [a, a_peer] = f.net.tcp_pair();
+  const Registration registration = f.add(a);
+  f.send(a_peer);
+  CHECK(f.one(a) == Readiness::readable);
+  f.kernel.set_faults({.change_refused = 1000});
+  bool is_over = false;
+  f.kernel.set_when_asleep([&] {
+    if (!std::exchange(is_over, true)) f.kernel.set_faults({});
+    return false;
+  });
+  const auto begin = f.kernel.now();
+  CHECK(f.one(a, 1h) == Readiness::readable);
+  CHECK(is_over);
+  CHECK(f.kernel.now() - begin <= 120ms);
+  f.kernel.set_when_asleep(nullptr);
+}
+
+TEST_CASE("notify: the first registration of a socket may be refused, so no call sleeps with it") {
+  Fixture f({.notices = sim::NoticeReadings{.refusal_ends_call = false}});
+  const Registration registration = f.add(f.net.not_afd());
+  const auto begin = f.kernel.now();
+  CHECK(f.wait(1h).size() == 1);
+  CHECK(f.kernel.now() == begin);
+}
+
+TEST_CASE("notify: numbers that are used again and again are not polled") {
+  for_each_reading([](const sim::Options& options) {
+    for (const bool removes : {false, true}) {
+      Fixture f(options);
+      for (int i = 0; i < 10; i++) {
+        const auto [a, a_peer] = f.net.tcp_pair();
+        Registration registration = f.add(a);
+        f.send(a_peer);
+        CHECK(f.one(a) == Readiness::readable);
+        if (removes) REQUIRE(registration.remove());
+        REQUIRE(f.net.close(a));
+        REQUIRE(f.net.close(a_peer));
+      }
+      CHECK(f.polls() == 1);  // of the probe
+    }
   });
 }
 

@@ -260,10 +260,10 @@ void Notifications::on_enabled(Slot& slot, const Changes::Of& of, std::uint16_t 
     if (slot.notice == Notice::enabled && slot.asked != filter && slot.list == afd::ListName::none) queue_.change(slot);
     return;
   }
+  if (result == Result::no_socket && !of.is_first) return dispatcher_.retire(slot, true);
   if (slot.notice != Notice::enabled) return;  // it has reported: it was enabled by another thread as well
   set(slot, of.is_first ? Notice::none : Notice::disabled);
   if (result == Result::shortage) return dispatcher_.on_shortage(slot, STATUS_INSUFFICIENT_RESOURCES);
-  if (result == Result::no_socket && !of.is_first) return dispatcher_.retire(slot, true);
   use_polls(slot);
   queue_.mark(slot);
 }

@@ -24,7 +24,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORK = ROOT / "build/mutations"
 JOBS = 2
 COMMON = ["tests/main.cpp", "tests/process_handles.cpp",
-          *(f"reactor/sim/{name}.cpp" for name in ("sim_answer", "sim_core", "sim_endpoint", "sim_kernel", "sim_net", "sim_poll", "sim_seen", "sim_stack", "sim_wire"))]
+          *(f"reactor/sim/{name}.cpp" for name in ("sim_answer", "sim_core", "sim_endpoint", "sim_kernel", "sim_net", "sim_notify", "sim_poll", "sim_seen", "sim_stack", "sim_wire"))]
 EPOLL_TESTS = {
     "the Linux backend's tests":
     [*sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests/epoll_backend").glob("*_test.cpp")), "tests/allocation_count.cpp"],
@@ -32,13 +32,13 @@ EPOLL_TESTS = {
 # In order: the second set runs only for mutations that the first does not catch.
 TEST_SETS = {
     "the fake kernel's tests":
-    [*sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests/afd").glob("*_test.cpp")),
+    [*sorted(str(path.relative_to(ROOT)) for folder in ("afd", "notify") for path in (ROOT / "tests" / folder).glob("*_test.cpp")),
      "tests/result_test.cpp", "tests/allocation_count.cpp", "tests/sim/sim_socket_test.cpp", "tests/sim/smoke_test.cpp"],
     "the model check and the sweep":
     [f"tests/sim/{name}.cpp" for name in ("model_test", "model_program", "model_steps", "model_wait", "model_judge", "model_check", "model_numbers",
                                           "sweep_test", "sweep_play", "sweep_scenarios", "failing_new", "post_memory_test")],
 }
-LIBRARY = sorted(str(path.relative_to(ROOT)) for folder in (".", "afd", "epoll", "net", "nt")
+LIBRARY = sorted(str(path.relative_to(ROOT)) for folder in (".", "afd", "epoll", "net", "notify", "nt")
                  for path in (ROOT / "reactor" / folder).glob("*.cpp")
                  if path.name not in ("system_backend.cpp", "system_kernel.cpp") and not path.name.startswith(("winsock", "windows", "sim_")))
 ALL_SOURCES = [*LIBRARY, *COMMON, *(source for tests in (EPOLL_TESTS | TEST_SETS).values() for source in tests)]

@@ -75,7 +75,7 @@ int self_test() {
   }
   listeners.pop_back();
   const auto attempts = connect_to_all(addresses, std::chrono::seconds(30));
-  for (int i = 0; i < 3; ++i) {
+  for (std::size_t i = 0; i < 3; ++i) {
     if (attempts[i].result || !attempts[i].stream.peer_address()) return std::puts("FAIL connect_many"), 1;
   }
   const bool is_refused = attempts[3].result == std::errc::connection_refused;

@@ -9,6 +9,7 @@
 
 using reactor::On, reactor::Result, reactor::Task, reactor::TcpListener, reactor::TcpStream;
 
+// NOLINTBEGIN(misc-use-internal-linkage): a small program of one file
 Task<> echo(On<TcpStream> stream) {
   std::array<std::byte, 4096> buffer;
   for (;;) {
@@ -26,6 +27,7 @@ Task<Result<>> serve(On<TcpListener> listener) {
     connections.spawn(echo(std::move(accepted->stream)));
   }
 }
+// NOLINTEND(misc-use-internal-linkage)
 
 int main(int argc, char** argv) {
   const auto address = reactor::Address::parse(argc > 1 ? argv[1] : "127.0.0.1:0");

@@ -15,7 +15,7 @@ class Mutex {
   Mutex(const Mutex&) = delete;
   Mutex& operator=(const Mutex&) = delete;
 
-  // In nt/system_kernel.cpp.
+  // In nt/mutex.cpp.
   void lock() noexcept;
   void unlock() noexcept;
 

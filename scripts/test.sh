@@ -28,7 +28,7 @@ fi
 sources() { git ls-files --cached --others --exclude-standard '*.cpp' '*.hpp' '*.c' '*.h'; }
 
 # What is compiled for Windows alone. The consumer projects are compiled against an install tree, by their own tests.
-windows_sources='^(poc/.*|reactor/net/winsock.*|reactor/nt/system_kernel|reactor/afd/system_backend|reactor/capi/.*)\.cpp$'
+windows_sources='^(poc/.*|reactor/net/win.*|reactor/nt/(mutex|system_kernel)|reactor/(afd|notify)/system_backend|reactor/capi/.*)\.cpp$'
 
 # The output of a part goes to its log, and what it counted to $counted.
 run_format() {
@@ -46,8 +46,9 @@ run_lint() {
   scripts/cookbook.py --check
   cmake --preset linux
   cmake --preset wine
-  # The tests and the benchmark are left out of clang-tidy: its analyzer spends minutes on doctest's macros and on Asio.
-  sources | grep -E '^(reactor|examples)/.*\.cpp$' | grep -vE "$windows_sources" |
+  # The tests, the benchmark and the simulation are left out of clang-tidy: its analyzer spends minutes on doctest's macros,
+  # on Asio and on the simulator's steps.
+  sources | grep -E '^(reactor|examples)/.*\.cpp$' | grep -vE "$windows_sources|^reactor/(sim/|net/sim_)|^examples/replicated_log/" |
     xargs -P "$(nproc)" -n 1 clang-tidy-19 --quiet -p build/linux
   sources | grep -E "$windows_sources" | xargs -P "$(nproc)" -n 1 scripts/tidy_windows.sh
   counted="$(sources | grep -cE '^(reactor|examples|poc)/.*\.cpp$') files"

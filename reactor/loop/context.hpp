@@ -60,7 +60,7 @@ class REACTOR_LOOP_API Operation {
   PromiseBase* promise = nullptr;
 
  protected:
-  [[nodiscard]] Context& context() const noexcept { return *promise->context; }
+  [[nodiscard]] Context& context() const noexcept { return *promise->context; }  // NOLINT(*UndefReturn): set by await
   [[nodiscard]] Core& core() const noexcept;
   /// Its context waits for this from now on.
   void wait() noexcept;
@@ -142,6 +142,6 @@ class REACTOR_LOOP_API Context {
   bool is_stopped_ = false;
 };
 
-inline bool Operation::is_stopped() const noexcept { return promise->context->is_stopped(); }
+inline bool Operation::is_stopped() const noexcept { return context().is_stopped(); }
 
 }  // namespace reactor::detail

@@ -191,11 +191,12 @@ class ShieldedTask final : public ScopedTask<T> {
 /// What a cancelled operation can lose is said where it is declared. If it completes in spite of that, its result is
 /// returned. An operation that can complete at once does, even after the deadline.
 template <detail::AnOperation Operation>
-// NOLINTNEXTLINE(performance-unnecessary-value-param): some can only be moved
+// NOLINTBEGIN(performance-unnecessary-value-param): some can only be moved
 [[nodiscard]] detail::TimedOperation<Operation> with_deadline(Clock::time_point deadline,
                                                               Operation operation) noexcept {
   return detail::TimedOperation<Operation>(deadline, std::move(operation));
 }
+// NOLINTEND(performance-unnecessary-value-param)
 /// Awaits a task; when the time has come, stops it (its operations end with operation_canceled) and waits for its end,
 /// so nothing of it runs later. Returns Result<T> for a Task<T> and for a Task<Result<T>>. Error: timed_out, when the
 /// task was cut short: a Task<Result<T>> that ends with a value, or with another error than operation_canceled, has not

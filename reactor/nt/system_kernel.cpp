@@ -300,8 +300,6 @@ class SystemKernel final : public Kernel {
   NtCancelIoFileExFn* cancel_io_file_ = nullptr;
 };
 
-SRWLOCK* srwlock(void*& state) noexcept { return reinterpret_cast<SRWLOCK*>(&state); }
-
 }  // namespace
 
 Result<> check_socket(SocketNumber socket) noexcept {
@@ -325,10 +323,3 @@ Result<Kernel*> system_kernel() {
 }
 
 }  // namespace reactor::nt
-
-namespace reactor {
-
-void Mutex::lock() noexcept { AcquireSRWLockExclusive(nt::srwlock(state_)); }
-void Mutex::unlock() noexcept { ReleaseSRWLockExclusive(nt::srwlock(state_)); }
-
-}  // namespace reactor

@@ -95,7 +95,8 @@ struct SimFixture : BackendFixture<reactor::sim::SimKernel> {
 };
 
 // The numbers of sockets that FakeKernel has.
-inline constexpr auto a = NativeSocket{100}, b = NativeSocket{104}, c = NativeSocket{108};
+/// Sockets of the fake kernel. Not variables, since tests over the simulated one give its sockets these names.
+enum : NativeSocket { a = 100, b = 104, c = 108 };
 inline NativeSocket hot(int i) { return NativeSocket{200} + 4 * i; }
 
 inline HANDLE base(NativeSocket socket) { return FakeKernel::handle(static_cast<std::uintptr_t>(socket)); }

@@ -255,10 +255,11 @@ TEST_CASE("waiting threads: a socket that is ready when it is added is reported 
 TEST_CASE("waiting threads: events that do not fit into the buffer go to a sleeping thread, which is nudged") {
   Threads f;
   std::vector<Registration> registrations;
-  for (const NativeSocket socket : {a, b, c, d, e}) registrations.push_back(f.add(socket));
+  for (const NativeSocket socket : std::initializer_list<NativeSocket>{a, b, c, d, e})
+    registrations.push_back(f.add(socket));
   Set second;
   const Waited first = f.sleep({[&] {
-    for (const NativeSocket socket : {a, b, c, d, e}) f.receive(socket);
+    for (const NativeSocket socket : std::initializer_list<NativeSocket>{a, b, c, d, e}) f.receive(socket);
     CHECK(f.wait_as(2).sockets.size() == 5);
     second = f.wait_as(2, 0ns, 2).sockets;
     CHECK(f.kernel.packets.size() == 1);

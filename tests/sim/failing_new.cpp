@@ -42,13 +42,22 @@ bool FailingNew::is_possible() noexcept { return true; }
 }  // namespace reactor::sim
 
 #ifndef HAS_OWN_OPERATOR_NEW
-// The array forms call these.
+// All forms: those of AddressSanitizer do not call one another.
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  if (here > 0 && paused == 0 && nth != 0 && ++seen == nth) return nullptr;
+  return std::malloc(size == 0 ? 1 : size);
+}
 void* operator new(std::size_t size) {
-  if (here > 0 && paused == 0 && nth != 0 && ++seen == nth) throw std::bad_alloc();
-  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
+  if (void* memory = ::operator new(size, std::nothrow)) return memory;
   throw std::bad_alloc();
 }
+void* operator new[](std::size_t size) { return ::operator new(size); }
+void* operator new[](std::size_t size, const std::nothrow_t& tag) noexcept { return ::operator new(size, tag); }
 
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
 #endif

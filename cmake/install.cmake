@@ -3,7 +3,11 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/reactor)
 
-install(TARGETS reactor reactor_epoll reactor_loop reactor_sim EXPORT reactorTargets
+set(installed_targets reactor reactor_epoll reactor_loop)
+if(TARGET reactor_sim)
+  list(APPEND installed_targets reactor_sim)
+endif()
+install(TARGETS ${installed_targets} EXPORT reactorTargets
         FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
         RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR}
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}

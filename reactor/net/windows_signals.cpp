@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A console event is a call on a thread that the system creates. It becomes a datagram of one byte, which a socket
 // sends to itself, so that a loop can wait for it.
-#include <reactor/mutex.hpp>
 #include <reactor/net/signals.hpp>
 
 #include <algorithm>
@@ -27,7 +26,7 @@ struct Watcher {
   std::vector<int> signals;
 };
 
-Mutex mutex;
+std::mutex mutex;
 std::vector<Watcher>& watchers() {
   static std::vector<Watcher> all;
   return all;

@@ -25,7 +25,7 @@
 #include <vector>
 
 namespace {
-// -- ProcessSocketNotifications: not in every SDK, so it is written down here and looked up at run time --
+// -- ProcessSocketNotifications: not in every SDK, so written down here, found at run time. NOLINTBEGIN(*-naming) --
 
 struct Registration {
   SOCKET socket;
@@ -38,7 +38,7 @@ static_assert(sizeof(Registration) == 8 + 2 * sizeof(void*) && offsetof(Registra
 using Notify = DWORD WSAAPI(HANDLE port, UINT32, Registration*, UINT32 ms, ULONG size, OVERLAPPED_ENTRY*, UINT32*);
 constexpr std::uint8_t ENABLE = 1, REMOVE = 4, ONESHOT = 1, PERSISTENT = 2, LEVEL = 4, EDGE = 8;
 constexpr std::uint16_t NONE = 0, IN_ = 1, OUT_ = 2, HANGUP = 4, ALL = 7;
-constexpr ULONG ERR = 0x40, REMOVED = 0x80;  // events, beside those that are asked for
+constexpr ULONG ERR = 0x40, REMOVED = 0x80;  // events, beside those that are asked for. NOLINTEND(*-naming)
 constexpr UINT32 quiet_ms = 100, deadline_ms = 2000;
 
 // -- How this gate reports. A fact is a line `id asked -> answer`; "~" marks a figure, which differs from run to run --
@@ -223,7 +223,7 @@ void ask_closing() {
   const SOCKET refused = tcp();
   ioctlsocket(refused, static_cast<long>(FIONBIO), &on);
   address.sin_port = htons(9);
-  connect(refused, where, sizeof address);
+  static_cast<void>(connect(refused, where, sizeof address));
   fact("refused", "a connect that is refused, all asked", call({change(refused, 40, ALL)}, 10'000));
   fact("trigger", "LEVEL, neither PERSISTENT nor ONESHOT", set(change(good.socket, 37, IN_, ENABLE, LEVEL)));
 }
@@ -234,7 +234,7 @@ int main() {
   WSADATA data;
   WSAStartup(MAKEWORD(2, 2), &data);
   const auto found = GetProcAddress(GetModuleHandleW(L"ws2_32.dll"), "ProcessSocketNotifications");
-  process = reinterpret_cast<Notify*>(reinterpret_cast<void*>(found));
+  process = reinterpret_cast<Notify*>(reinterpret_cast<void (*)()>(found));
   if (process == nullptr) {
     std::puts("SKIP stage4: ws2_32.dll has no ProcessSocketNotifications (Windows 11 and Server 2022 have it)");
     return 77;

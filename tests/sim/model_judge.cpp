@@ -121,7 +121,10 @@ void Checker::judge_calls(const Wait& wait, std::size_t events, bool has_failed)
   std::uint64_t reported = events > inlines ? events - inlines : 0;
   if (!checks(Rule::calls)) reported = 0;
   const std::uint64_t reporting = std::min(packets, reported);
-  std::uint64_t to_arm = wait.unarmed + (marked_ - wait.marked) + (returned - std::min(returned, reported));
+  // By number, MOD takes back what was asked before: a registration may return cancelled, be armed, and be reported by
+  // that poll, all in one wait.
+  const std::uint64_t returned_armed = by_number_ != nullptr ? 0 : std::min(returned, reported);
+  std::uint64_t to_arm = wait.unarmed + (marked_ - wait.marked) + (returned - returned_armed);
   const std::uint64_t dequeues = 2 + late + (packets - reporting) + (reporting > 0 ? 9 : 0);
   constexpr std::uint64_t opening = 2;
   const std::uint64_t again = refusals + 2 * (sim_.empty_answers() - wait.empties) + wait.owed;

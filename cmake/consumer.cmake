@@ -190,7 +190,7 @@ elseif(HOW STREQUAL "fetch_content")
             "-DFETCHCONTENT_SOURCE_DIR_REACTOR=${SOURCE_DIR}" "-DCMAKE_CXX_FLAGS=${strict}" ${link_statically})
   build_and_run("${work}")
 elseif(HOW STREQUAL "shared")
-  configure("${SOURCE_DIR}" "${work}.library" -DBUILD_SHARED_LIBS=ON -DREACTOR_GATES=OFF -DREACTOR_EXAMPLES=OFF
+  configure("${SOURCE_DIR}" "${work}.library" -DBUILD_SHARED_LIBS=ON -DREACTOR_GATES=OFF -DREACTOR_EXAMPLES=OFF -DREACTOR_SIM=OFF
             -DREACTOR_WARNINGS_AS_ERRORS=ON)
   run("${CMAKE_COMMAND}" --build "${work}.library" --config ${CONFIG})
   file(REMOVE_RECURSE "${work}.prefix")

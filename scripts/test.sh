@@ -13,7 +13,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-all=(format lint linux linux-clang-asan linux-clang-tsan linux-clang-fuzz wine)
+# A Windows program and its wineserver have one core, so `lint` runs on the other one, beside the tests of `wine`.
+all=(format linux linux-clang-asan linux-clang-tsan linux-clang-fuzz wine lint)
 parts=("$@") left_out=()
 if [ "${1:-}" = --without ]; then
   left_out=("${@:2}")
@@ -36,7 +37,9 @@ run_format() {
   counted="$(sources | wc -l) files"
 }
 
-run_lint() {
+run_lint() {  # [beside]: on one core, after linux and wine were configured
+  local processes
+  processes=$(nproc)
   shellcheck scripts/*.sh scripts/hooks/* .ci/run
   python3 -m compileall -q scripts bench
   scripts/hooks/pre-commit  # with the house rules
@@ -44,18 +47,25 @@ run_lint() {
   scripts/check_docs.py
   bench/readme_chart.py --check
   scripts/cookbook.py --check
-  cmake --preset linux
-  cmake --preset wine
+  if [ "${1:-}" = beside ]; then
+    processes=1
+  else
+    cmake --preset linux
+    cmake --preset wine
+  fi
   # The tests, the benchmark and the simulation are left out of clang-tidy: its analyzer spends minutes on doctest's macros,
   # on Asio and on the simulator's steps.
   sources | grep -E '^(reactor|examples)/.*\.cpp$' | grep -vE "$windows_sources|^reactor/(sim/|net/sim_)|^examples/replicated_log/" |
-    xargs -P "$(nproc)" -n 1 clang-tidy-19 --quiet -p build/linux
-  sources | grep -E "$windows_sources" | xargs -P "$(nproc)" -n 1 scripts/tidy_windows.sh
+    xargs -P "$processes" -n 1 clang-tidy-19 --quiet -p build/linux
+  sources | grep -E "$windows_sources" | xargs -P "$processes" -n 1 scripts/tidy_windows.sh
   counted="$(sources | grep -cE '^(reactor|examples|poc)/.*\.cpp$') files"
 }
 
 run_preset() {  # PRESET
-  cmake --workflow --preset "$1"
+  cmake --preset "$1"
+  cmake --build --preset "$1"
+  touch "build/log/$1.built"
+  ctest --preset "$1"
   local ran failed
   ran=$(sed -n 's/.*tests passed, [0-9]* tests failed out of \([0-9]*\).*/\1/p' "$log" | tail -n 1)
   failed=$(sed -n 's/.*tests passed, \([0-9]*\) tests failed out of.*/\1/p' "$log" | tail -n 1)
@@ -158,42 +168,59 @@ scripts/setup.sh "${setup[@]}"
 
 mkdir -p build/log
 rows=() total=0 failed_parts=0
-for part in "${parts[@]}"; do
+
+run_part() {  # PART [beside]: its output goes to its log, what it counted to a file
+  local part=$1
+  set -e  # the first command that fails ends the part
+  SECONDS=0
+  counted='' passed_tests=0
+  rm -f "build/log/$part.counts" "build/log/$part.built"
   log=build/log/$part.log
-  counts=build/log/$part.counts
-  start=$SECONDS
-  printf '%s ...\n' "$part"
-  rm -f "$counts"
-  # A subshell with errexit: the first command that fails ends the part.
-  set +e
-  (
-    set -e
-    counted='' passed_tests=0
-    case $part in
-      format) run_format ;;
-      lint) run_lint ;;
-      mutations) run_mutations ;;
-      coverage) run_coverage ;;
-      docs) run_docs ;;
-      wine-10 | wine-x86) run_witness "$part" ;;
-      arm64-*) run_arm64 "${part#arm64-}" ;;
-      compilers) run_compilers ;;
-      *) run_preset "$part" ;;
-    esac >"$log" 2>&1
-    printf '%s\n%s\n' "$counted" "$passed_tests" >"$counts"
-  )
-  code=$?
-  set -e
-  if [ $code -eq 0 ]; then
-    verdict=PASS
-    { read -r counted && read -r tests; } <"$counts"
+  case $part in
+    format) run_format ;;
+    lint) run_lint "${2:-}" ;;
+    mutations) run_mutations ;;
+    coverage) run_coverage ;;
+    docs) run_docs ;;
+    wine-10 | wine-x86) run_witness "$part" ;;
+    arm64-*) run_arm64 "${part#arm64-}" ;;
+    compilers) run_compilers ;;
+    *) run_preset "$part" ;;
+  esac >"$log" 2>&1
+  printf '%s\n%s\n%s\n' "$counted" "$passed_tests" "$SECONDS" >"build/log/$part.counts"
+}
+
+report_part() {  # PART
+  local part=$1 counted tests seconds verdict=PASS
+  if [ -e "build/log/$part.counts" ]; then
+    { read -r counted && read -r tests && read -r seconds; } <"build/log/$part.counts"
     total=$((total + tests))
   else
-    verdict=FAIL counted="see $log"
+    verdict=FAIL counted="see build/log/$part.log" seconds='?'
     failed_parts=$((failed_parts + 1))
-    tail -n 60 "$log"
+    tail -n 60 "build/log/$part.log"
   fi
-  rows+=("$(printf '%-18s %-5s %5s s  %s' "$part" "$verdict" "$((SECONDS - start))" "$counted")")
+  rows+=("$(printf '%-18s %-5s %5s s  %s' "$part" "$verdict" "$seconds" "$counted")")
+}
+
+lint_beside_wine=
+[[ " ${parts[*]} " != *" linux "*" wine "*" lint "* ]] || lint_beside_wine=1
+for part in "${parts[@]}"; do
+  [ "$part" != lint ] || [ -z "$lint_beside_wine" ] || continue
+  printf '%s ...\n' "$part"
+  rm -f "build/log/$part.built"
+  (run_part "$part") &
+  process=$!
+  if [ "$part" = wine ] && [ -n "$lint_beside_wine" ]; then
+    # From when all is built: until then both cores are busy.
+    while [ ! -e build/log/wine.built ] && kill -0 "$process" 2>/dev/null; do sleep 1; done
+    printf 'lint ...\n'
+    (run_part lint beside) &
+    wait $! || true
+  fi
+  wait "$process" || true
+  report_part "$part"
+  [ "$part" != wine ] || [ -z "$lint_beside_wine" ] || report_part lint
 done
 
 printf '\n%-18s %-5s %7s  %s\n' part verdict time checked

@@ -7,7 +7,7 @@ if(REACTOR_TESTS OR REACTOR_FUZZ OR REACTOR_BENCH)
 endif()
 
 # Not on Windows yet: it compiles there, but programs on fibers crash under Wine.
-if(WIN32)
+if(WIN32 OR NOT REACTOR_SIM)
   return()
 endif()
 

@@ -45,6 +45,9 @@ struct Arguments {
   }
 };
 
+/// How many seeds were taken, by all workers, in shared memory.
+using Taken = std::atomic<std::uint64_t>;
+
 /// What a worker reports to its parent, in shared memory.
 struct Shared {
   std::atomic<std::uint64_t> seed{0};
@@ -79,9 +82,10 @@ void limit_time() {
   ::alarm(20 * seconds_per_seed);
 }
 
-[[noreturn]] void work(const Arguments& arguments, unsigned number, Shared& shared) {
-  const std::uint64_t end = arguments.from + arguments.count;
-  for (std::uint64_t seed = arguments.from + number; seed < end; seed += arguments.threads) {
+[[noreturn]] void work(const Arguments& arguments, Taken& taken, Shared& shared) {
+  // One by one, since some kinds of program take longer and are of odd numbers alone.
+  for (std::uint64_t count = taken++; count < arguments.count; count = taken++) {
+    const std::uint64_t seed = arguments.from + count;
     shared.seed = seed;
     limit_time();
     if (const auto broken = run(arguments.program(seed), nullptr, &shared.totals)) {
@@ -124,16 +128,18 @@ int main(int argc, char** argv) {
     return 2;
   }
   const auto begin = std::chrono::steady_clock::now();
-  void* const memory =
-      ::mmap(nullptr, arguments.threads * sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  void* const memory = ::mmap(nullptr, sizeof(Taken) + arguments.threads * sizeof(Shared), PROT_READ | PROT_WRITE,
+                              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return 2;
-  auto* const shared = static_cast<Shared*>(memory);
+  static_assert(alignof(Shared) <= sizeof(Taken));
+  auto* const taken = new (memory) Taken{0};
+  auto* const shared = reinterpret_cast<Shared*>(taken + 1);
   std::vector<pid_t> workers;
   for (unsigned i = 0; i < arguments.threads; i++) {
     new (&shared[i]) Shared;
     const pid_t child = ::fork();
     if (child < 0) return 2;
-    if (child == 0) work(arguments, i, shared[i]);
+    if (child == 0) work(arguments, *taken, shared[i]);
     workers.push_back(child);
   }
   // In the order in which they end, so that a failure is printed at once and ends the others.

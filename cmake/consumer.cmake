@@ -2,7 +2,7 @@
 # Does what a user of the library does: configures, builds and runs tests/consumer/ with the compiler of the outer build.
 #   install           puts the outer build into an install tree and moves that to another folder
 #   find_package      from that tree, by reactorConfig.cmake
-#   sim               reactor::sim from that tree: the server of a user in a simulation
+#   sim               reactor::sim and reactor::loop_sim from that tree: the servers of a user in a simulation
 #   pkg_config        from that tree, by reactor.pc
 #   epoll             the C API from that tree, by reactorConfig.cmake, in a project that has C alone
 #   epoll_pkg_config  the same by reactor-epoll.pc
@@ -64,11 +64,7 @@ function(consume prefix)
   endif()
   configure("${SOURCE_DIR}/tests/consumer/${source}" "${work}" "-DCMAKE_PREFIX_PATH=${prefix}" "-DCMAKE_CXX_FLAGS=${strict}"
             ${ARGN})
-  if(HOW STREQUAL "sim")
-    build_and_run("${work}")
-  else()
-    build_and_run("${work}" app_loop)
-  endif()
+  build_and_run("${work}" app_loop)
 endfunction()
 
 function(consume_epoll prefix)

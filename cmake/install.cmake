@@ -5,7 +5,7 @@ set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/reactor)
 
 set(installed_targets reactor reactor_epoll reactor_loop)
 if(TARGET reactor_sim)
-  list(APPEND installed_targets reactor_sim)
+  list(APPEND installed_targets reactor_sim reactor_loop_sim)
 endif()
 install(TARGETS ${installed_targets} EXPORT reactorTargets
         FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}

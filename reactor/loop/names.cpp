@@ -101,6 +101,7 @@ Task<Result<std::vector<Address>>> Resolver::resolve(std::string host, std::uint
     addresses.push_back(*address);
     co_return addresses;
   }
+  if (auto known = sys::addresses_at_once(host, port)) co_return std::move(*known);
   std::shared_ptr<Question> question(new Question);
   question->host = std::move(host);
   question->port = port;

@@ -39,4 +39,8 @@ Result<std::vector<Address>> addresses_of(const std::string& host, std::uint16_t
   return addresses;
 }
 
+std::optional<Result<std::vector<Address>>> addresses_at_once(const std::string&, std::uint16_t) {
+  return std::nullopt;
+}
+
 }  // namespace reactor::sys

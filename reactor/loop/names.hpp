@@ -23,9 +23,9 @@ namespace reactor {
 /// way: the helper thread ends by itself after it.
 class REACTOR_LOOP_API Resolver {
  public:
-  explicit Resolver(Loop& loop);
-  Resolver(Resolver&&) noexcept;
-  Resolver& operator=(Resolver&&) noexcept;
+  explicit Resolver(Loop& loop);             ///< for tasks on this loop
+  Resolver(Resolver&&) noexcept;             ///< the other one may only be assigned to or destroyed
+  Resolver& operator=(Resolver&&) noexcept;  ///< the same
   Resolver(const Resolver&) = delete;
   Resolver& operator=(const Resolver&) = delete;
   ~Resolver();

@@ -11,17 +11,20 @@
 /// Runs a simulation with many seeds. Works inside any test framework, and without one.
 namespace reactor::sim {
 
+/// Which seeds are run.
 struct Seeds {
-  std::uint64_t from = 1, count = 1000;
+  std::uint64_t from = 1;      ///< the first
+  std::uint64_t count = 1000;  ///< how many, one after the other
 };
 
+/// How check runs them.
 struct CheckOptions {
-  WorldOptions world;
+  WorldOptions world;  ///< of each seed's World
   /// How many processes share the seeds; 0: as many as there are processors. Windows has no fork: there it is one, the
   /// caller's own.
   unsigned processes = 0;
   /// What a test framework knows of failures that throw nothing, asked after each seed. For GoogleTest:
-  /// [] { return ::testing::Test::HasFailure(); }
+  /// `[] { return HasFailure(); }`, inside of a test
   std::function<bool()> has_failed;
   /// Where the trace of a failure is written: this folder, or nowhere when it is empty.
   std::string trace_folder = ".";
@@ -29,13 +32,13 @@ struct CheckOptions {
 
 /// What came of it: true when all seeds have passed.
 struct Outcome {
-  bool passed = true;
-  std::uint64_t seeds_run = 0;
-  std::uint64_t seed = 0;  ///< of the failure
-  std::string message;     ///< what failed, and how to run it again
-  std::string trace;       ///< of the failure, a line for each thing that happened
+  bool passed = true;           ///< false: a seed failed
+  std::uint64_t seeds_run = 0;  ///< until the end or the first failure
+  std::uint64_t seed = 0;       ///< of the failure
+  std::string message;          ///< what failed, and how to run it again
+  std::string trace;            ///< of the failure, a line for each thing that happened
 
-  [[nodiscard]] explicit operator bool() const noexcept { return passed; }
+  [[nodiscard]] explicit operator bool() const noexcept { return passed; }  ///< `passed`
 };
 
 /// Runs `test` in a World of its own for each seed, on all processors, until the first failure: an exception that comes

@@ -27,13 +27,14 @@ enum class Rules : std::uint8_t { of_linux, of_windows };
 
 /// A time that is drawn anew each time; every value between is as likely.
 struct Span {
-  std::chrono::nanoseconds low{0}, high{0};
+  std::chrono::nanoseconds low{0};   ///< the shortest
+  std::chrono::nanoseconds high{0};  ///< the longest
 };
 
 /// What is between two hosts, in one direction. Rates are in a thousand.
 struct Link {
-  Span latency{std::chrono::microseconds(100), std::chrono::milliseconds(1)};
-  std::uint64_t bytes_per_second = 0;  ///< 0: no limit
+  Span latency{std::chrono::microseconds(100), std::chrono::milliseconds(1)};  ///< of each packet
+  std::uint64_t bytes_per_second = 0;                                          ///< 0: no limit
   /// Of a datagram: it is lost. Of TCP: it arrives later, since it has to be sent again.
   int lost = 0;
   int repeated = 0;   ///< a datagram arrives twice
@@ -51,13 +52,14 @@ struct FaultRates {
   int crashes = 0;     ///< a host crashes, and is restarted after `down`
   int partitions = 0;  ///< two hosts, or one direction between them, are cut off from each other for `down`
   int pauses = 0;      ///< a host's programs stand still for `down`: a slow reader
-  Span down{std::chrono::milliseconds(100), std::chrono::seconds(10)};
+  Span down{std::chrono::milliseconds(100), std::chrono::seconds(10)};  ///< how long each of these lasts
 };
 
+/// How a World is made.
 struct WorldOptions {
-  Rules rules = Rules::of_linux;
-  Link link;  ///< between all hosts, unless set_link says otherwise
-  FaultRates faults;
+  Rules rules = Rules::of_linux;  ///< whose rules sockets and Pollers follow
+  Link link;                      ///< between all hosts, unless set_link says otherwise
+  FaultRates faults;              ///< none, unless they are set
   /// Keeps what happens, for trace_text, write_pcapng and write_svg. The hash is there without it.
   bool records_trace = false;
   /// Which of several programs that could run does, is drawn from the seed. False: the one that could first.
@@ -67,12 +69,13 @@ struct WorldOptions {
   std::size_t stack_bytes = std::size_t{256} << 10;  ///< of each program
 };
 
+/// How a Host is made.
 struct HostOptions {
   /// An IPv6 address beside the IPv4 one; empty: fd00:: and the IPv4 number.
   std::string_view ipv6;
-  std::size_t descriptors_max = 65536;  ///< open at once
-  std::size_t send_buffer_bytes = 65536;
-  std::size_t receive_buffer_bytes = 65536;
+  std::size_t descriptors_max = 65536;       ///< open at once
+  std::size_t send_buffer_bytes = 65536;     ///< of each of its sockets
+  std::size_t receive_buffer_bytes = 65536;  ///< of each of its sockets
 };
 
 /// How a host goes down.
@@ -90,7 +93,7 @@ class Failure : public std::runtime_error {
 /// A computer with its own addresses, and programs that run on it. Belongs to its World.
 class Host {
  public:
-  explicit Host(std::unique_ptr<HostState> state) noexcept;
+  explicit Host(std::unique_ptr<HostState> state) noexcept;  ///< for the library: World::host makes them
   ~Host();
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
@@ -99,22 +102,25 @@ class Host {
   /// Poller::wait, others run or time passes. What it throws is thrown by the World's run_... function.
   /// Each time the host is restarted, the programs that it was given begin again.
   Host& run(std::function<void()> program);
+  /// The same, with a name for the program in traces and failures.
   Host& run(std::string name, std::function<void()> program);
   /// The same, but it may wait for ever: a server.
   Host& serve(std::function<void()> program);
+  /// The same, with a name for the program in traces and failures.
   Host& serve(std::string name, std::function<void()> program);
 
-  [[nodiscard]] const std::string& name() const noexcept;
-  [[nodiscard]] Address address(std::uint16_t port) const;  ///< IPv4
-  [[nodiscard]] Address address_ipv6(std::uint16_t port) const;
+  [[nodiscard]] const std::string& name() const noexcept;        ///< as it was given to World::host
+  [[nodiscard]] Address address(std::uint16_t port) const;       ///< IPv4
+  [[nodiscard]] Address address_ipv6(std::uint16_t port) const;  ///< IPv6
 
   /// All programs end where they are: their Poller::wait throws an object that is no std::exception, so that their
   /// stacks are unwound, and until that comes all they ask of a socket fails. Does nothing to a host that is down.
   void crash(Crash how = Crash::power_cut);
-  void restart();  ///< of a host that is down: its programs begin anew
-  [[nodiscard]] bool is_up() const noexcept;
+  void restart();                             ///< of a host that is down: its programs begin anew
+  [[nodiscard]] bool is_up() const noexcept;  ///< false between crash and restart
   /// Its programs stand still for so long; its system goes on and buffers what comes.
   void pause(std::chrono::nanoseconds time);
+  /// From now on so many sockets may be open at once; those that are open stay so.
   void set_descriptors_max(std::size_t count);
   [[nodiscard]] std::size_t open_descriptors() const;  ///< sockets that are open
 
@@ -135,8 +141,9 @@ class Host {
 ///   world.run_until_idle();
 class World {
  public:
-  using nanoseconds = std::chrono::nanoseconds;
+  using nanoseconds = std::chrono::nanoseconds;  ///< the unit of simulated time
 
+  /// Becomes this thread's current World. A thread has one at a time.
   explicit World(std::uint64_t seed, const WorldOptions& options = {});
   ~World();  ///< ends all programs, as a crash does
   World(const World&) = delete;
@@ -147,6 +154,7 @@ class World {
   [[nodiscard]] Host& find(std::string_view name);  ///< throws std::out_of_range when there is none
 
   // Time. What programs throw comes out of these, and Failure.
+  /// Lets so much time pass.
   void run_for(nanoseconds time);
   /// Until nothing is under way and all programs have ended, or wait without a time-out. A program given to Host::run
   /// that waits for ever then is a Failure: a deadlock.
@@ -159,15 +167,16 @@ class World {
   void after(nanoseconds time, std::function<void()> action);
 
   // The network. Without a direction both are meant.
+  /// The link between two hosts, for what is sent from now on.
   void set_link(const Host& a, const Host& b, const Link& link);
-  void set_link_one_way(const Host& from, const Host& to, const Link& link);
-  void partition(const Host& a, const Host& b);  ///< nothing arrives any more
-  void partition_one_way(const Host& from, const Host& to);
-  void heal(const Host& a, const Host& b);
-  void heal_all();
+  void set_link_one_way(const Host& from, const Host& to, const Link& link);  ///< the same in one direction
+  void partition(const Host& a, const Host& b);                               ///< nothing arrives any more
+  void partition_one_way(const Host& from, const Host& to);  ///< nothing of `from` arrives at `to` any more
+  void heal(const Host& a, const Host& b);                   ///< ends a partition, in both directions
+  void heal_all();                                           ///< ends all partitions
 
   // Chance and the trace.
-  [[nodiscard]] std::uint64_t seed() const noexcept;
+  [[nodiscard]] std::uint64_t seed() const noexcept;  ///< as it was given to the constructor
   /// 0 ... count-1, from the seed: for what a test chooses.
   [[nodiscard]] std::size_t random(std::size_t count);
   /// Of all that has happened: the same for the same seed, and another one as soon as anything is different.
@@ -175,6 +184,7 @@ class World {
   /// A line in the trace, of the host whose program calls this.
   void note(std::string_view text);
   void record_trace();  ///< from now on, as WorldOptions::records_trace
+  /// What happened, a line for each thing. Empty if it was not recorded.
   [[nodiscard]] std::string trace_text() const;
   /// What the hosts have sent, as a file that Wireshark opens. False: it could not be written.
   [[nodiscard]] bool write_pcapng(const std::string& path) const;

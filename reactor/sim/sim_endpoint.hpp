@@ -121,7 +121,11 @@ struct Endpoint {
   std::size_t datagram_bytes = 0;
   std::deque<std::shared_ptr<Endpoint>> backlog;
   std::size_t backlog_max = 0;
-  std::chrono::nanoseconds received_at{0};  // when the last packet of the peer came
+  // Overlapped operations that wait (facts swallowed.recv, swallowed.accept): what comes is theirs, and no poll sees
+  // it.
+  std::size_t pending_receives = 0, pending_accepts = 0;
+  std::vector<std::shared_ptr<Endpoint>> swallowed;  // the connections
+  std::chrono::nanoseconds received_at{0};           // when the last packet of the peer came
 
   // What goes.
   std::deque<Segment> under_way;

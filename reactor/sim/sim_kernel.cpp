@@ -281,8 +281,8 @@ void SimKernel::close_port(Port& port) noexcept {
   if (core_.options.real_threads) core_.changed.notify_all();
 }
 
-// The last handle. What is pending on it is cancelled under Wine and goes on under Windows, which was seen to complete
-// it by its own time-out; either way a packet comes, and the backend closes no helper before it has them all.
+// The last handle (fact close.helper). Wine ends what is pending on it; under Windows it goes on, and was seen to
+// complete by its own time-out. Either way a packet comes, and the backend closes no helper before it has them all.
 void SimKernel::close_helper(const Helper& helper, HANDLE closed) noexcept {
   std::vector<RequestPtr> on_it;
   for (const auto& [id, request] : pending_) {
@@ -293,7 +293,8 @@ void SimKernel::close_helper(const Helper& helper, HANDLE closed) noexcept {
                   " polls were pending on it");
   }
   if (core_.is_windows()) return;
-  for (const auto& request : on_it) complete(request, STATUS_CANCELLED);
+  constexpr auto STATUS_HANDLES_CLOSED = static_cast<NTSTATUS>(0x8000000A);
+  for (const auto& request : on_it) complete(request, STATUS_HANDLES_CLOSED);
 }
 
 std::uint32_t SimKernel::thread_id() {

@@ -162,13 +162,39 @@ SimNet::Result<> SimNet::recv_urgent(SocketNumber socket) {
   });
 }
 
-SimNet::Result<> SimNet::shutdown(SocketNumber socket) {
-  return locked([&]() -> Result<> {
-    const auto endpoint = find(socket);
-    if (endpoint == nullptr) return failure(std::errc::bad_file_descriptor);
+SimNet::Result<> SimNet::set_urgent_inline(SocketNumber socket) {
+  return with(socket, [&](const EndpointPtr& endpoint) -> Result<> {
+    endpoint->urgent_inline = true;
+    return {};
+  });
+}
+
+SimNet::Result<> SimNet::shutdown(SocketNumber socket, Shutdown which) {
+  return with(socket, [&](const EndpointPtr& endpoint) -> Result<> {
     if (endpoint->state != SocketState::connected || endpoint->reset) return failure(std::errc::not_connected);
-    note("shutdown", socket, 0);
-    return stack_.shutdown(endpoint, Shutdown::write);
+    note("shutdown", socket, std::to_underlying(which));
+    return stack_.shutdown(endpoint, which);
+  });
+}
+
+SimNet::Result<std::error_code> SimNet::take_error(SocketNumber socket) {
+  return with(socket, [&](const EndpointPtr& endpoint) { return stack_.take_error(*endpoint); });
+}
+
+SimNet::Result<> SimNet::begin_receive(SocketNumber socket) {
+  return with(socket, [&](const EndpointPtr& endpoint) -> Result<> {
+    if (endpoint->state != SocketState::connected || endpoint->unread > 0) return failure(std::errc::invalid_argument);
+    endpoint->pending_receives++;
+    return {};
+  });
+}
+
+SimNet::Result<> SimNet::begin_accept(SocketNumber socket) {
+  return with(socket, [&](const EndpointPtr& endpoint) -> Result<> {
+    const bool can_wait = endpoint->state == SocketState::listening && endpoint->backlog.empty();
+    if (!can_wait) return failure(std::errc::invalid_argument);
+    endpoint->pending_accepts++;
+    return {};
   });
 }
 

@@ -56,9 +56,13 @@ class SimNet {
   Result<std::size_t> recv(SocketNumber socket, std::size_t max);  ///< 0: the peer's FIN, or an empty datagram
   Result<> send_urgent(SocketNumber socket);
   Result<> recv_urgent(SocketNumber socket);
-  Result<> shutdown(SocketNumber socket);  ///< FIN behind what was sent
-  Result<> reset(SocketNumber socket);     ///< closes the number; the last handle's end sends RST
-  Result<> close(SocketNumber socket);     ///< the last handle's end sends FIN, or RST when something is unread
+  Result<> set_urgent_inline(SocketNumber socket);
+  Result<> shutdown(SocketNumber socket, Shutdown which = Shutdown::write);  ///< of sending: FIN behind what was sent
+  Result<std::error_code> take_error(SocketNumber socket);                   ///< SO_ERROR
+  Result<> begin_receive(SocketNumber socket);  ///< a WSARecv that waits: it takes what comes first
+  Result<> begin_accept(SocketNumber socket);   ///< an AcceptEx that waits: it takes the connection that comes first
+  Result<> reset(SocketNumber socket);          ///< closes the number; the last handle's end sends RST
+  Result<> close(SocketNumber socket);          ///< the last handle's end sends FIN, or RST when something is unread
 
   /// A child process gets a handle of the socket: it stays open when its last number here was closed.
   Result<> inherit(SocketNumber socket);
@@ -102,6 +106,16 @@ class SimNet {
     auto result = function();
     core_.run_due();
     return result;
+  }
+
+  /// The same with the socket, which has to be open.
+  template <class Function>
+  auto with(SocketNumber socket, Function function) -> decltype(function(std::shared_ptr<Endpoint>())) {
+    return locked([&]() -> decltype(function(std::shared_ptr<Endpoint>())) {
+      const auto endpoint = find(socket);
+      if (endpoint == nullptr) return failure(std::errc::bad_file_descriptor);
+      return function(endpoint);
+    });
   }
 
   Core& core_;

@@ -159,7 +159,9 @@ Result<> Stack::connect(const EndpointPtr& endpoint, const Name& to) {
   if (endpoint->state == SocketState::listening) return failure(std::errc::invalid_argument);
   if (to.kind == Name::Kind::path) {
     const auto found = paths_.find(to.path);
-    if (found == paths_.end()) return failure(std::errc::no_such_file_or_directory);
+    if (found == paths_.end()) {
+      return failure(core_.is_epoll() ? std::errc::no_such_file_or_directory : std::errc::network_down);
+    }
     const auto listener = found->second.lock();
     if (listener == nullptr || listener->state != SocketState::listening || listener->closed) {
       return failure(std::errc::connection_refused);
@@ -169,9 +171,10 @@ Result<> Stack::connect(const EndpointPtr& endpoint, const Name& to) {
     endpoint->state = SocketState::connected;
     endpoint->remote = server->local = listener->local;
     server->is_unix = true;
+    server->remote = endpoint->local;
+    server->remote.kind = Name::Kind::path;  // of a client without a name an empty one
     join(endpoint, server);
-    listener->backlog.push_back(server);
-    woken(*listener, Wake::input);
+    queue_connection(*listener, server);
     return {};
   }
   Name target = to;
@@ -359,7 +362,8 @@ void Stack::drop_handle(const EndpointPtr& endpoint, bool abortive) {
 }
 
 Result<std::error_code> Stack::take_error(Endpoint& endpoint) {
-  if (core_.is_windows() && endpoint.reset) return std::error_code();  // SO_ERROR has connects only
+  // SO_ERROR has connects only; Wine's own poll has taken the error (fact reset.so_error).
+  if (endpoint.reset && (core_.is_windows() || endpoint.reset_is_reported)) return std::error_code();
   const std::errc error = std::exchange(endpoint.error, {});
   if (error == std::errc{}) return std::error_code();
   return std::make_error_code(error);

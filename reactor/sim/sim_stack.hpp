@@ -94,6 +94,7 @@ class Stack {
             std::span<const std::byte> data = {}) const;
   void send_syn(const EndpointPtr& client, const Name& to);
   void syn_arrives(const EndpointPtr& client, const Name& to);
+  void queue_connection(Endpoint& listener, const EndpointPtr& server);
   void retry_syn(const EndpointPtr& client, const Name& to);
   void refuse(const EndpointPtr& client);
   void fail_connect(Endpoint& client, std::errc why);

@@ -84,8 +84,7 @@ void Stack::syn_arrives(const EndpointPtr& client, const Name& to) {
   server->is_ipv6 = target->is_ipv6;
   server->is_dual = target->is_dual;
   join(client, server);
-  target->backlog.push_back(server);
-  woken(*target, Wake::input);
+  queue_connection(*target, server);
   const auto time = transit(*client->stack, 0);
   server->last_due = core_.now() + time;  // what the server sends does not overtake it
   core_.after(time, [client] {
@@ -93,6 +92,16 @@ void Stack::syn_arrives(const EndpointPtr& client, const Name& to) {
     client->stack->note(Fate::delivered, Packet::syn_ack, client->remote, client->local);
     client->stack->establish(*client);
   });
+}
+
+void Stack::queue_connection(Endpoint& listener, const EndpointPtr& server) {
+  if (listener.pending_accepts > 0) {
+    listener.pending_accepts--;
+    listener.swallowed.push_back(server);
+    return;
+  }
+  listener.backlog.push_back(server);
+  woken(listener, Wake::input);
 }
 
 void Stack::refuse(const EndpointPtr& client) {
@@ -190,6 +199,10 @@ void Stack::arrive(Endpoint& from, Endpoint& to, Endpoint::Segment& segment, std
       from.unsent -= bytes;
       segment.bytes -= bytes;
       if (bytes > 0) to.stack->note(Fate::delivered, Packet::data, from.local, from.remote, bytes);
+      if (bytes > 0 && to.pending_receives > 0) {
+        to.pending_receives--;
+        to.incoming.drop(std::exchange(to.unread, 0));
+      }
       break;
     case Kind::fin:
       to.fin = true;
@@ -246,6 +259,7 @@ void Stack::end(const EndpointPtr& endpoint, bool abortive) {
   endpoint->closed = true;
   watcher_.socket_closed(*endpoint);
   for (const auto& waiting : std::exchange(endpoint->backlog, {})) end(waiting, true);
+  for (const auto& accepted : std::exchange(endpoint->swallowed, {})) end(accepted, true);
   const auto peer = endpoint->peer.lock();
   if (endpoint->state != SocketState::connected || endpoint->reset) {
     endpoint->under_way.clear();

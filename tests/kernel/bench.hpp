@@ -45,6 +45,7 @@ TYPE_TO_STRING_AS("simulated Wine with threads", conformance::SimWineThreads);
 namespace conformance {
 
 using namespace reactor::nt;
+using reactor::Shutdown;
 using namespace std::chrono_literals;
 
 inline constexpr auto deadline = 10s;     // for what must happen

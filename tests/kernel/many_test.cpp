@@ -117,7 +117,7 @@ TEST_CASE_TEMPLATE("many.mixed_events: several events of one socket, and a faile
   const Socket refused = b.system.tcp();
   b.system.connect_to_closed_port(refused);
   b.await(refused, AFD_POLL_CONNECT_FAIL);
-  b.system.shutdown(y);
+  b.system.shutdown(y, Shutdown::write);
   b.await(x, AFD_POLL_DISCONNECT);
   const auto answer = b.ask(
       {{x, AFD_POLL_SEND | AFD_POLL_RECEIVE | AFD_POLL_DISCONNECT}, {refused, AFD_POLL_CONNECT_FAIL | AFD_POLL_ABORT}});

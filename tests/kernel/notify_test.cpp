@@ -129,7 +129,7 @@ TEST_CASE_TEMPLATE("notices.fin, notices.reset, notices.refused: HANGUP or ERR",
   Bench<System> b;
   if (!b.kernel.has_notifications()) return;
   const auto [x, y] = b.system.tcp_pair();
-  b.system.shutdown(y);
+  b.system.shutdown(y, Shutdown::write);
   const ULONG fin = report(b, x, in | out | hangup, hangup);
   b.fact("notices.fin", "the peer's FIN, IN, OUT and HANGUP asked", code(fin));
   CHECK((fin & (hangup | SocketNotify::err)) == hangup);

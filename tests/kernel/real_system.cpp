@@ -8,6 +8,8 @@
 #include <winsock2.h>
 // winsock2.h before windows.h
 #include <windows.h>
+// after winsock2.h
+#include <mswsock.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -53,8 +55,23 @@ std::errc error_of(int code) {
 
 }  // namespace
 
+/// An overlapped operation: the kernel writes to it until its socket is closed.
+struct Operation {
+  OVERLAPPED overlapped{};
+  std::vector<char> buffer = std::vector<char>(256);
+
+  Operation() {
+    overlapped.hEvent = CreateEventW(nullptr, TRUE, FALSE, nullptr);
+    must(overlapped.hEvent != nullptr, "CreateEvent");
+  }
+  Operation(const Operation&) = delete;
+  Operation& operator=(const Operation&) = delete;
+  ~Operation() { CloseHandle(overlapped.hEvent); }
+};
+
 struct RealSystem::State {
   std::set<Socket> open;
+  std::vector<std::unique_ptr<Operation>> operations;
   std::vector<::HANDLE> handles;
   std::vector<std::thread> running;
   std::vector<char> buffer = std::vector<char>(1 << 16, 'x');
@@ -83,6 +100,10 @@ RealSystem::RealSystem() : state_(std::make_unique<State>()) {
 RealSystem::~RealSystem() {
   RealSystem::join();
   for (const Socket socket : state_->open) closesocket(socket);
+  for (auto& operation : state_->operations) {
+    const bool has_ended = WaitForSingleObject(operation->overlapped.hEvent, 10'000) == WAIT_OBJECT_0;
+    if (!has_ended) static_cast<void>(operation.release());  // the kernel may still write to it
+  }
   for (const ::HANDLE handle : state_->handles) CloseHandle(handle);
   WSACleanup();
 }
@@ -198,7 +219,59 @@ void RealSystem::recv_urgent(Socket socket) {
   must(::recv(socket, &byte, 1, MSG_OOB) == 1, "recv urgent");
 }
 
-void RealSystem::shutdown(Socket socket) { must(::shutdown(socket, SD_SEND) == 0, "shutdown"); }
+void RealSystem::set_urgent_inline(Socket socket) {
+  const BOOL on = TRUE;
+  must(setsockopt(socket, SOL_SOCKET, SO_OOBINLINE, reinterpret_cast<const char*>(&on), sizeof on) == 0,
+       "SO_OOBINLINE");
+}
+
+void RealSystem::shutdown(Socket socket, reactor::Shutdown which) {
+  const int how = which == reactor::Shutdown::read ? SD_RECEIVE : which == reactor::Shutdown::write ? SD_SEND : SD_BOTH;
+  must(::shutdown(socket, how) == 0, "shutdown");
+}
+
+int RealSystem::so_error(Socket socket) {
+  int error = 0, size = sizeof error;
+  must(getsockopt(socket, SOL_SOCKET, SO_ERROR, reinterpret_cast<char*>(&error), &size) == 0, "SO_ERROR");
+  return error;
+}
+
+void RealSystem::begin_receive(Socket socket) {
+  Operation& operation = *state_->operations.emplace_back(std::make_unique<Operation>());
+  WSABUF buffer{.len = static_cast<ULONG>(operation.buffer.size()), .buf = operation.buffer.data()};
+  DWORD flags = 0;
+  const int result = WSARecv(socket, &buffer, 1, nullptr, &flags, &operation.overlapped, nullptr);
+  must(result == SOCKET_ERROR && WSAGetLastError() == WSA_IO_PENDING, "a WSARecv that waits");
+}
+
+void RealSystem::begin_accept(Socket listener) {
+  GUID id = WSAID_ACCEPTEX;
+  LPFN_ACCEPTEX accept_ex = nullptr;
+  DWORD size = 0;
+  must(WSAIoctl(listener, SIO_GET_EXTENSION_FUNCTION_POINTER, &id, sizeof id, &accept_ex, sizeof accept_ex, &size,
+                nullptr, nullptr) == 0,
+       "AcceptEx");
+  Operation& operation = *state_->operations.emplace_back(std::make_unique<Operation>());
+  constexpr DWORD address_size = sizeof(sockaddr_in) + 16;
+  const BOOL done =
+      accept_ex(listener, tcp(), operation.buffer.data(), 0, address_size, address_size, &size, &operation.overlapped);
+  must(!done && WSAGetLastError() == ERROR_IO_PENDING, "an AcceptEx that waits");
+}
+
+std::optional<reactor::nt::NTSTATUS> RealSystem::replace_port(reactor::nt::HANDLE handle, reactor::nt::HANDLE port,
+                                                              reactor::nt::ULONG_PTR key) {
+  using SetInformationFile = LONG(NTAPI*)(::HANDLE, void*, void*, ULONG, ULONG);
+  constexpr ULONG file_replace_completion_information = 61;
+  struct {
+    ::HANDLE port;
+    void* key;
+  } information{port, reinterpret_cast<void*>(key)};
+  void* const address = reinterpret_cast<void*>(GetProcAddress(GetModuleHandleW(L"ntdll.dll"), "NtSetInformationFile"));
+  must(address != nullptr, "NtSetInformationFile");
+  reactor::nt::IO_STATUS_BLOCK iosb{};
+  return reinterpret_cast<SetInformationFile>(address)(handle, &iosb, &information, sizeof information,
+                                                       file_replace_completion_information);
+}
 
 void RealSystem::reset(Socket socket) {
   const linger hard{1, 0};

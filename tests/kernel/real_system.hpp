@@ -31,9 +31,15 @@ class RealSystem final : public System {
   void send_to_closed_port(Socket from) override;
   void send_urgent(Socket socket) override;
   void recv_urgent(Socket socket) override;
-  void shutdown(Socket socket) override;
+  void set_urgent_inline(Socket socket) override;
+  void shutdown(Socket socket, reactor::Shutdown which) override;
+  int so_error(Socket socket) override;
   void reset(Socket socket) override;
   void close(Socket socket) override;
+  void begin_receive(Socket socket) override;
+  void begin_accept(Socket listener) override;
+  std::optional<reactor::nt::NTSTATUS> replace_port(reactor::nt::HANDLE handle, reactor::nt::HANDLE port,
+                                                    reactor::nt::ULONG_PTR key) override;
   reactor::nt::HANDLE no_socket() override;
   void meanwhile(std::function<void()> what) override;
   void join() override;

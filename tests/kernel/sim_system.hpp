@@ -4,6 +4,7 @@
 #include <deque>
 #include <thread>
 
+#include <reactor/net/errors.hpp>
 #include <reactor/sim/sim_kernel.hpp>
 #include "kernel/system.hpp"
 
@@ -50,9 +51,24 @@ class SimSystem final : public System {
   void send_to_closed_port(Socket from) override { must(net().send_to(from, closed_port, 1)); }
   void send_urgent(Socket socket) override { must(net().send_urgent(socket)); }
   void recv_urgent(Socket socket) override { must(net().recv_urgent(socket)); }
-  void shutdown(Socket socket) override { must(net().shutdown(socket)); }
+  void set_urgent_inline(Socket socket) override { must(net().set_urgent_inline(socket)); }
+  void shutdown(Socket socket, reactor::Shutdown which) override { must(net().shutdown(socket, which)); }
+  int so_error(Socket socket) override {
+    const auto taken = net().take_error(socket);
+    must(taken);
+    for (const auto& [number, meaning] : reactor::net::winsock_errors) {
+      if (*taken == meaning) return number;
+    }
+    return 0;
+  }
   void reset(Socket socket) override { must(net().reset(socket)); }
   void close(Socket socket) override { must(net().close(socket)); }
+  void begin_receive(Socket socket) override { must(net().begin_receive(socket)); }
+  void begin_accept(Socket listener) override { must(net().begin_accept(listener)); }
+  std::optional<reactor::nt::NTSTATUS> replace_port(reactor::nt::HANDLE, reactor::nt::HANDLE,
+                                                    reactor::nt::ULONG_PTR) override {
+    return std::nullopt;
+  }
 
   reactor::nt::HANDLE no_socket() override {
     const auto port = kernel_.create_port();

@@ -78,7 +78,7 @@ TEST_CASE_TEMPLATE("fin.behind_data, fin.data: a FIN behind unread data", System
   Bench<System> b;
   const auto [x, y] = b.system.tcp_pair();
   REQUIRE(b.system.send(y, 1) == 1);
-  b.system.shutdown(y);
+  b.system.shutdown(y, Shutdown::write);
   b.await(x, AFD_POLL_RECEIVE);
   // Wine reports the FIN when all data was read, Windows at once.
   if (!b.expects_wine()) b.await(x, AFD_POLL_DISCONNECT);
@@ -100,12 +100,12 @@ TEST_CASE_TEMPLATE(
   const auto [x, y] = b.system.tcp_pair();
   Request& request = b.request({{x, AFD_POLL_RECEIVE | AFD_POLL_DISCONNECT | AFD_POLL_ABORT}});
   REQUIRE(b.submit(request) == STATUS_PENDING);
-  b.system.shutdown(y);
+  b.system.shutdown(y, Shutdown::write);
   const Answer answer = b.answer(request);
   b.fact("fin.alone", "a FIN and nothing unread: polled for RECEIVE|DISCONNECT|ABORT", text(answer));
   CHECK(answer == Answer{STATUS_SUCCESS, {{x, AFD_POLL_DISCONNECT}}});
   CHECK(b.now(x, all_but_connect) == (AFD_POLL_DISCONNECT | AFD_POLL_SEND));
-  b.system.shutdown(x);
+  b.system.shutdown(x, Shutdown::write);
   const ULONG both = b.now(x, all_but_connect);
   b.fact("fin.both", "half-closed by us as well: all but CONNECT", code(both));
   CHECK(both == (AFD_POLL_DISCONNECT | AFD_POLL_SEND));

@@ -10,6 +10,7 @@
 
 #include <reactor/nt/kernel.hpp>
 #include <reactor/result.hpp>
+#include <reactor/socket.hpp>
 
 namespace conformance {
 
@@ -50,9 +51,18 @@ class System {
   virtual void send_to_closed_port(Socket from) = 0;
   virtual void send_urgent(Socket socket) = 0;
   virtual void recv_urgent(Socket socket) = 0;
-  virtual void shutdown(Socket socket) = 0;  ///< of sending: FIN
-  virtual void reset(Socket socket) = 0;     ///< closes it with RST
+  virtual void set_urgent_inline(Socket socket) = 0;  ///< SO_OOBINLINE
+  virtual void shutdown(Socket socket, reactor::Shutdown which) = 0;
+  [[nodiscard]] virtual int so_error(Socket socket) = 0;  ///< SO_ERROR, which it takes: Winsock's number or 0
+  virtual void reset(Socket socket) = 0;                  ///< closes it with RST
   virtual void close(Socket socket) = 0;
+  // Overlapped operations that wait. Nothing is known of what becomes of them.
+  virtual void begin_receive(Socket socket) = 0;   ///< WSARecv
+  virtual void begin_accept(Socket listener) = 0;  ///< AcceptEx
+  /// FileReplaceCompletionInformation: another port, and key, for what completes on that handle. None: not simulated.
+  [[nodiscard]] virtual std::optional<reactor::nt::NTSTATUS> replace_port(reactor::nt::HANDLE handle,
+                                                                          reactor::nt::HANDLE port,
+                                                                          reactor::nt::ULONG_PTR key) = 0;
 
   /// An open handle that is not a socket. The System closes it.
   [[nodiscard]] virtual reactor::nt::HANDLE no_socket() = 0;

@@ -29,7 +29,7 @@ void single(Play& play) {
   play.expect({a});
   read_all(play, a);
   play.wait(0ms);
-  play.system.shutdown(b);
+  play.system.shutdown(b, reactor::Shutdown::write);
   play.expect({a});
   play.remove(a);
 }

@@ -38,6 +38,9 @@ class REACTOR_API Address {
   /// peers that use IPv4 have addresses like "[::ffff:192.0.2.1]:5000" (see unmapped). Where the system has no IPv6,
   /// bind takes 0.0.0.0 instead.
   [[nodiscard]] static Address any(std::uint16_t port) noexcept;
+  /// Of a Unix socket (AF_UNIX): at most 107 bytes, on Windows UTF-8 whatever the code page. Bind makes the file, and
+  /// closing the socket does not delete it: until that is done the path is in use. Windows has these sockets since
+  /// Windows 10 1803, for streams alone, and no names without a file (docs/semantics.md, "Unix sockets").
   /// Errors: filename_too_long, invalid_argument for an empty path or one with a zero byte in it.
   [[nodiscard]] static Result<Address> unix_path(std::string_view path);
 

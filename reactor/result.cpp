@@ -74,12 +74,13 @@ constexpr std::array texts{
 constexpr std::string_view no_text = "an error without a text here";
 
 // The values, apart: negative is an NTSTATUS or a Win32 error, then errno, the library's own from 9000 on, Winsock.
-enum class Source : std::uint8_t { nt, win32, posix, address, winsock };
+enum class Source : std::uint8_t { nt, win32, posix, address, missing, winsock };
 
 Source source_of(int value) noexcept {
   if (value < 0) return nt::is_win32(value) ? Source::win32 : Source::nt;
   if (value < static_cast<int>(net::AddressError::no_port)) return Source::posix;
-  return value < 10000 ? Source::address : Source::winsock;
+  if (value < static_cast<int>(net::Missing::unix_sockets)) return Source::address;
+  return value < 10000 ? Source::missing : Source::winsock;
 }
 
 /// None for what has no std::errc.
@@ -89,12 +90,14 @@ std::optional<std::errc> meaning_of(int value) noexcept {
     case Source::win32: return nt::meaning_of(value);
     case Source::posix: return static_cast<std::errc>(value);
     case Source::address: return std::errc::invalid_argument;
+    case Source::missing: return std::errc::address_family_not_supported;
     default: return net::winsock_meaning(value);
   }
 }
 
 std::string text_of(int value) {
   if (source_of(value) == Source::address) return std::string(text_of(static_cast<net::AddressError>(value)));
+  if (source_of(value) == Source::missing) return std::string(text_of(static_cast<net::Missing>(value)));
   const auto meaning = meaning_of(value);
   const auto found = std::ranges::find(texts, meaning, &Text::meaning);
   if (found != texts.end()) return std::string(found->text);
@@ -108,7 +111,8 @@ std::string number_of(int value) {
     case Source::nt: std::snprintf(text.data(), text.size(), " (NTSTATUS 0x%08X)", bits); break;
     case Source::win32: std::snprintf(text.data(), text.size(), " (Windows %u)", bits & 0xFFFFU); break;
     case Source::posix: std::snprintf(text.data(), text.size(), " (errno %d)", value); break;
-    case Source::address: break;
+    case Source::address:
+    case Source::missing: break;
     case Source::winsock: std::snprintf(text.data(), text.size(), " (Winsock %d)", value); break;
   }
   return text.data();

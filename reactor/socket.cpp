@@ -8,7 +8,7 @@ namespace reactor {
 namespace {
 
 Result<Address> name(NativeSocket socket, sys::End end) {
-  sys::Sockaddr buffer;
+  sys::Sockaddr buffer{};
   const auto size = sys::name(socket, end, buffer.bytes);
   if (!size) return failure(size.error());
   return buffer.address(*size);
@@ -154,7 +154,7 @@ Result<TcpStream> TcpListener::accept() const {
 }
 
 Result<TcpListener::Accepted> TcpListener::accept_from() const {
-  sys::Sockaddr buffer;
+  sys::Sockaddr buffer{};
   auto accepted = sys::accept(native(), buffer.bytes);
   if (!accepted && was_reset(accepted.error())) accepted = sys::accept(native(), buffer.bytes);
   if (!accepted) return failure(accepted.error());
@@ -187,7 +187,7 @@ Result<UdpSocket::Datagram> UdpSocket::receive_from(std::span<std::byte> into) c
   // On Windows this fails with connection_reset after a datagram that was sent from here met a closed port
   // (SIO_UDP_CONNRESET, left as the system has it). The socket is as good as before; Linux reports that to a connected
   // socket only, as connection_refused.
-  sys::Sockaddr buffer;
+  sys::Sockaddr buffer{};
   const auto received = sys::receive_from(native(), into, buffer.bytes);
   if (!received) return failure(received.error());
   const auto from = buffer.address(received->address_size);

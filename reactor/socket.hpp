@@ -80,7 +80,8 @@ class REACTOR_API Socket {
   NativeSocket native_ = invalid_socket;
 };
 
-/// A TCP connection (or a Unix stream).
+/// A TCP connection, or a Unix stream where the address is a path. What Unix sockets a system does not have is
+/// address_family_not_supported, and the message names it (docs/semantics.md, "Unix sockets").
 class REACTOR_API TcpStream : public Socket {
  public:
   using Socket::Socket;  ///< takes over a socket of the system
@@ -152,7 +153,7 @@ class REACTOR_API TcpListener : public Socket {
   [[nodiscard]] Result<Accepted> accept_from() const;
 };
 
-/// Sends and receives datagrams.
+/// Sends and receives datagrams: UDP, or on Linux those of a Unix socket too.
 class REACTOR_API UdpSocket : public Socket {
  public:
   using Socket::Socket;  ///< takes over a socket of the system

@@ -110,6 +110,24 @@ TEST_CASE("every Winsock error has a std::errc, a text and its number") {
   CHECK(unknown.default_error_condition() == std::error_condition(11001, error_category()));
 }
 
+TEST_CASE("what a system does not have is named, and is an address family that is not supported") {
+  using reactor::net::Missing, reactor::net::missing_unix;
+  const auto code = [](Missing what) { return reactor::net::failure(what).error(); };
+  CHECK(code(Missing::unix_sockets) == std::errc::address_family_not_supported);
+  CHECK(code(Missing::unix_sockets).message() ==
+        "this system has no Unix sockets (AF_UNIX): Windows has them since Windows 10 1803");
+  CHECK(code(Missing::unix_datagrams) == std::errc::address_family_not_supported);
+  CHECK(code(Missing::unix_datagrams).message() ==
+        "this system has Unix sockets (AF_UNIX) for streams at most, not for datagrams");
+
+  for (const int number : {10041, 10043, 10044, 10046, 10047}) {
+    CAPTURE(number);
+    CHECK(missing_unix(number, false) == Missing::unix_sockets);
+    CHECK(missing_unix(number, true) == Missing::unix_datagrams);
+  }
+  for (const int shortage : {10024, 10055}) CHECK_FALSE(missing_unix(shortage, false).has_value());
+}
+
 TEST_CASE("a Win32 error is not equal to the errno of the same number") {
   CHECK(make_win32_error(6) == std::errc::bad_file_descriptor);
   CHECK(make_win32_error(6).message() == "not open, or no longer (Windows 6)");

@@ -119,10 +119,12 @@ inline bool is_inheritable(const Socket& socket) {
 inline bool is_blocking(const Socket& /*socket*/) {
   return false;
 }  // cannot be queried on Windows, where a call that blocks would fail the test
+inline constexpr bool is_windows = true;
 inline bool is_wine() { return ::GetProcAddress(::GetModuleHandleW(L"ntdll.dll"), "wine_get_version") != nullptr; }
 #else
 inline bool is_inheritable(const Socket& socket) { return (::fcntl(socket.native(), F_GETFD) & FD_CLOEXEC) == 0; }
 inline bool is_blocking(const Socket& socket) { return (::fcntl(socket.native(), F_GETFL) & O_NONBLOCK) == 0; }
+inline constexpr bool is_windows = false;
 inline bool is_wine() { return false; }
 #endif
 

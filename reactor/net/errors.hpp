@@ -5,6 +5,7 @@
 #include <optional>
 #include <string_view>
 #include <system_error>
+#include <type_traits>
 
 #include <reactor/result.hpp>
 
@@ -98,7 +99,43 @@ enum class AddressError : int {
   return {};
 }
 
-[[nodiscard]] inline std::unexpected<std::error_code> failure(AddressError why) noexcept {
+/// What this system does not have. Each is equal to std::errc::address_family_not_supported; the message names it.
+enum class Missing : int {
+  unix_sockets = 9100,  // above AddressError, below Winsock's numbers
+  unix_datagrams,
+};
+
+/// Empty for a number that is none of them.
+[[nodiscard]] constexpr std::string_view text_of(Missing what) noexcept {
+  switch (what) {
+    case Missing::unix_sockets:
+      return "this system has no Unix sockets (AF_UNIX): Windows has them since Windows 10 1803";
+    case Missing::unix_datagrams:
+      return "this system has Unix sockets (AF_UNIX) for streams at most, not for datagrams";
+  }
+  return {};
+}
+
+/// Why Winsock has opened no AF_UNIX socket, when it is not a shortage. Which of these numbers it gives is not
+/// documented: that of a family [rust-lang/socket2#249, dotnet/runtime#46648], or of a type or protocol that it has
+/// not.
+[[nodiscard]] constexpr std::optional<Missing> missing_unix(int winsock_error, bool is_datagram) noexcept {
+  constexpr std::array numbers{
+      10041,  // WSAEPROTOTYPE
+      10043,  // WSAEPROTONOSUPPORT
+      10044,  // WSAESOCKTNOSUPPORT
+      10046,  // WSAEPFNOSUPPORT
+      10047,  // WSAEAFNOSUPPORT
+  };
+  for (const int number : numbers) {
+    if (number == winsock_error) return is_datagram ? Missing::unix_datagrams : Missing::unix_sockets;
+  }
+  return std::nullopt;
+}
+
+template <class Why>
+  requires std::is_same_v<Why, AddressError> || std::is_same_v<Why, Missing>
+[[nodiscard]] std::unexpected<std::error_code> failure(Why why) noexcept {
   return std::unexpected(std::error_code(static_cast<int>(why), error_category()));
 }
 

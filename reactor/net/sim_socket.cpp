@@ -112,12 +112,14 @@ Result<NativeSocket> open(Address::Family family, Kind kind) noexcept try {
   const Here here("socket");
   if (here.is_nowhere()) return nowhere();
   if (family == Address::Family::none) return failure(std::errc::address_family_not_supported);
+  const bool is_unix = family == Address::Family::unix_path;
+  if (is_unix && kind == Kind::datagram) return net::failure(net::Missing::unix_datagrams);
   if (!can_open(here)) return here.fails(std::errc::too_many_files_open);
   if (here.lacks_memory()) return here.fails(std::errc::no_buffer_space);
   const auto endpoint = here.stack().make(kind == Kind::stream ? SocketState::fresh : SocketState::datagram);
   endpoint->is_ipv6 = family == Address::Family::ipv6 || family == Address::Family::any;
   endpoint->is_dual = family == Address::Family::any;
-  endpoint->is_unix = family == Address::Family::unix_path;
+  endpoint->is_unix = is_unix;
   return open_number(here, endpoint);
 } catch (const std::bad_alloc&) {
   return failure(std::errc::not_enough_memory);
@@ -169,8 +171,7 @@ Result<Accepted> accept(NativeSocket socket, std::span<std::byte> address) noexc
     const auto accepted = here.stack().accept(*endpoint);
     if (!accepted) return failure(accepted.error());
     const Endpoint& stream = **accepted;
-    const std::size_t size =
-        stream.is_unix ? 0 : sim::write_sockaddr(stream.remote, stream.is_ipv6 || stream.is_dual, address);
+    const std::size_t size = sim::write_sockaddr(stream.remote, stream.is_ipv6 || stream.is_dual, address);
     return Accepted{.socket = open_number(here, *accepted), .address_size = size};
   });
 }
@@ -316,8 +317,8 @@ Result<std::size_t> name(NativeSocket socket, End end, std::span<std::byte> addr
     const Endpoint& one = *endpoint;
     const bool is_ipv6 = one.is_ipv6 || one.is_dual;
     if (end == End::peer) {
-      if (one.remote.kind == Name::Kind::none && !one.is_unix) return failure(std::errc::not_connected);
-      return one.is_unix ? std::size_t{0} : sim::write_sockaddr(one.remote, is_ipv6, address);
+      if (one.remote.kind == Name::Kind::none) return failure(std::errc::not_connected);
+      return sim::write_sockaddr(one.remote, is_ipv6, address);
     }
     if (one.local.kind != Name::Kind::none) return sim::write_sockaddr(one.local, is_ipv6, address);
     if (here.host().is_windows()) return failure(std::errc::invalid_argument);

@@ -104,9 +104,10 @@ struct Sockaddr {
   alignas(8) std::array<std::byte, 112> bytes;  // a multiple of 8, so that nothing is padded
   static_assert(sizeof(bytes) >= sizeof(SockaddrUn));
 
-  /// No address for a size of 0: of a peer without one.
+  /// No address for a size of 0, or a family of 0: of a peer without one. (What Windows writes for a Unix socket that
+  /// is not bound is not documented, and an accepted connection must not be lost by it.)
   [[nodiscard]] Result<Address> address(std::size_t size) const {
-    if (size == 0) return Address();
+    if (size == 0 || (bytes[0] == std::byte{0} && bytes[1] == std::byte{0})) return Address();
     return Address::from_native(std::span(bytes).first(std::min(size, bytes.size())));
   }
 };

@@ -88,6 +88,13 @@ Result<int> native_family(Address::Family family) noexcept {
   }
 }
 
+std::unexpected<std::error_code> not_opened(int domain, Kind kind, int error) noexcept {
+  if (domain == AF_UNIX) {
+    if (const auto missing = net::missing_unix(error, kind == Kind::datagram)) return net::failure(*missing);
+  }
+  return failure(code_from(error));
+}
+
 template <class Value>
 Result<> set_option(NativeSocket socket, int level, int option, const Value& value) noexcept {
   const auto bytes = std::as_bytes(std::span(&value, 1));
@@ -143,7 +150,7 @@ Result<NativeSocket> open(Address::Family family, Kind kind) noexcept {
   const int type = kind == Kind::stream ? SOCK_STREAM : SOCK_DGRAM;
   constexpr DWORD flags = WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT;
   const NativeSocket opened = ::WSASocketW(*domain, type, 0, nullptr, 0, flags);
-  if (opened == invalid_socket) return failure(code_from(::WSAGetLastError()));
+  if (opened == invalid_socket) return not_opened(*domain, kind, ::WSAGetLastError());
 
   if (const auto set = set_non_blocking(opened); !set) return closed(opened, set.error());
   if (*domain == AF_INET6) {

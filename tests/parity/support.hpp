@@ -207,6 +207,19 @@ class RegularFile {
   NativeSocket native_;
 };
 
+/// A path for a Unix socket, whose file is deleted at the end: on no system is it by closing the socket.
+class SocketPath {
+ public:
+  SocketPath();
+  SocketPath(const SocketPath&) = delete;
+  SocketPath& operator=(const SocketPath&) = delete;
+  ~SocketPath();
+  [[nodiscard]] Address address() const { return must(Address::unix_path(path_)); }
+
+ private:
+  std::string path_;
+};
+
 /// The fixture of every test here: checks that the test leaves no handle open.
 class NothingIsLeft {
  public:

@@ -20,9 +20,11 @@
 #endif
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
 namespace parity {
 
@@ -116,6 +118,25 @@ RegularFile::RegularFile() : native_(reactor::invalid_socket) {
 
 RegularFile::~RegularFile() { CloseHandle(reinterpret_cast<HANDLE>(native_)); }
 
+// The path is UTF-8, whatever the code page.
+SocketPath::SocketPath() {
+  std::array<wchar_t, MAX_PATH + 1> folder{};
+  REQUIRE(GetTempPathW(static_cast<DWORD>(folder.size()), folder.data()) != 0);
+  const std::wstring wide =
+      std::wstring(folder.data()) + L"reactor_parity." + std::to_wstring(GetCurrentProcessId()) + L".sock";
+  path_.resize(3 * wide.size());
+  const int size = WideCharToMultiByte(CP_UTF8, 0, wide.data(), static_cast<int>(wide.size()), path_.data(),
+                                       static_cast<int>(path_.size()), nullptr, nullptr);
+  REQUIRE(size > 0);
+  path_.resize(static_cast<std::size_t>(size));
+}
+
+SocketPath::~SocketPath() {
+  std::array<wchar_t, MAX_PATH + 64> wide{};
+  MultiByteToWideChar(CP_UTF8, 0, path_.c_str(), -1, wide.data(), static_cast<int>(wide.size()));
+  DeleteFileW(wide.data());  // what opens the file first fails, as it is a reparse point [perl5#20204, zig#5652]
+}
+
 #else
 
 bool is_windows() noexcept { return false; }
@@ -164,6 +185,10 @@ void interrupt(void (*handler)()) {
 RegularFile::RegularFile() : native_(open("/proc/self/exe", O_RDONLY | O_CLOEXEC)) { REQUIRE(native_ >= 0); }
 
 RegularFile::~RegularFile() { close(native_); }
+
+SocketPath::SocketPath() : path_("/tmp/reactor_parity." + std::to_string(getpid()) + ".sock") {}
+
+SocketPath::~SocketPath() { unlink(path_.c_str()); }
 
 #endif
 

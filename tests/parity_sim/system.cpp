@@ -50,6 +50,10 @@ std::size_t available(const TcpStream& stream) {
 RegularFile::RegularFile()
     : native_(static_cast<NativeSocket>(here().core().handles.open(std::make_shared<reactor::sim::Reserve>()))) {}
 
+// A simulated host has no files: a path is free again when its socket is closed.
+SocketPath::SocketPath() : path_("/run/parity.sock") {}
+SocketPath::~SocketPath() = default;
+
 RegularFile::~RegularFile() { here().core().handles.close(static_cast<std::uintptr_t>(native_)); }
 
 // A program of the same host. It and the test wake each other by a Poller each.

@@ -249,10 +249,18 @@ TEST_CASE("Unix sockets of one host") {
       waits.pass(1s);
       const auto [stream, why] = connected(waits, path);
       CHECK_FALSE(why);
+      CHECK(must(stream.peer_address()) == path);
       send_all(waits, stream, bytes_of("local"));
       got = receive_some(waits, stream, 5);
     });
-    world.host("b").run([&] { CHECK_FALSE(TcpStream::connect(path).has_value()); });
+    world.host("b").run([&] {
+      const auto missing = TcpStream::connect(path);
+      const bool is_linux = rules == sim::Rules::of_linux;
+      CHECK(missing.error() == (is_linux ? std::errc::no_such_file_or_directory : std::errc::network_down));
+      const auto datagrams = UdpSocket::bind(path);
+      CHECK(datagrams.error() == std::errc::address_family_not_supported);
+      CHECK(datagrams.error().message().contains("not for datagrams"));
+    });
     world.run_until_idle();
     CHECK(got == "local");
   }

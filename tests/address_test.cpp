@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <reactor/address.hpp>
+#include <reactor/net/system.hpp>
 
 #include <doctest/doctest.h>
 
@@ -158,6 +159,15 @@ TEST_CASE("address: equality does not depend on padding") {
   const Address nameless = must(Address::from_native(must(Address::unix_path("/x")).native().first(2)));
   CHECK(nameless == nameless);
   CHECK(nameless != must(Address::unix_path("/x")));
+}
+
+TEST_CASE("address: what a system writes for a peer without an address, or leaves as it was, is none") {
+  reactor::sys::Sockaddr buffer{};
+  CHECK(must(buffer.address(0)) == Address());
+  CHECK(must(buffer.address(buffer.bytes.size())) == Address());
+  CHECK(must(buffer.address(2)) == Address());
+  buffer.bytes[0] = std::byte{reactor::sys::family_unix};
+  CHECK(must(buffer.address(2)).text() == "unix:");
 }
 
 TEST_CASE("address: a sockaddr must have the length of its family") {

@@ -15,7 +15,7 @@ $configure = @('--preset', $Preset)
 $vcpkg = if ($env:VCPKG_INSTALLATION_ROOT) { $env:VCPKG_INSTALLATION_ROOT } else { $env:VCPKG_ROOT }
 if ($vcpkg -and -not $env:CMAKE_PREFIX_PATH) {
   # One header: any triplet serves. If this vcpkg cannot install it, CMake says below what is missing.
-  & (Join-Path $vcpkg 'vcpkg.exe') install doctest --triplet x64-windows --classic | Out-Host
+  & (Join-Path $vcpkg 'vcpkg.exe') install doctest --triplet x64-windows --host-triplet x64-windows --classic | Out-Host
   $configure += "-DCMAKE_PREFIX_PATH=$(Join-Path $vcpkg 'installed/x64-windows')"
 }
 $steps = @(

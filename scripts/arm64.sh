@@ -12,10 +12,20 @@ case ${1:-} in
     cmake -S . -B build/arm64-linux -G Ninja --toolchain cmake/aarch64-linux.cmake -DCMAKE_BUILD_TYPE=RelWithDebInfo \
       -DCMAKE_CXX_EXTENSIONS=OFF -DREACTOR_EXAMPLES=OFF -DREACTOR_ASSERTIONS=ON -DREACTOR_WARNINGS_AS_ERRORS=ON
     cmake --build build/arm64-linux --target "${tests[@]}"
-    for test in "${tests[@]}"; do
-      qemu-aarch64 -L /usr/aarch64-linux-gnu "build/arm64-linux/tests/$test"
+    # What qemu-user (7.2) does not do as a kernel does, so that no test of it can pass there.
+    declare -A left_out=(
+      ["each call on a closed or moved-from socket is bad_file_descriptor"]="sendmmsg and recvmmsg of no message succeed for any descriptor"
+      ["tcp: connect from a given local address"]="it does not know the option IP_BIND_ADDRESS_NO_PORT"
+    )
+    exclude=''
+    for name in "${!left_out[@]}"; do
+      echo "left out under qemu-user, as ${left_out[$name]}: $name"
+      exclude=$exclude${exclude:+,}$name
     done
-    echo "${#tests[@]} programs for ARM64, run by qemu-user"
+    for test in "${tests[@]}"; do
+      qemu-aarch64 -L /usr/aarch64-linux-gnu "build/arm64-linux/tests/$test" "--test-case-exclude=$exclude"
+    done
+    echo "${#tests[@]} programs for ARM64, run by qemu-user; ${#left_out[@]} tests left out"
     ;;
   windows)
     scripts/setup.sh arm64-windows

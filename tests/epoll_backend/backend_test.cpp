@@ -214,9 +214,12 @@ TEST_CASE("no spin: a socket that cannot be removed from epoll neither ends a wa
   const auto start = Clock::now();
   CHECK(reports_of(poller, 30ms) == nothing);
   CHECK(Clock::now() - start >= 30ms);
+  const auto after = poller.stats();
+  CHECK(after.wait_calls - before.wait_calls <= 20);
+  CHECK(after.spurious - before.spurious <= 20);
+  // On a loaded machine the 30 ms may have passed before so many calls were made.
+  for (int i = 0; i != 20; ++i) CHECK(reports_of(poller, 0ns) == nothing);
   const auto rebuilt = poller.stats();
-  CHECK(rebuilt.wait_calls - before.wait_calls <= 20);
-  CHECK(rebuilt.spurious - before.spurious <= 20);
   CHECK(rebuilt.registrations == 3);
   CHECK(reports_of(poller, 30ms) == nothing);
   CHECK(poller.stats().wait_calls - rebuilt.wait_calls == 1);
@@ -269,8 +272,9 @@ TEST_CASE("no spin: without a free descriptor for a new instance, waits deliver 
   CHECK(idle_calls <= 2 * (10 + 3 * 30 + 1));  // 10 to notice; up to 3 in each of 30 pauses, with a buffer of 1
   CHECK(ready == Reports{{1, Readiness::readable}});
 
-  // The next stale report brings the new instance, and then an idle wait is one call.
-  CHECK(reports_of(poller, 20ms) == nothing);
+  // The next stale report brings the new instance, where the first report is of a wake that no caller asked for. Then
+  // an idle wait is one call.
+  for (int i = 0; i != 2; ++i) CHECK(reports_of(poller, 0ns) == nothing);
   const auto rebuilt = poller.stats();
   CHECK(reports_of(poller, 5ms) == nothing);
   CHECK(poller.stats().wait_calls - rebuilt.wait_calls == 1);

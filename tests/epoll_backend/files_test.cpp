@@ -3,6 +3,7 @@
 // What epoll takes beside sockets, how that is reported, and a Poller that is watched by another event loop.
 #include <doctest/doctest.h>
 
+#include <cerrno>
 #include <cstdlib>
 
 #include <poll.h>
@@ -106,6 +107,10 @@ TEST_CASE("pidfd: readable when the process has ended") {
 
 TEST_CASE("terminal: readable, writable, and a hang-up when its master is closed") {
   Fd master(::posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
+  if (master.get() < 0 && (errno == ENOENT || errno == ENODEV || errno == ENXIO)) {
+    MESSAGE("skipped: this system has no pseudo terminals");
+    return;
+  }
   REQUIRE(master.get() >= 0);
   REQUIRE(::grantpt(master.get()) == 0);
   REQUIRE(::unlockpt(master.get()) == 0);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 //
-// What a Poller is in a simulation: the AFD backend over the host's simulated kernel, or a simulated epoll; and Clock.
+// What a Poller is in a simulation: a backend of Windows over the host's simulated kernel, or a simulated epoll; and
+// Clock.
 #include <utility>
 
 #include <reactor/afd/afd_backend.hpp>
 #include <reactor/clock.hpp>
+#include <reactor/notify/notify_backend.hpp>
 #include <reactor/sim/world_state.hpp>
 
 namespace reactor {
@@ -60,6 +62,12 @@ class SimBackend final : public Backend {
   std::shared_ptr<Backend> inner_;
 };
 
+Result<std::shared_ptr<Backend>> windows_backend(const HostState& host, const PollerOptions& options) {
+  const BackendKind kind = options.backend == BackendKind::automatic ? host.automatic : options.backend;
+  if (kind == BackendKind::notifications) return notify::NotifyBackend::create(*host.kernel, options);
+  return afd::AfdBackend::create(*host.kernel, options);
+}
+
 }  // namespace
 }  // namespace sim
 
@@ -69,7 +77,7 @@ Result<std::shared_ptr<Backend>> create_backend(const PollerOptions& options) {
   if (host == nullptr) return failure(std::errc::network_down);
   std::shared_ptr<Backend> inner;
   if (host->is_windows()) {
-    auto made = afd::AfdBackend::create(*host->kernel, options);
+    auto made = sim::windows_backend(*host, options);
     if (!made) return failure(made.error());
     inner = std::move(*made);
   } else {

@@ -47,6 +47,7 @@ struct HostState {
   std::vector<std::weak_ptr<Backend>> pollers;
   std::chrono::nanoseconds paused_until{0};
   bool is_down = false;
+  BackendKind automatic = BackendKind::afd;  // what BackendKind::automatic means to its Pollers, on Windows
 
   [[nodiscard]] Core& core() { return kernel != nullptr ? kernel->core() : linux_host->core; }
   [[nodiscard]] Stack& stack() { return kernel != nullptr ? kernel->net().stack() : linux_host->net.stack(); }

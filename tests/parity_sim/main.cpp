@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: MIT
 // Runs the parity tests in a simulation:
-//   parity_sim_test linux|windows [--seeds FROM COUNT] [doctest's options]
+//   parity_sim_test linux|windows|notifications [--seeds FROM COUNT] [doctest's options]
 // The whole suite with the first seed; with the others all but what moves much data. A failure names its seed.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <reactor/sim/world.hpp>
+#include <reactor/sim/world_state.hpp>
 
 namespace {
 
@@ -25,13 +29,19 @@ constexpr const char* left_out =
 constexpr const char* files_left_out = "*waiting_threads_test*";
 constexpr const char* takes_long = "echo*,10,000*,2,000*,64 sockets*";
 
-int run(reactor::sim::Rules rules, std::uint64_t seed, bool is_whole, int argc, char** argv) {
+/// Notifications: Windows, where each Poller uses socket notifications.
+enum class System : std::uint8_t { of_linux, windows, notifications };
+
+int run(System system, std::uint64_t seed, bool is_whole, int argc, char** argv) {
   reactor::sim::WorldOptions options;
-  options.rules = rules;
+  options.rules = system == System::of_linux ? reactor::sim::Rules::of_linux : reactor::sim::Rules::of_windows;
   options.stack_bytes = std::size_t{4} << 20;
   reactor::sim::World world(seed, options);
   int failed = 1;
   world.host("test").run([&] {
+    if (system == System::notifications) {
+      reactor::sim::WorldState::current()->here()->automatic = reactor::BackendKind::notifications;
+    }
     doctest::Context context;
     context.addFilter("test-case-exclude", left_out);
     context.addFilter("source-file-exclude", files_left_out);
@@ -39,6 +49,12 @@ int run(reactor::sim::Rules rules, std::uint64_t seed, bool is_whole, int argc, 
     context.setOption("minimal", !is_whole);
     context.applyCommandLine(argc, argv);
     failed = context.run();
+    if (system != System::notifications || argc > 1) return;
+    auto& kernel = *reactor::sim::WorldState::current()->here()->kernel;
+    if (kernel.counts()[std::to_underlying(reactor::sim::Call::notify)] == 0) {
+      std::puts("FAIL: no Poller used socket notifications");
+      failed = 1;
+    }
   });
   try {
     world.run_until_idle();
@@ -56,12 +72,13 @@ int run(reactor::sim::Rules rules, std::uint64_t seed, bool is_whole, int argc, 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string_view system = argc > 1 ? argv[1] : "";
-  if (system != "linux" && system != "windows") {
-    std::puts("usage: parity_sim_test linux|windows [--seeds FROM COUNT] [doctest's options]");
+  constexpr std::array<std::string_view, 3> names{"linux", "windows", "notifications"};
+  const auto found = std::ranges::find(names, argc > 1 ? std::string_view(argv[1]) : "");
+  if (found == names.end()) {
+    std::puts("usage: parity_sim_test linux|windows|notifications [--seeds FROM COUNT] [doctest's options]");
     return 2;
   }
-  const auto rules = system == "linux" ? reactor::sim::Rules::of_linux : reactor::sim::Rules::of_windows;
+  const auto system = static_cast<System>(found - names.begin());
   std::uint64_t from = 1, count = 100;
   std::vector<char*> rest{argv[0]};
   for (int i = 2; i < argc; i++) {
@@ -74,7 +91,7 @@ int main(int argc, char** argv) {
     }
   }
   for (std::uint64_t seed = from; seed < from + count; seed++) {
-    if (const int failed = run(rules, seed, seed == from, static_cast<int>(rest.size()), rest.data()); failed != 0) {
+    if (const int failed = run(system, seed, seed == from, static_cast<int>(rest.size()), rest.data()); failed != 0) {
       return failed;
     }
   }

@@ -52,16 +52,21 @@ inline std::size_t requests_of(const FakeKernel& kernel) {
 }
 inline std::size_t requests_of(reactor::sim::SimKernel& kernel) { return kernel.held_requests(); }
 
-/// A Poller of the AFD backend over a kernel. At its end the kernel must have seen no violation, and hold nothing.
+/// A Poller over a kernel: of the AFD backend, or what a fixture that is derived from this makes. At its end the kernel
+/// must have seen no violation, and hold nothing.
 template <class Kernel>
 struct BackendFixture {
+  struct WithoutPoller {};
+
   Kernel kernel;
   std::optional<Poller> poller;
-  std::array<Event, 64> buffer;
+  std::array<Event, 256> buffer;
 
   template <class... Arguments>
+  explicit BackendFixture(WithoutPoller, Arguments&&... arguments) : kernel(std::forward<Arguments>(arguments)...) {}
+  template <class... Arguments>
   explicit BackendFixture(const PollerOptions& options, Arguments&&... arguments)
-      : kernel(std::forward<Arguments>(arguments)...) {
+      : BackendFixture(WithoutPoller(), std::forward<Arguments>(arguments)...) {
     poller.emplace(poller_on(*afd::AfdBackend::create(kernel, options)));
   }
   ~BackendFixture() {
@@ -76,7 +81,10 @@ struct BackendFixture {
   /// The token is the number of the socket.
   template <class Socket>
   Registration add(Socket socket, Interest interest = Interest::readable, Mode mode = Mode::level) {
-    const Token token{static_cast<std::uint64_t>(socket)};
+    return add(socket, Token{static_cast<std::uint64_t>(socket)}, interest, mode);
+  }
+  template <class Socket>
+  Registration add(Socket socket, Token token, Interest interest, Mode mode = Mode::level) {
     auto added = poller->add(static_cast<NativeSocket>(socket), token, interest, mode);
     REQUIRE(added.has_value());
     return std::move(*added);

@@ -50,8 +50,8 @@ struct Scope {
   }
 };
 
-struct World {
-  explicit World(unsigned seed) : random(seed), loop(loop_test::virtual_loop()) {}
+struct SeedRun {
+  explicit SeedRun(unsigned seed) : random(seed), loop(loop_test::virtual_loop()) {}
 
   int below(int end) { return static_cast<int>(random() % static_cast<unsigned>(end)); }
   Clock::duration some_time() { return std::chrono::milliseconds(below(20)); }
@@ -67,19 +67,19 @@ struct World {
 /// Of one task: in which scope it runs, and that it ends before its parent.
 class Guard {
  public:
-  Guard(World& world, Scope& scope) : world_(&world), scope_(&scope) {
-    ++world_->alive;
+  Guard(SeedRun& run, Scope& scope) : run_(&run), scope_(&scope) {
+    ++run_->alive;
     ++scope_->alive;
   }
   Guard(const Guard&) = delete;
   Guard& operator=(const Guard&) = delete;
   ~Guard() {
-    --world_->alive;
+    --run_->alive;
     --scope_->alive;
   }
 
  private:
-  World* world_;
+  SeedRun* run_;
   Scope* scope_;
 };
 
@@ -93,11 +93,11 @@ void judge(const Scope& scope, bool must_before, const Result<>& result) {
   }
 }
 
-Task<Result<>> node(World& world, Scope& scope, int depth);
+Task<Result<>> node(SeedRun& run, Scope& scope, int depth);
 
-Task<Result<>> sleeps(World& world, Scope& scope) {
+Task<Result<>> sleeps(SeedRun& run, Scope& scope) {
   const bool must_before = scope.must_be_stopped();
-  const auto deadline = Clock::now() + world.some_time();
+  const auto deadline = Clock::now() + run.some_time();
   const auto slept = co_await sleep_until(deadline);
   judge(scope, must_before, slept);
   if (slept) check(Clock::now() >= deadline, "a sleep ended early");
@@ -106,10 +106,10 @@ Task<Result<>> sleeps(World& world, Scope& scope) {
 }
 
 // An operation with a time-out.
-Task<> sleeps_at_most(World& world, Scope& scope) {
+Task<> sleeps_at_most(SeedRun& run, Scope& scope) {
   const auto begin = Clock::now();
-  const auto time = world.some_time();
-  const auto limit = world.some_time();
+  const auto time = run.some_time();
+  const auto limit = run.some_time();
   const auto slept = co_await with_timeout(limit, sleep_for(time));
   const auto took = Clock::now() - begin;
   if (slept) {
@@ -122,25 +122,25 @@ Task<> sleeps_at_most(World& world, Scope& scope) {
 }
 
 // What a task of a group reports to the model at its end, as the group learns of it.
-Task<Result<>> member(World& world, Scope& group, bool stops_at_failure, int depth) {
-  const auto result = co_await node(world, group, depth);
+Task<Result<>> member(SeedRun& run, Scope& group, bool stops_at_failure, int depth) {
+  const auto result = co_await node(run, group, depth);
   const bool is_failure = !result && !(result.error() == errc::operation_canceled && group.may_be_stopped());
   if (is_failure && stops_at_failure) group.stops_at = std::min(group.stops_at, Clock::now());
   co_return result;
 }
 
-Task<Result<>> joins(World& world, Scope& scope, int depth) {
+Task<Result<>> joins(SeedRun& run, Scope& scope, int depth) {
   Scope within{.parent = &scope};
-  const bool stops = world.below(2) == 0;
+  const bool stops = run.below(2) == 0;
   {
     TaskGroup group(co_await this_task(), stops ? OnFailure::stop : OnFailure::keep_going);
-    for (int i = world.below(4); i >= 0; --i) group.spawn(member(world, within, stops, depth + 1));
-    if (world.below(3) == 0) {
-      co_await sleeps(world, scope);
+    for (int i = run.below(4); i >= 0; --i) group.spawn(member(run, within, stops, depth + 1));
+    if (run.below(3) == 0) {
+      co_await sleeps(run, scope);
       group.stop();
       within.was_stopped = true;
     }
-    if (world.below(4) != 0) {  // else its tasks are destroyed where they stand
+    if (run.below(4) != 0) {  // else its tasks are destroyed where they stand
       const auto joined = co_await group.join();
       check(within.alive == 0 && group.size() == 0, "a task outlived the join of its group");
       if (!joined && joined.error() == errc::operation_canceled) check(within.may_be_stopped(), "a join was cancelled");
@@ -150,29 +150,29 @@ Task<Result<>> joins(World& world, Scope& scope, int depth) {
   co_return Result<>();
 }
 
-Task<> limited(World& world, Scope& scope, int depth) {
+Task<> limited(SeedRun& run, Scope& scope, int depth) {
   const auto begin = Clock::now();
-  const auto deadline = begin + world.some_time();
+  const auto deadline = begin + run.some_time();
   Scope within{.parent = &scope, .stops_at = deadline};
-  const auto result = co_await with_deadline(deadline, node(world, within, depth + 1));
+  const auto result = co_await with_deadline(deadline, node(run, within, depth + 1));
   check(within.alive == 0, "a task outlived its time-out");
   if (!result && result.error() == errc::timed_out) check(Clock::now() >= deadline, "a time-out came early");
 }
 
-Task<> behind_shield(World& world, int depth) {
+Task<> behind_shield(SeedRun& run, int depth) {
   Scope within;
-  static_cast<void>(co_await shielded(node(world, within, depth + 1)));
+  static_cast<void>(co_await shielded(node(run, within, depth + 1)));
   check(within.alive == 0, "a task outlived its shield");
 }
 
-Task<Result<>> node(World& world, Scope& scope, int depth) {
-  const Guard guard(world, scope);
-  if (--world.left < 0 || depth > 6) co_return co_await sleeps(world, scope);
-  for (int steps = world.below(6); steps >= 0; --steps) {
-    switch (world.below(10)) {
+Task<Result<>> node(SeedRun& run, Scope& scope, int depth) {
+  const Guard guard(run, scope);
+  if (--run.left < 0 || depth > 6) co_return co_await sleeps(run, scope);
+  for (int steps = run.below(6); steps >= 0; --steps) {
+    switch (run.below(10)) {
       case 0:
-      case 1: static_cast<void>(co_await sleeps(world, scope)); break;
-      case 2: co_await sleeps_at_most(world, scope); break;
+      case 1: static_cast<void>(co_await sleeps(run, scope)); break;
+      case 2: co_await sleeps_at_most(run, scope); break;
       case 3: {
         const bool must_before = scope.must_be_stopped();
         const auto yielded = co_await yield();
@@ -180,15 +180,15 @@ Task<Result<>> node(World& world, Scope& scope, int depth) {
         break;
       }
       case 4:
-      case 5: static_cast<void>(co_await joins(world, scope, depth)); break;
-      case 6: co_await limited(world, scope, depth); break;
-      case 7: co_await behind_shield(world, depth); break;
+      case 5: static_cast<void>(co_await joins(run, scope, depth)); break;
+      case 6: co_await limited(run, scope, depth); break;
+      case 7: co_await behind_shield(run, depth); break;
       case 8:
-        ++world.posted;
-        world.loop.post([&world] { ++world.posts_run; });
+        ++run.posted;
+        run.loop.post([&run] { ++run.posts_run; });
         break;
       default:
-        if (world.below(12) == 0) co_return failure(errc::address_in_use);
+        if (run.below(12) == 0) co_return failure(errc::address_in_use);
     }
   }
   co_return Result<>();
@@ -196,20 +196,20 @@ Task<Result<>> node(World& world, Scope& scope, int depth) {
 
 void play(unsigned seed) {
   current_seed = seed;
-  World world(seed);
+  SeedRun run(seed);
   Scope top;
-  const auto result = world.loop.run(node(world, top, 0));
+  const auto result = run.loop.run(node(run, top, 0));
   if (!result) check(result.error() != errc::timed_out, "a time-out that was not set");
-  check(world.alive == 0 && top.alive == 0, "a task is left");
-  const auto stats = world.loop.stats();
+  check(run.alive == 0 && top.alive == 0, "a task is left");
+  const auto stats = run.loop.stats();
   check(stats.tasks == 0 && stats.armed_timers == 0, "a task or a timer is left in the loop");
-  check(!world.loop.next_deadline(), "something is still to be done");
-  while (world.posts_run != world.posted) {
-    if (!world.loop.run_once(0s)) check(false, "run_once failed");
-    check(stats.turns + 10 > world.loop.stats().turns, "a posted function was lost");
+  check(!run.loop.next_deadline(), "something is still to be done");
+  while (run.posts_run != run.posted) {
+    if (!run.loop.run_once(0s)) check(false, "run_once failed");
+    check(stats.turns + 10 > run.loop.stats().turns, "a posted function was lost");
   }
   resumptions += stats.resumptions;
-  check(world.loop.stats().posts == static_cast<unsigned>(world.posted), "a posted function ran twice");
+  check(run.loop.stats().posts == static_cast<unsigned>(run.posted), "a posted function ran twice");
 }
 
 }  // namespace

@@ -5,19 +5,14 @@
 
 #include <array>
 #include <chrono>
-#include <optional>
-#include <span>
-#include <string>
 #include <utility>
 #include <vector>
 
-#include <reactor/afd/afd_backend.hpp>
-#include <reactor/make_poller.hpp>
 #include <reactor/notify/notify_backend.hpp>
 #include <reactor/sim/sim_kernel.hpp>
+#include "afd/fixture.hpp"
 
-// A Poller on notifications, or on polls alone, over a simulated kernel. At its end the kernel must have seen nothing
-// wrong and hold nothing.
+// A Poller on notifications, or on polls alone, over a simulated kernel.
 namespace notify_fixture {
 
 using namespace reactor;
@@ -25,20 +20,15 @@ using namespace reactor::nt;
 using namespace std::chrono_literals;
 using sim::SocketNumber;
 
-struct Fixture {
-  sim::SimKernel kernel;
+struct Fixture : afd_fixture::BackendFixture<sim::SimKernel> {
   sim::SimNet& net = kernel.net();
-  std::optional<Poller> poller;
-  std::array<Event, 256> buffer;
 
-  explicit Fixture(const sim::Options& options = {}, bool is_notified = true) : kernel(options) {
+  explicit Fixture(const sim::Options& options = {}, bool is_notified = true)
+      : BackendFixture(WithoutPoller(), options) {
     poller.emplace(another(is_notified));
   }
   ~Fixture() {
     poller.reset();
-    CHECK(kernel.complaint() == "");
-    CHECK(kernel.open_handles() == 0);
-    CHECK(kernel.held_requests() == 0);
     CHECK(kernel.notices() == 0);
   }
   Fixture(const Fixture&) = delete;
@@ -48,18 +38,8 @@ struct Fixture {
     if (!is_notified) return poller_on(*afd::AfdBackend::create(kernel, {}));
     return poller_on(*notify::NotifyBackend::create(kernel, {}));
   }
-  Registration add(SocketNumber socket, Interest interest = Interest::readable, Mode mode = Mode::level) {
-    return add(socket, Token{socket}, interest, mode);
-  }
-  Registration add(SocketNumber socket, Token token, Interest interest, Mode mode = Mode::level) {
-    auto added = poller->add(static_cast<NativeSocket>(socket), token, interest, mode);
-    REQUIRE(added.has_value());
-    return std::move(*added);
-  }
   std::vector<Event> wait(std::chrono::nanoseconds timeout = 0ns, std::size_t size = 256) {
-    const auto events = poller->wait(std::span(buffer).first(size), timeout);
-    REQUIRE(events.has_value());
-    return {events->begin(), events->end()};
+    return BackendFixture::wait(timeout, size);
   }
   /// The one event of a wait, which is of that token.
   Readiness one(Token token, std::chrono::nanoseconds timeout = 0ns) {

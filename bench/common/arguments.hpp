@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -19,6 +20,10 @@ class Arguments {
 
   [[nodiscard]] std::uint64_t number(std::string_view name, std::uint64_t if_absent, std::uint64_t min,
                                      std::uint64_t max);
+  /// A number of things in memory.
+  [[nodiscard]] std::size_t count(std::string_view name, std::size_t if_absent, std::size_t min, std::size_t max) {
+    return static_cast<std::size_t>(number(name, if_absent, min, max));
+  }
   [[nodiscard]] std::string text(std::string_view name, std::string_view if_absent);
   [[nodiscard]] bool flag(std::string_view name);
   /// Numbers separated by commas.

@@ -85,7 +85,7 @@ int main(int argc, char** argv) {
   const std::string what = argc > 1 ? argv[1] : "";
   bench::Arguments arguments(argc - (argc > 1 ? 1 : 0), argv + (argc > 1 ? 1 : 0));
   const std::string kind = arguments.text("--kind", "ours");
-  const std::uint64_t count = arguments.number("--count", 10000, 1, 100'000);
+  const std::size_t count = arguments.count("--count", 10000, 1, 100'000);
   const std::uint64_t rounds = arguments.number("--rounds", 10000, 1, 10'000'000);
   const bool counts_calls = arguments.flag("--count-calls");
   arguments.finish();

@@ -56,10 +56,10 @@ int main(int argc, char** argv) {
   bench::Arguments arguments(argc, argv);
   bench::Settings settings;
   settings.kind = arguments.text("--kind", "ours");
-  settings.event_buffer_size = arguments.number("--event-buffer", 256, 1, 65536);
-  settings.threads = arguments.number("--threads", 1, 1, 64);
-  settings.connections = arguments.number("--connections", 1, 1, 100'000);
-  settings.active = arguments.number("--active", settings.connections, 1, settings.connections);
+  settings.event_buffer_size = arguments.count("--event-buffer", 256, 1, 65536);
+  settings.threads = arguments.count("--threads", 1, 1, 64);
+  settings.connections = arguments.count("--connections", 1, 1, 100'000);
+  settings.active = arguments.count("--active", settings.connections, 1, settings.connections);
   settings.short_lived = arguments.flag("--short-lived");
   settings.send_buffer_bytes = static_cast<int>(arguments.number("--send-buffer", 0, 0, 1 << 24));
   settings.oneshot = arguments.flag("--oneshot");

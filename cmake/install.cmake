@@ -1,21 +1,41 @@
-# What `cmake --install` installs: the public headers, the library, and how CMake and pkg-config find them.
+# What `cmake --install` installs: the public headers, the library, and how CMake and pkg-config find them. A static and a
+# shared build may be installed into one folder. Component `runtime` is what a linked program needs, `dev` the rest.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/reactor)
 
-set(installed_targets reactor reactor_epoll reactor_loop)
-if(TARGET reactor_sim)
-  list(APPEND installed_targets reactor_sim reactor_loop_sim)
+set(installed_targets reactor reactor_epoll)
+foreach(target reactor_loop reactor_sim reactor_loop_sim)
+  if(TARGET ${target})
+    list(APPEND installed_targets ${target})
+  endif()
+endforeach()
+get_target_property(type reactor TYPE)
+set(form static)
+if(type STREQUAL "SHARED_LIBRARY")
+  set(form shared)
 endif()
 install(TARGETS ${installed_targets} EXPORT reactorTargets
-        FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
-        RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR}
-        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
-        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(FILES ${PROJECT_SOURCE_DIR}/reactor/compat/wepoll.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(EXPORT reactorTargets NAMESPACE reactor:: DESTINATION ${package_dir})
+        FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT dev
+        RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT runtime
+        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT runtime NAMELINK_COMPONENT dev
+        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT dev)
+install(FILES ${PROJECT_SOURCE_DIR}/reactor/compat/wepoll.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT dev)
+install(EXPORT reactorTargets NAMESPACE reactor:: DESTINATION ${package_dir} FILE reactorTargets-${form}.cmake COMPONENT dev)
 
-get_target_property(type reactor TYPE)
+# Apart from the others: CMake before 3.28 refuses to read them.
+if(TARGET reactor_module)
+  set(modules reactor_module)
+  if(TARGET reactor_loop_module)
+    list(APPEND modules reactor_loop_module)
+  endif()
+  install(TARGETS ${modules} EXPORT reactorModules
+          FILE_SET CXX_MODULES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/reactor/modules COMPONENT dev
+          ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT dev)
+  install(EXPORT reactorModules NAMESPACE reactor:: DESTINATION ${package_dir} FILE reactorModules-${form}.cmake
+          CXX_MODULES_DIRECTORY modules-${form} COMPONENT dev)
+endif()
+
 set(needs_threads OFF)
 set(system_libraries -lws2_32)
 if(NOT WIN32)
@@ -26,7 +46,7 @@ configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/reactorConfig.cmake.in
                               ${PROJECT_BINARY_DIR}/reactorConfig.cmake INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/reactorConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/reactorConfig.cmake ${PROJECT_BINARY_DIR}/reactorConfigVersion.cmake
-        DESTINATION ${package_dir})
+        DESTINATION ${package_dir} COMPONENT dev)
 
 # A shared library brings what it needs; with a static one, the program that links it must name that.
 if(type STREQUAL "SHARED_LIBRARY")
@@ -60,7 +80,13 @@ endif()
 configure_file(${PROJECT_SOURCE_DIR}/cmake/reactor.pc.in ${PROJECT_BINARY_DIR}/reactor.pc @ONLY)
 configure_file(${PROJECT_SOURCE_DIR}/cmake/reactor-loop.pc.in ${PROJECT_BINARY_DIR}/reactor-loop.pc @ONLY)
 configure_file(${PROJECT_SOURCE_DIR}/cmake/reactor-epoll.pc.in ${PROJECT_BINARY_DIR}/reactor-epoll.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/reactor.pc ${PROJECT_BINARY_DIR}/reactor-loop.pc ${PROJECT_BINARY_DIR}/reactor-epoll.pc
-        DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+set(pc_files ${PROJECT_BINARY_DIR}/reactor.pc ${PROJECT_BINARY_DIR}/reactor-epoll.pc)
+if(TARGET reactor_loop)
+  list(APPEND pc_files ${PROJECT_BINARY_DIR}/reactor-loop.pc)
+endif()
+install(FILES ${pc_files}
+        DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT dev)
 
-install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/licenses/reactor)
+if(NOT REACTOR_DEBIAN)  # there it is the file `copyright` of each package
+  install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/licenses/reactor COMPONENT dev)
+endif()

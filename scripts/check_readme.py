@@ -66,7 +66,7 @@ def clone(folder):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     git = ["git", "-c", "user.name=reader", "-c", "user.email=reader@localhost"]
-    for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "a clone"], ["tag", "v0.1.0"]):
+    for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "a clone"], ["tag", "v0.2.0"]):
         subprocess.run(git + command, cwd=folder, check=True)
 
 

@@ -3,20 +3,21 @@
 roots=${REACTOR_ROOTS:-$root/build/roots}
 mirror=${REACTOR_DEBIAN_MIRROR:-http://deb.debian.org/debian}
 
-make_root() {  # SUITE
-  [ ! -e "$roots/$1/ready" ] || return 0
+make_root() {  # SUITE [NAME]: of the folder, if not the suite's
+  local suite=$1 name=${2:-$1}
+  [ ! -e "$roots/$name/ready" ] || return 0
   "$root/scripts/setup.sh" roots
-  rm -rf "${roots:?}/$1"
+  rm -rf "${roots:?}/$name"
   mkdir -p "$roots"
-  debootstrap --variant=minbase "$1" "$roots/$1" "$mirror"
-  cat >"$roots/$1/etc/apt/apt.conf.d/90reactor" <<END
+  debootstrap --variant=minbase "$suite" "$roots/$name" "$mirror"
+  cat >"$roots/$name/etc/apt/apt.conf.d/90reactor" <<END
 Acquire::Check-Valid-Until "false";
 Acquire::Retries "5";
 APT::Install-Recommends "false";
 END
-  cp /etc/resolv.conf /etc/hosts "$roots/$1/etc/"
-  in_root "$1" apt-get update
-  touch "$roots/$1/ready"
+  cp /etc/resolv.conf /etc/hosts "$roots/$name/etc/"
+  in_root "$name" apt-get update
+  touch "$roots/$name/ready"
 }
 
 # Where it is called, below the folder of the sources, which has the same path there. What is mounted for it goes with

@@ -6,7 +6,7 @@ set -euo pipefail
 packages_for() {
   case $1 in
     wine) echo cmake ninja-build python3 g++-mingw-w64-x86-64-posix wine64 doctest-dev netcat-openbsd curl socat wrk ;;
-    linux) echo cmake ninja-build python3 g++ doctest-dev netcat-openbsd curl socat wrk pkgconf libasio-dev libglib2.0-dev gdb libgtest-dev tshark ;;
+    linux) echo cmake ninja-build python3 g++ doctest-dev netcat-openbsd curl socat wrk pkgconf libasio-dev libglib2.0-dev gdb libgtest-dev tshark abigail-tools ;;
     clang)
       packages_for linux
       echo clang-19 libclang-rt-19-dev
@@ -24,11 +24,17 @@ packages_for() {
     arm64-linux) echo cmake ninja-build python3 doctest-dev g++-aarch64-linux-gnu qemu-user ;;
     arm64-windows) echo cmake ninja-build python3 ;;  # and npm, from wherever it comes
     roots) echo debootstrap ;;
+    packages)
+      packages_for linux
+      packages_for wine
+      packages_for roots
+      echo dpkg-dev file gzip lintian
+      ;;
     lint) echo python3 clang-format-19 clang-tidy-19 shellcheck ;;
     cache) echo ccache ;;
     docs) echo python3 doxygen doxygen-awesome-css chromium fonts-dejavu-core ;;
     *)
-      echo "setup.sh: no part '$1': wine, linux, clang, coverage, lint, bench, docs, cache, wine-x86, arm64-linux, arm64-windows or roots" >&2
+      echo "setup.sh: no part '$1': wine, linux, clang, coverage, lint, bench, docs, cache, wine-x86, arm64-linux, arm64-windows, packages or roots" >&2
       return 1
       ;;
   esac

@@ -8,6 +8,7 @@
 #   wine-x86         the same as 32-bit programs
 #   arm64-linux      the portable tests as ARM64 programs under qemu-user
 #   arm64-windows    the library and the gates for Windows on ARM64, compiled and linked, not run
+#   packages         the packages of a release, made and used: .deb, zip, recipes for vcpkg and Conan, C++20 modules
 #   compilers        GCC 12 to 16, clang 16 to 22, libstdc++ and libc++: no warning, and the quick tests
 #   scripts/test.sh --without PART...      all but these
 set -euo pipefail
@@ -47,6 +48,8 @@ run_lint() {  # [beside]: on one core, after linux and wine were configured
   scripts/check_docs.py
   bench/readme_chart.py --check
   scripts/cookbook.py --check
+  scripts/interface.py
+  scripts/check_recipes.py
   if [ "${1:-}" = beside ]; then
     processes=1
   else
@@ -108,6 +111,12 @@ run_compilers() {
   counted=$(tail -n 1 "$log")
 }
 
+run_packages() {
+  scripts/package.sh
+  scripts/check_packages.sh
+  counted="$(grep -c '^PASS ' "$log") kinds of packages"
+}
+
 run_arm64() {  # linux or windows
   scripts/arm64.sh "$1"
   count_programs
@@ -147,6 +156,7 @@ needs() {  # PART: what scripts/setup.sh installs for it
     wine-10) echo wine roots ;;
     wine-x86) echo wine wine-x86 roots ;;
     arm64-linux | arm64-windows) echo "$1" ;;
+    packages) echo packages ;;
     compilers) echo roots ;;
     *)
       echo "test.sh: no part '$1': ${all[*]}" >&2
@@ -185,6 +195,7 @@ run_part() {  # PART [beside]: its output goes to its log, what it counted to a 
     wine-10 | wine-x86) run_witness "$part" ;;
     arm64-*) run_arm64 "${part#arm64-}" ;;
     compilers) run_compilers ;;
+    packages) run_packages ;;
     *) run_preset "$part" ;;
   esac >"$log" 2>&1
   printf '%s\n%s\n%s\n' "$counted" "$passed_tests" "$SECONDS" >"build/log/$part.counts"

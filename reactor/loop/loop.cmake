@@ -1,4 +1,7 @@
 # reactor::loop: coroutines, timers and sockets on the Poller's public interface. A library of its own.
+if(NOT REACTOR_LOOP)
+  return()
+endif()
 set(loop_headers condition.hpp context.hpp export.hpp group.hpp io.hpp loop.hpp memory.hpp names.hpp reader.hpp signals.hpp sockets.hpp stop_token.hpp task.hpp time.hpp timers.hpp)
 set(loop_sources condition.cpp context.cpp group.cpp io.cpp loop.cpp memory.cpp names.cpp reader.cpp signals.cpp sockets.cpp time.cpp timers.cpp)
 list(TRANSFORM loop_headers PREPEND loop/)

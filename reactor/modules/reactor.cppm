@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+// `import reactor;`: what the public headers directly in reactor/ declare, and nothing else. Macros (REACTOR_VERSION) cannot
+// be exported: include <reactor/version.hpp> for them. scripts/interface.py writes the list and compares it with the headers.
+module;
+
+#include <reactor/reactor.hpp>
+
+export module reactor;
+
+export namespace reactor {
+using reactor::Address;
+using reactor::BackendKind;
+using reactor::BindOptions;
+using reactor::Clock;
+using reactor::Event;
+using reactor::Events;
+using reactor::Interest;
+using reactor::Mode;
+using reactor::NativeHandle;
+using reactor::NativeSocket;
+using reactor::Poller;
+using reactor::PollerOptions;
+using reactor::Readiness;
+using reactor::Registration;
+using reactor::Result;
+using reactor::Shutdown;
+using reactor::Socket;
+using reactor::Stats;
+using reactor::TcpListener;
+using reactor::TcpStream;
+using reactor::Token;
+using reactor::UdpSocket;
+using reactor::Waker;
+using reactor::error_category;
+using reactor::failure;
+using reactor::invalid_socket;
+using reactor::operator&;
+using reactor::operator&=;
+using reactor::operator|;
+using reactor::operator|=;
+using reactor::operator~;
+using reactor::to_string;
+}  // namespace reactor

@@ -116,7 +116,7 @@ def check_manifest():
 def build_port(features, work):
     script = work / "port.cmake"
     text = STUBS.format(work=work, version=VERSION, vcpkg=VCPKG, root=ROOT)
-    script.write_text(f"set(FEATURES {';'.join(features)})\n" + text, encoding="utf-8")
+    script.write_text(f"cmake_minimum_required(VERSION 3.25)\nset(FEATURES {';'.join(features)})\n" + text, encoding="utf-8")
     run("cmake", "-P", script)
     for file in ("share/reactor/usage", "share/reactor/LICENSE", "lib/libreactor.a", "lib/libreactor_loop.a", "lib/libreactor_sim.a"):
         check((work / "packages" / file).exists(), f"the port installs no {file}")

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Keeps the code of docs/cookbook.md equal to the examples that it is taken from, which are built and run as tests.
+"""Keeps the code of docs/cookbook.md and docs/coming-from.md equal to the examples that it is taken from, which are built and
+run as tests.
 
-usage: cookbook.py            write the code of the page anew
+usage: cookbook.py            write the code of the pages anew
        cookbook.py --check    fail if a block is not what its example has
 
 A block stands behind a comment `<!-- from examples/FILE.cpp: NAME, NAME -->`: the functions and classes of these names, in
@@ -13,7 +14,7 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs/cookbook.md"
+PAGES = ("docs/cookbook.md", "docs/coming-from.md")
 BLOCK = re.compile(r"(<!-- from (\S+): ([\w:, ]+) -->\n```cpp\n)(.*?)(^```$)", re.DOTALL | re.MULTILINE)
 
 
@@ -41,18 +42,24 @@ def code_of(path, names):
     return "\n\n".join("\n".join(definition(path, name.strip())) for name in names.split(",")) + "\n"
 
 
-def main():
-    page = PAGE.read_text(encoding="utf-8")
+def check_or_write(name):
+    file = ROOT / name
+    page = file.read_text(encoding="utf-8")
     made = BLOCK.sub(lambda m: m[1] + code_of(m[2], m[3]) + m[5], page)
     for recipe in re.split(r"^## ", page, flags=re.MULTILINE)[1:]:
         if not BLOCK.search("## " + recipe):
             sys.exit(f"FAIL cookbook: no code from an example in '{recipe.splitlines()[0]}'")
     if sys.argv[1:] == ["--check"]:
-        difference = list(difflib.unified_diff(page.split("\n"), made.split("\n"), "docs/cookbook.md", "the examples", lineterm=""))
+        difference = list(difflib.unified_diff(page.split("\n"), made.split("\n"), name, "the examples", lineterm=""))
         if difference:
             sys.exit("\n".join(difference) + "\nFAIL cookbook: run scripts/cookbook.py")
     else:
-        PAGE.write_text(made, encoding="utf-8")
+        file.write_text(made, encoding="utf-8")
+
+
+def main():
+    for name in PAGES:
+        check_or_write(name)
 
 
 main()

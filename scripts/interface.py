@@ -5,7 +5,7 @@ usage: interface.py                      the list docs/interface.txt and the mod
        interface.py --abi FOLDER         compares the shared libraries below FOLDER (built with -g by GCC for x86-64 Linux)
                                          with packaging/abi/, and their symbols with the list
        interface.py --record [FOLDER]    writes the list and the modules anew, and from FOLDER the records too; then read
-                                         the difference: it is what users have to be told in CHANGELOG.md
+                                         the difference: CHANGELOG.md has to say it to users
 
 A record is of one version's SONAME (0.2). What was added since does not fail; what was changed or is gone does.
 """

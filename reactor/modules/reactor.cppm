@@ -41,3 +41,12 @@ using reactor::operator|=;
 using reactor::operator~;
 using reactor::to_string;
 }  // namespace reactor
+
+#ifdef __cpp_lib_format
+namespace reactor::detail {
+/// An importer of the module has the formatters because something here needs them.
+template <class... Types>
+struct Formatters : std::formatter<Types, char>... {};
+inline constexpr bool has_formatters = sizeof(Formatters<Interest, Readiness, Event, Address>) > 0;
+}  // namespace reactor::detail
+#endif

@@ -70,7 +70,7 @@ consumer_test(shared)
 find_program(REACTOR_ABIDW abidw)
 mark_as_advanced(REACTOR_ABIDW)
 if(Python3_FOUND AND CMAKE_SYSTEM_NAME STREQUAL "Linux" AND CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64" AND
-   CMAKE_BUILD_TYPE MATCHES "Deb" AND NOT CMAKE_CXX_FLAGS)
+   CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_BUILD_TYPE MATCHES "Deb" AND NOT CMAKE_CXX_FLAGS)
   if(REACTOR_ABIDW)
     set_tests_properties(consumer.shared PROPERTIES FIXTURES_SETUP shared_library)
     add_test(NAME interface.abi COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/scripts/interface.py --abi

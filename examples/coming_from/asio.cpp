@@ -36,7 +36,7 @@ asio::awaitable<void> serve_with_asio(tcp::acceptor listener, asio::io_context& 
 int main() {
   return coming_from::try_out("asio", [](reactor::TcpListener listener) {
     asio::io_context context;
-    co_spawn(context, serve_with_asio(tcp::acceptor(context, tcp::v4(), static_cast<int>(listener.release()))),
+    co_spawn(context, serve_with_asio(tcp::acceptor(context, tcp::v4(), static_cast<int>(listener.release())), context),
              asio::detached);
     context.run();
   });

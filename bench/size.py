@@ -47,6 +47,8 @@ def cpu_seconds(command):
 
 def source_of(name):
     """The program of docs/coming-from.md with a main of its own."""
+    if name == "readme":
+        return ROOT / "examples/first_program.cpp"
     text = (ROOT / f"examples/coming_from/{name}.cpp").read_text(encoding="utf-8")
     includes, body = MAINS[name]
     text = text[:text.index("int main()")].replace('#include "client.hpp"\n', includes)
@@ -80,6 +82,7 @@ def programs(wepoll):
     static = build_library("linux", False)
     yield "epoll", "g++", [], "epoll"
     yield "poller", "g++", [static / "libreactor.a"], "reactor::Poller"
+    yield "readme", "g++", [static / "libreactor.a"], "reactor::Poller: the program of README.md"
     yield "loop", "g++", [static / "libreactor_loop.a", static / "libreactor.a"], "reactor::Loop, coroutines"
     if has_header("asio.hpp"):
         yield "asio", "g++", [], "Asio, coroutines"

@@ -30,7 +30,7 @@ fi
 sources() { git ls-files --cached --others --exclude-standard '*.cpp' '*.hpp' '*.c' '*.h'; }
 
 # What is compiled for Windows alone. The consumer projects are compiled against an install tree, by their own tests.
-windows_sources='^(poc/.*|reactor/net/win.*|reactor/nt/(mutex|system_kernel)|reactor/(afd|notify)/system_backend|reactor/capi/.*)\.cpp$'
+windows_sources='^(poc/.*|reactor/net/win.*|reactor/nt/(mutex|system_kernel)|reactor/(afd|notify)/system_backend|reactor/capi/.*|examples/coming_from/wepoll)\.cpp$'
 
 # The output of a part goes to its log, and what it counted to $counted.
 run_format() {

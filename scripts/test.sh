@@ -30,7 +30,10 @@ fi
 sources() { git ls-files --cached --others --exclude-standard '*.cpp' '*.hpp' '*.c' '*.h'; }
 
 # What is compiled for Windows alone. The consumer projects are compiled against an install tree, by their own tests.
-windows_sources='^(poc/.*|reactor/net/win.*|reactor/nt/(mutex|system_kernel)|reactor/(afd|notify)/system_backend|reactor/capi/.*|examples/coming_from/wepoll)\.cpp$'
+windows_sources='^(poc/.*|reactor/net/win.*|reactor/nt/(mutex|system_kernel)|reactor/(afd|notify)/system_backend|reactor/capi/.*)\.cpp$'
+
+# As the users of other libraries write, for docs/coming-from.md.
+peers_style='^examples/coming_from/(asio|epoll|libuv|wepoll)'
 
 # The output of a part goes to its log, and what it counted to $counted.
 run_format() {
@@ -58,7 +61,7 @@ run_lint() {  # [beside]: on one core, after linux and wine were configured
   fi
   # The tests, the benchmark and the simulation are left out of clang-tidy: its analyzer spends minutes on doctest's macros,
   # on Asio and on the simulator's steps.
-  sources | grep -E '^(reactor|examples)/.*\.cpp$' | grep -vE "$windows_sources|^reactor/(sim/|net/sim_)|^examples/replicated_log/" |
+  sources | grep -E '^(reactor|examples)/.*\.cpp$' | grep -vE "$windows_sources|^reactor/(sim/|net/sim_)|^examples/replicated_log/|$peers_style" |
     xargs -P "$processes" -n 1 clang-tidy-19 --quiet -p build/linux
   sources | grep -E "$windows_sources" | xargs -P "$processes" -n 1 scripts/tidy_windows.sh
   counted="$(sources | grep -cE '^(reactor|examples|poc)/.*\.cpp$') files"

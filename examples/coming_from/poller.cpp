@@ -27,11 +27,11 @@ void echo_with_poller(const TcpListener& listener) {
         auto stream = listener.accept().value();
         auto registration = poller.add(stream.native(), Token{next}, Interest::readable).value();
         connections.try_emplace(Token{next++}, std::move(stream), std::move(registration));
-      } else if (const auto& stream = connections.at(event.token()).first;
-                 (size = stream.receive(text).value_or(0)) > 0) {
-        (void)stream.send(std::span(text).first(size));
       } else {
-        connections.erase(event.token());
+        const TcpStream& stream = connections.at(event.token()).first;
+        size = stream.receive(text).value_or(0);
+        (void)stream.send(std::span(text).first(size));
+        if (size == 0) connections.erase(event.token());
       }
     }
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The program of README.md without its headers, and what else has to come through the import: operators, friends, formatters.
+// The program of README.md without its headers, and what else has to come through the import: operators, friends,
+// formatters.
 #include <array>
 #include <cstddef>
 #include <cstdio>

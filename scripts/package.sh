@@ -29,7 +29,7 @@ make_binary() {  # KIND, the one of static and shared whose reactor.pc serves bo
   [ "$last" = shared ] || first=shared
   for form in "$first" "$last"; do
     cmake -S "$out/reactor-$version" -B "$out/$kind-$form" -G Ninja -DCMAKE_BUILD_TYPE=Release -DREACTOR_TESTS=OFF \
-      -DREACTOR_EXAMPLES=OFF -DREACTOR_GATES=OFF -DBUILD_SHARED_LIBS="$([ "$form" = shared ] && echo ON || echo OFF)" "${@:3}"
+      -DREACTOR_EXAMPLES=OFF -DREACTOR_GATES=OFF -DREACTOR_CARES=OFF -DBUILD_SHARED_LIBS="$([ "$form" = shared ] && echo ON || echo OFF)" "${@:3}"
     cmake --build "$out/$kind-$form"
     projects="$projects;$out/$kind-$form;reactor;ALL;/"
   done

@@ -11,6 +11,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 # shellcheck source=scripts/roots.sh
 . "$root/scripts/roots.sh"
+unset CMAKE_CXX_COMPILER_LAUNCHER CMAKE_C_COMPILER_LAUNCHER  # the machine's own, which a fresh Debian does not have
 kinds=("$@")
 [ ${#kinds[@]} -gt 0 ] || kinds=(source debian windows recipes module)
 out=$root/build/packages

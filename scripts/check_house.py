@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 
+import mutations
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SYSTEM_HEADER = re.compile(r"#\s*include\s*<(windows|win\w+|ws2\w*|mswsock|psapi|sys/\w+|netinet/\w+|unistd|fcntl|poll)\.h>")
 LINES_MAX = 400
@@ -112,6 +114,7 @@ def breaches_in_kernel_suite():
 
 def main():
     found = [*breaches_in_kernel_suite(), *breaches_of_plain_words()]
+    found += (("scripts/mutations.py", 1, what) for what in mutations.breaches())
     for name in tracked("*.cpp", "*.hpp", "*.c", "*.h"):
         found += ((name, *breach) for breach in breaches_in_source(name, (ROOT / name).read_text(encoding="utf-8")))
     for name, number, what in found:

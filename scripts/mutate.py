@@ -1,54 +1,88 @@
 #!/usr/bin/env python3
-"""Breaks each rule of the AFD backend, and some of the Linux one, on purpose, one at a time, and shows that some test fails for it.
+"""Breaks each rule of the backends on purpose, one defect at a time, and shows that some test fails for it.
 
-usage: mutate.py [WORD...]      only the mutations whose name contains one of the words
+usage: mutate.py [--from N] [--count N] [--hold FILE] [WORD...]
+
+    WORD...        only the mutations whose name contains one of the words
+    --from N       begins with the mutation N of those, counted from 0; --count N ends after as many
+    --hold FILE    begins no further mutation while that file exists: for a run in the background
 
 Each mutation (mutations.py) is a small deliberate defect: a file, what stands there once, and what it becomes. The tests
 are, first, those over the fake kernel, and for what they do not catch the model check and the fault sweep over the
 simulated one; of reactor/epoll, the tests of the Linux backend. Built with AddressSanitizer, so memory that is released
 too early counts as caught. Works on copies in build/mutations; the tree is not touched. Two at a time.
+
+What a mutation costs is compiling what the changed lines are part of, linking once, and the tests up to the first that
+fails: the files of tests run in the order of the time that they took without any mutation.
 """
+import argparse
 import concurrent.futures
+import dataclasses
+import os
 import pathlib
 import queue
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
-from mutations import MUTATIONS
+from mutations import MUTATIONS, breaches
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORK = ROOT / "build/mutations"
 JOBS = 2
 COMMON = ["tests/main.cpp", "tests/process_handles.cpp",
           *(f"reactor/sim/{name}.cpp" for name in ("sim_answer", "sim_core", "sim_endpoint", "sim_kernel", "sim_net", "sim_notify", "sim_poll", "sim_seen", "sim_stack", "sim_wire"))]
-EPOLL_TESTS = {
-    "the Linux backend's tests":
-    [*sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests/epoll_backend").glob("*_test.cpp")), "tests/allocation_count.cpp"],
-}
-# In order: the second set runs only for mutations that the first does not catch.
-TEST_SETS = {
-    "the fake kernel's tests":
-    [*sorted(str(path.relative_to(ROOT)) for folder in ("afd", "notify") for path in (ROOT / "tests" / folder).glob("*_test.cpp")),
-     "tests/result_test.cpp", "tests/allocation_count.cpp", "tests/sim/sim_socket_test.cpp", "tests/sim/smoke_test.cpp"],
-    "the model check and the sweep":
-    [f"tests/sim/{name}.cpp" for name in ("model_test", "model_program", "model_steps", "model_wait", "model_judge", "model_check", "model_numbers",
-                                          "sweep_test", "sweep_play", "sweep_scenarios", "failing_new", "post_memory_test")],
-}
 LIBRARY = sorted(str(path.relative_to(ROOT)) for folder in (".", "afd", "epoll", "net", "notify", "nt")
                  for path in (ROOT / "reactor" / folder).glob("*.cpp")
                  if path.name not in ("system_backend.cpp", "system_kernel.cpp", "mutex.cpp") and not path.name.startswith(("winsock", "windows", "sim_")))
-ALL_SOURCES = [*LIBRARY, *COMMON, *(source for tests in (EPOLL_TESTS | TEST_SETS).values() for source in tests)]
+COMPILER = "clang++-19"
 FLAGS = ["-std=c++23", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-SECONDS_MAX = 60  # of a processor, for a set of tests: on a busy machine that takes long by the clock
-SECONDS_MAX_BY_THE_CLOCK = 10 * SECONDS_MAX  # for what waits for itself
+LINKER = ["-fuse-ld=lld"] if shutil.which("ld.lld") else []  # a few times as fast
+# Of a processor, for some files of tests: this many times what they took without a mutation, and at least so much.
+TIMES_AS_LONG, SECONDS_MIN = 10, 5
+SECONDS_MAX_BY_THE_CLOCK = 600  # for what waits for itself; on a busy machine all takes long by the clock
+SECONDS_OF_ONE_BATCH = 0.3  # files that take less run together: to start the program takes as long
 
 
-def object_of(source):
-    return WORK / (source.replace("/", "_") + ".o")
+def tests_in(*folders):
+    return sorted(str(path.relative_to(ROOT)) for folder in folders for path in (ROOT / "tests" / folder).glob("*_test.cpp"))
+
+
+@dataclasses.dataclass
+class Program:
+    """Tests that are linked together, the files with test cases first."""
+    name: str
+    tests: list
+    helpers: list
+    batches: list = dataclasses.field(default_factory=list)  # files, and the seconds of a processor that they may take
+
+    @property
+    def sources(self):
+        return [*LIBRARY, *COMMON, *self.tests, *self.helpers]
+
+
+EPOLL_PROGRAMS = [Program("the Linux backend's tests", tests_in("epoll_backend"), ["tests/allocation_count.cpp"])]
+# In order: the second is linked only for mutations that the first does not catch.
+PROGRAMS = [
+    Program("the fake kernel's tests",
+            [*tests_in("afd", "notify"), "tests/result_test.cpp", "tests/sim/sim_socket_test.cpp", "tests/sim/smoke_test.cpp"],
+            ["tests/allocation_count.cpp"]),
+    Program("the model check and the sweep",
+            [f"tests/sim/{name}.cpp" for name in ("model_test", "sweep_test", "post_memory_test")],
+            [f"tests/sim/{name}.cpp" for name in ("model_program", "model_steps", "model_wait", "model_judge", "model_check",
+                                                  "model_numbers", "sweep_play", "sweep_scenarios", "failing_new")]),
+]
+ALL_PROGRAMS = EPOLL_PROGRAMS + PROGRAMS
+ALL_SOURCES = sorted({source for program in ALL_PROGRAMS for source in program.sources})
+
+
+def object_of(source, folder=WORK):
+    return folder / (source.replace("/", "_") + ".o")
 
 
 def precompiled(speed):
@@ -65,7 +99,7 @@ def precompile():
         return
     header.write_text(text, encoding="utf-8")
     for speed in ("-O0", "-O1"):
-        subprocess.run(["clang++-19", *FLAGS, speed, "-x", "c++-header", str(header), "-o", str(precompiled(speed))], check=True)
+        subprocess.run([COMPILER, *FLAGS, speed, "-x", "c++-header", str(header), "-o", str(precompiled(speed))], check=True)
 
 
 def includes(source):
@@ -81,6 +115,16 @@ def includes(source):
     return found
 
 
+def compile_source(source, target, overlay):
+    """`overlay` is a folder whose reactor/ has what is mutated, so headers can be, too."""
+    origin = overlay / source if (overlay / source).exists() else ROOT / source
+    # The mutated file is compiled for one run, so without the optimizer. The simulator and the model run a hundred times.
+    speed = "-O1" if source.startswith(("tests/sim/", "reactor/sim/")) else "-O0"
+    command = [COMPILER, *FLAGS, speed, "-include-pch", str(precompiled(speed)), f"-I{overlay}", f"-I{ROOT}", f"-I{ROOT / 'tests'}",
+               f"-I{(ROOT / source).parent}", "-c", str(origin), "-o", str(target)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def compile_whole(source):
     """Compiles a source that is not mutated, unless its object is newer."""
     target = object_of(source)
@@ -92,102 +136,172 @@ def compile_whole(source):
     return None if compiled.returncode == 0 else compiled.stderr
 
 
-def affected_by(source):
-    """The sources to compile again for a mutated file. Of a header: the library's sources that include it, since the linker
-    takes the first copy of an inline function; or the tests' if none of the library does."""
+def has_code_of(source, header, lines):
+    """Whether the source's object has code of some of the header's lines."""
+    listing = subprocess.run(["objdump", "--dwarf=decodedline", str(object_of(source))], capture_output=True, text=True, check=True).stdout
+    is_here = False
+    for line in listing.splitlines():
+        if line.endswith(":"):
+            is_here = line.endswith(f"/{header}:")
+        elif is_here and len(fields := line.split()) > 1 and fields[1].isdigit() and int(fields[1]) in lines:
+            return True
+    return False
+
+
+def affected_by(source, lines):
+    """The sources to compile again for a file some lines of which are mutated, and all those that read it. Of a header these
+    are the library's sources that include it, since the linker takes the first copy of an inline function; or the tests' if
+    none of the library does. Of what is code, and no constant or type, those whose objects have that code are enough."""
     if source.endswith(".cpp"):
-        return [source]
+        return [source], [source]
     readers = [s for s in ALL_SOURCES if ROOT / source in includes(s)]
-    return [s for s in readers if s in LIBRARY] or readers
+    readers = [s for s in readers if s in LIBRARY] or readers
+    return [s for s in readers if has_code_of(s, source, lines)] or readers, readers
 
 
-def compile_source(source, target, overlay):
-    """`overlay` is a folder whose reactor/ has what is mutated, so headers can be, too."""
-    origin = overlay / source if (overlay / source).exists() else ROOT / source
-    # The mutated file is compiled for one run, so without the optimizer. The simulator and the model run a hundred times.
-    speed = "-O1" if source.startswith(("tests/sim/", "reactor/sim/")) else "-O0"
-    command = ["clang++-19", *FLAGS, speed, "-include-pch", str(precompiled(speed)), f"-I{overlay}", f"-I{ROOT}", f"-I{ROOT / 'tests'}",
-               f"-I{(ROOT / source).parent}", "-c", str(origin), "-o", str(target)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+@dataclasses.dataclass
+class Run:
+    failure: str  # empty when the tests pass
+    seconds: float  # of a processor
 
 
-def run_tests(program, objects):
-    """None when they pass, else what failed."""
-    subprocess.run(["clang++-19", *FLAGS, *map(str, objects), "-o", str(program), "-pthread"], check=True)
-    with subprocess.Popen([str(program), "--abort-after=1"], text=True, errors="replace", stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL) as running:
-        resource.prlimit(running.pid, resource.RLIMIT_CPU, (SECONDS_MAX, SECONDS_MAX + 5))
-        try:
-            output, _ = running.communicate(timeout=SECONDS_MAX_BY_THE_CLOCK)
-        except subprocess.TimeoutExpired:
-            running.kill()
-            return "it waits for ever"
+def run_tests(executable, files, seconds_max):
+    command = [str(executable), "--abort-after=1"]
+    if files:
+        command.append("--source-file=" + ",".join(f"*/{file}" for file in files))
+    with subprocess.Popen(command, text=True, errors="replace", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
+        resource.prlimit(running.pid, resource.RLIMIT_CPU, (seconds_max, seconds_max + 5))
+        is_late = threading.Event()
+        alarm = threading.Timer(SECONDS_MAX_BY_THE_CLOCK, lambda: (is_late.set(), running.kill()))
+        alarm.start()
+        output = running.stdout.read()
+        _, status, usage = os.wait4(running.pid, 0)
+        alarm.cancel()
+        running.returncode = os.waitstatus_to_exitcode(status)
+    seconds = usage.ru_utime + usage.ru_stime
+    if is_late.is_set():
+        return Run("it waits for ever", seconds)
     if running.returncode == -signal.SIGXCPU:
-        return "it spins"
+        return Run("it spins", seconds)
     if running.returncode == 0:
-        return None
+        has_run = re.search(r"test cases:\s+[1-9]", output) is not None
+        return Run("" if has_run else f"there are no tests in {files}", seconds)
     cases = [line.split("TEST CASE:")[1].strip() for line in output.splitlines() if "TEST CASE:" in line]
-    failed = "ERROR:" in output and cases
-    return cases[-1] if failed else "it crashes"
+    return Run(cases[-1] if "ERROR:" in output and cases else "it crashes", seconds)
 
 
-def run_all_tests(folder, mutated, test_sets):
-    for number, (name, tests) in enumerate(test_sets.items()):
-        # The mutated objects first: the linker takes the first copy of an inline function.
-        objects = list(mutated.values()) + [object_of(s) for s in [*LIBRARY, *COMMON, *tests] if s not in mutated]
-        if found := run_tests(folder / f"mutated_test_{number}", objects):
-            return f"{found} ({name})"
-    return None
+def link(executable, sources, mutated):
+    # The mutated objects first: the linker takes the first copy of an inline function.
+    objects = [mutated[s] for s in sources if s in mutated] + [object_of(s) for s in sources if s not in mutated]
+    subprocess.run([COMPILER, *FLAGS, *LINKER, *map(str, objects), "-o", str(executable), "-pthread"], check=True)
 
 
-def apply(mutation, folder):
-    name, file, before, after = mutation
+def measure(program):
+    """Runs the tests without a mutation, file by file, and puts them into the order of their time. What failed."""
+    executable = WORK / "whole_test"
+    link(executable, program.sources, {})
+    taken = {}
+    for file in program.tests:
+        run = run_tests(executable, [file], 600)
+        if run.failure:
+            return f"{run.failure} ({file})"
+        taken[file] = run.seconds
+    quick = [file for file in program.tests if taken[file] < SECONDS_OF_ONE_BATCH]
+    slow = sorted((file for file in program.tests if file not in quick), key=taken.get)
+    for files in ([quick] if quick else []) + [[file] for file in slow]:
+        seconds = sum(taken[file] for file in files)
+        program.batches.append((files, int(max(SECONDS_MIN, TIMES_AS_LONG * seconds))))
+    print(f"{program.name}: {sum(taken.values()):.1f} s of a processor without a mutation; {len(quick)} files together, then " +
+          ", ".join(f"{pathlib.Path(file).stem} {taken[file]:.1f}" for file in slow), flush=True)
+    return ""
+
+
+def run_all_tests(folder, mutated, programs):
+    """The test that failed, or an empty string."""
+    for program in programs:
+        executable = folder / "mutated_test"
+        link(executable, program.sources, mutated)
+        for files, seconds_max in program.batches:
+            if failure := run_tests(executable, files, seconds_max).failure:
+                return f"{failure} ({program.name})"
+    return ""
+
+
+def lines_of(text, part):
+    first = text[:text.index(part)].count("\n") + 1
+    return range(first, first + len(part.rstrip("\n").split("\n")))
+
+
+def try_out(mutation, folder):
+    """What the mutation comes to: a word, and what is to be said about it."""
+    _, file, before, after = mutation
     source = f"reactor/{file}"
     text = (ROOT / source).read_text(encoding="utf-8")
-    if text.count(before) != 1:
-        return f"FAIL     {name}: the text to change stands {text.count(before)} times in {source}"
     overlay = folder / "overlay"
     changed = overlay / source
     changed.parent.mkdir(parents=True, exist_ok=True)
     changed.write_text(text.replace(before, after), encoding="utf-8")
+    programs = EPOLL_PROGRAMS if file.startswith("epoll/") else PROGRAMS
     try:
         mutated = {}
-        for one in affected_by(source):
-            mutated[one] = folder / (one.replace("/", "_") + ".o")
-            compiled = compile_source(one, mutated[one], overlay)
-            if "static assertion failed" in compiled.stderr:
-                return f"caught   {name}: by a static assertion"
-            if compiled.returncode != 0:
-                return f"FAIL     {name}: does not compile\n{compiled.stderr[:2000]}"
-        caught = run_all_tests(folder, mutated, EPOLL_TESTS if file.startswith("epoll/") else TEST_SETS)
+        for sources in affected_by(source, lines_of(text, before)):
+            if mutated and set(sources) == set(mutated):
+                break
+            for one in sources:
+                mutated[one] = object_of(one, folder)
+                compiled = compile_source(one, mutated[one], overlay)
+                if "static assertion failed" in compiled.stderr:
+                    return "caught", "by a static assertion"
+                if compiled.returncode != 0:
+                    return "FAIL", f"does not compile\n{compiled.stderr[:2000]}"
+            if caught := run_all_tests(folder, mutated, programs):
+                return "caught", caught
     finally:
         changed.unlink()
-    return f"caught   {name}: {caught}" if caught else f"SURVIVED {name}"
+    return "SURVIVED", "all tests pass"
+
+
+def arguments():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--from", dest="first", type=int, default=0)
+    parser.add_argument("--count", type=int)
+    parser.add_argument("--hold", type=pathlib.Path)
+    parser.add_argument("words", nargs="*", metavar="WORD")
+    return parser.parse_args()
 
 
 def main():
     begin = time.monotonic()
-    words = sys.argv[1:]
-    chosen = [m for m in MUTATIONS if not words or any(word in m[0] for word in words)]
+    chosen_by = arguments()
+    chosen = [m for m in MUTATIONS if not chosen_by.words or any(word in m[0] for word in chosen_by.words)]
+    chosen = chosen[chosen_by.first:]
+    chosen = chosen[:chosen_by.count]
+    if wrong := list(breaches()):
+        sys.exit("FAIL mutations: " + "\n".join(wrong))
     folders = queue.SimpleQueue()
     for number in range(JOBS):
         (WORK / f"job{number}" / "overlay").mkdir(parents=True, exist_ok=True)
         folders.put(WORK / f"job{number}")
 
     def in_folder(mutation):
+        while chosen_by.hold is not None and chosen_by.hold.exists():
+            time.sleep(2)
         folder = folders.get()
+        since = time.monotonic()
         try:
-            return apply(mutation, folder)
+            outcome, why = try_out(mutation, folder)
         finally:
             folders.put(folder)
+        return f"{outcome:8} {mutation[0]}: {why} [{time.monotonic() - since:.1f} s]"
 
     precompile()
     with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
         for source, errors in zip(ALL_SOURCES, pool.map(compile_whole, ALL_SOURCES)):
             if errors is not None:
                 sys.exit(f"FAIL mutations: {source} does not compile\n{errors}")
-        if found := run_all_tests(WORK, {}, EPOLL_TESTS | TEST_SETS):
-            sys.exit(f"FAIL mutations: the tests fail without any: {found}")
+        for program in ALL_PROGRAMS:
+            if found := measure(program):
+                sys.exit(f"FAIL mutations: the tests fail without any: {found}")
         bad = 0
         for line in pool.map(in_folder, chosen):
             bad += not line.startswith("caught")
@@ -197,4 +311,5 @@ def main():
     sys.exit(1 if bad or not chosen else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

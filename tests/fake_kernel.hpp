@@ -88,6 +88,7 @@ class FakeKernel final : public reactor::nt::Kernel {
   nanoseconds clock{std::chrono::hours(1)};
   // Called where a thread would sleep: what the other threads do meanwhile, on the same stack. True: dequeue again.
   std::function<bool()> when_asleep;
+  std::function<void()> when_asked_for_base;  // where the code of a layered provider would run
 
   // What the test checks.
   std::vector<Request> pending;
@@ -220,6 +221,7 @@ class FakeKernel final : public reactor::nt::Kernel {
   }
 
   Result<HANDLE> base_socket(reactor::nt::SocketNumber socket) override {
+    if (when_asked_for_base) when_asked_for_base();
     if (closed.contains(handle(socket))) return reactor::failure(std::errc::bad_file_descriptor);
     const auto layered = bases.find(socket);
     return layered == bases.end() ? handle(socket) : layered->second;

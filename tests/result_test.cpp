@@ -143,6 +143,7 @@ TEST_CASE("an NTSTATUS is mapped to a Winsock error, or keeps its own code") {
   CHECK(make_error(status(0xC0000236)) == make_win32_error(10061));
   CHECK(make_error(status(0xC000020D)) == make_win32_error(10054));
   CHECK(make_error(status(0x00000102)) == make_win32_error(10060));
+  CHECK(make_win32_error(10058) == std::errc::broken_pipe);
   CHECK(make_error(reactor::nt::STATUS_INVALID_HANDLE) == std::errc::bad_file_descriptor);
   CHECK(make_error(reactor::nt::STATUS_INSUFFICIENT_RESOURCES) == std::errc::not_enough_memory);
   CHECK(make_error(reactor::nt::STATUS_CANCELLED).message() == "cancelled (NTSTATUS 0xC0000120)");

@@ -225,6 +225,7 @@ TEST_CASE("epoll: MOD and DEL of a number that is not registered return ENOENT")
 TEST_CASE("epoll: after retire each call returns EBADF, and after close the kernel holds nothing") {
   Port port;
   REQUIRE_FALSE(port.add(a, Epoll::in));
+  const RegistrationId id = port.backend->add(c, Token{1}, Interest::readable, Mode::level).value();
   CHECK(port.wait().empty());
   port.backend->retire();
   CHECK(port.kernel.posts == 0);  // no thread waits, so none is woken
@@ -235,7 +236,8 @@ TEST_CASE("epoll: after retire each call returns EBADF, and after close the kern
   CHECK(port.add(b, Epoll::in) == std::errc::bad_file_descriptor);
   CHECK(port.modify(a, Epoll::in) == std::errc::bad_file_descriptor);
   CHECK(port.remove(a) == std::errc::bad_file_descriptor);
-  CHECK(port.kernel.pending.size() == 1);
+  CHECK(port.kernel.pending.size() == 2);
+  CHECK(port.backend->modify(id, Interest::writable, {}).error() == std::errc::bad_file_descriptor);
   port.backend->close();
   CHECK(port.kernel.pending.empty());
 }

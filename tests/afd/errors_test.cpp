@@ -6,6 +6,7 @@
 
 #include <array>
 #include <chrono>
+#include <future>
 
 #include <reactor/afd/directions.hpp>
 
@@ -98,6 +99,22 @@ TEST_CASE("one bad socket never fails wait: the next wait repeats a cancel that 
   CHECK(f.kernel.cancels == 3);
   CHECK(f.kernel.pending_on(base(a))->mask() ==
         afd::poll_mask(afd::directions_of(Interest::readable | Interest::writable)));
+}
+
+TEST_CASE("flat cost: while the code of a layered provider runs, other threads are not kept waiting") {
+  Fixture f;
+  f.kernel.not_of_afd.insert(base(a));
+  int asked = 0, free = 0;
+  std::future<Stats> other;
+  f.kernel.when_asked_for_base = [&] {
+    asked++;
+    other = std::async(std::launch::async, [&] { return f.poller->stats(); });
+    if (other.wait_for(10s) == std::future_status::ready) free++;
+  };
+  const auto registration = f.add(a);
+  CHECK(f.wait().size() == 1);  // that it is no socket of AFD's
+  CHECK(asked == 2);
+  CHECK(free == asked);
 }
 
 TEST_CASE("a socket that is not AFD's is reported as failed, once") {

@@ -27,6 +27,17 @@ TEST_CASE("group: a packet with the group key and an unknown context is counted 
   CHECK(f.readable() == Sockets{hot(0)});
 }
 
+TEST_CASE("group: entries of the answer that belong to no member, or are more than were asked for, are ignored") {
+  ArmedGroup f(3);
+  constexpr ULONG readable = AFD_POLL_RECEIVE;
+  f.kernel.complete(base(hot(0)), FakeKernel::Entries{{base(a), readable, 0}});
+  CHECK(f.wait().empty());
+  REQUIRE(f.kernel.pending.size() == 1);
+  const FakeKernel::Entry same{base(hot(1)), readable, 0};
+  f.kernel.complete(base(hot(0)), FakeKernel::Entries{same, same, same, {base(hot(2)), readable, 0}});
+  CHECK(f.readable() == Sockets{hot(1)});
+}
+
 TEST_CASE("group: a closed member makes the kernel refuse the poll, and is the only one that is retired") {
   for (const bool has_fired : {true, false}) {
     CAPTURE(has_fired);

@@ -45,6 +45,19 @@ TEST_CASE("oneshot and edge report once, until modify") {
   for (int i = 0; i != 3; ++i) CHECK(reports_of(poller) == Reports{{1, Readiness::readable | Readiness::writable}});
 }
 
+TEST_CASE("a wake is reported by the wait that reports events as well") {
+  auto poller = make_poller();
+  const Pair pair;
+  pair.peers.write();
+  const auto registration = add(poller, pair.ours, 1, Interest::readable);
+  poller.waker().wake();
+  std::array<Event, 2> buffer;
+  const auto events = poller.wait(buffer);
+  REQUIRE(events.has_value());
+  CHECK(events->size() == 1);
+  CHECK(events->woken());
+}
+
 TEST_CASE("an event that was queued before a modify does not disarm what the modify armed") {
   auto poller = make_poller();
   const Pair pair;

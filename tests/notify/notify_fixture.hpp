@@ -52,6 +52,7 @@ struct Fixture : afd_fixture::BackendFixture<sim::SimKernel> {
   void send(SocketNumber to_peer_of, std::size_t bytes = 1) { REQUIRE(net.send(to_peer_of, bytes) == bytes); }
   void read(SocketNumber socket) { REQUIRE(net.recv(socket, 1 << 20).has_value()); }
   [[nodiscard]] std::uint64_t polls() { return kernel.counts()[std::to_underlying(sim::Call::poll)]; }
+  [[nodiscard]] std::uint64_t changes() { return kernel.counts()[std::to_underlying(sim::Call::notify)]; }
   [[nodiscard]] std::uint64_t calls() { return sim::SimKernel::total(kernel.counts()); }
 };
 

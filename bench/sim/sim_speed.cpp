@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 //
 // How fast a simulation is: small messages between two hosts, and many hosts with many connections.
-//   sim_speed [SCALE]
+//   sim_speed [SCALE [linux|windows [HOSTS [ROUNDS]]]]
 #include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <reactor/reactor.hpp>
@@ -96,8 +98,18 @@ void measure(const char* what, sim::Rules rules, std::size_t hosts, std::size_t 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::uint64_t scale = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 1;
+  const std::span arguments(argv, static_cast<std::size_t>(argc));
+  const auto number = [&](std::size_t place, std::uint64_t otherwise) {
+    return arguments.size() > place ? std::strtoull(arguments[place], nullptr, 10) : otherwise;
+  };
+  const std::uint64_t scale = number(1, 1);
   for (const auto rules : {sim::Rules::of_linux, sim::Rules::of_windows}) {
+    const bool is_linux = rules == sim::Rules::of_linux;
+    if (arguments.size() > 2 && arguments[2] != std::string_view(is_linux ? "linux" : "windows")) continue;
+    if (arguments.size() > 3) {
+      measure("many hosts", rules, number(3, 1), 10, number(4, 20) * scale);
+      continue;
+    }
     measure("small messages, 1 connection", rules, 1, 1, 100'000 * scale);
     measure("small messages, 64 connections", rules, 1, 64, 4'000 * scale);
     measure("many hosts", rules, 10, 10, 20 * scale);

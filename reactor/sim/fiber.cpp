@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Stacks of their own for simulated programs: fibers on Windows, contexts of POSIX elsewhere. AddressSanitizer is
-// informed of each switch.
+// Stacks of their own for simulated programs: fibers on Windows; elsewhere the registers are switched here, or, where
+// that is not written, contexts of POSIX. AddressSanitizer is informed of each switch.
 #include <reactor/sim/fiber.hpp>
 
 #include <array>
@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstring>
 #include <new>
+#include <span>
 
 #include <reactor/sim/sim_memory.hpp>
 
@@ -23,8 +24,14 @@
 #else
 #include <cxxabi.h>
 #include <sys/mman.h>
-#include <ucontext.h>
 #include <unistd.h>
+// A context of POSIX switches the signal mask too: two system calls. Not where the processor keeps a second stack of
+// return addresses (CET), which this does not switch.
+#if defined(__x86_64__) && !(defined(__CET__) && (__CET__ & 2))
+#define REACTOR_SIM_SWITCHES_REGISTERS
+#else
+#include <ucontext.h>
+#endif
 #endif
 
 #ifdef REACTOR_SIM_HAS_ASAN
@@ -86,11 +93,114 @@ struct Exceptions {
   }
 };
 
+#ifdef REACTOR_SIM_SWITCHES_REGISTERS
+
+// Saves what a function must preserve (System V ABI) on this stack, and goes on where the other one did that.
+extern "C" void reactor_sim_switch_stack(void** saved, void* next);
+extern "C" void reactor_sim_first_frame();
+asm(R"(
+  .text
+  .p2align 4
+  .globl reactor_sim_switch_stack
+  .hidden reactor_sim_switch_stack
+  .type reactor_sim_switch_stack, @function
+reactor_sim_switch_stack:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  subq $8, %rsp
+  stmxcsr (%rsp)
+  fnstcw 4(%rsp)
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  ldmxcsr (%rsp)
+  fldcw 4(%rsp)
+  addq $8, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+  .size reactor_sim_switch_stack, . - reactor_sim_switch_stack
+
+  .p2align 4
+  .globl reactor_sim_first_frame
+  .hidden reactor_sim_first_frame
+  .type reactor_sim_first_frame, @function
+reactor_sim_first_frame:
+  .cfi_startproc
+  .cfi_undefined rip
+  movq %rbx, %rdi
+  call *%r12
+  ud2
+  .cfi_endproc
+  .size reactor_sim_first_frame, . - reactor_sim_first_frame
+)");
+
+/// Two stacks of which one runs.
+class Context {
+ public:
+  void prepare(std::span<std::byte> memory, void (*begin)(void*), void* argument) {
+    // The first switch pops these: MXCSR and the x87 control word, r15 ... r12, rbx, rbp, and where to return to.
+    const auto number = [](auto pointer) { return reinterpret_cast<std::uint64_t>(pointer); };
+    const std::array<std::uint64_t, 10> frame{
+        std::uint64_t{0x037F} << 32 | 0x1F80, 0, 0, 0, number(begin), number(argument), 0,
+        number(&reactor_sim_first_frame),     0, 0};
+    std::byte* const top = memory.data() + memory.size() - sizeof frame;  // so that the return leaves it aligned to 16
+    std::memcpy(top, frame.data(), sizeof frame);
+    inside_ = top;
+  }
+  void enter() { reactor_sim_switch_stack(&outside_, inside_); }
+  void leave() { reactor_sim_switch_stack(&inside_, outside_); }
+
+ private:
+  void* inside_ = nullptr;
+  void* outside_ = nullptr;
+};
+
+#else
+
+class Context {
+ public:
+  void prepare(std::span<std::byte> memory, void (*begin)(void*), void* argument) {
+    begin_ = begin;
+    argument_ = argument;
+    static_cast<void>(::getcontext(&inside_));
+    inside_.uc_stack.ss_sp = memory.data();
+    inside_.uc_stack.ss_size = memory.size();
+    inside_.uc_link = nullptr;
+    // makecontext hands on ints only.
+    const std::uint64_t self = reinterpret_cast<std::uintptr_t>(this);
+    ::makecontext(&inside_, reinterpret_cast<void (*)()>(&Context::run), 2, static_cast<unsigned>(self >> 32),
+                  static_cast<unsigned>(self & 0xFFFFFFFF));
+  }
+  void enter() { static_cast<void>(::swapcontext(&outside_, &inside_)); }
+  void leave() { static_cast<void>(::swapcontext(&inside_, &outside_)); }
+
+ private:
+  static void run(unsigned high, unsigned low) {
+    const auto address = static_cast<std::uint64_t>(high) << 32 | low;
+    auto& self = *reinterpret_cast<Context*>(static_cast<std::uintptr_t>(address));
+    self.begin_(self.argument_);
+  }
+
+  ucontext_t inside_{}, outside_{};
+  void (*begin_)(void*) = nullptr;
+  void* argument_ = nullptr;
+};
+
+#endif
+
 }  // namespace
 
 struct StackSwitch::System {
   std::function<void()> entry;
-  ucontext_t inside{}, outside{};
+  Context context;
   std::byte* memory = nullptr;
   std::size_t bytes = 0;  // with a page in front that must not be touched
   Exceptions exceptions;  // of the stack that does not run
@@ -125,15 +235,13 @@ struct StackSwitch::System {
 #endif
   }
 
-  // makecontext hands on ints only.
-  static void begin(unsigned high, unsigned low) {
-    const auto address = static_cast<std::uint64_t>(high) << 32 | low;
-    auto& system = *reinterpret_cast<System*>(static_cast<std::uintptr_t>(address));
+  static void begin(void* self) {
+    auto& system = *static_cast<System*>(self);
     system.has_entered();
     system.entry();
     system.has_ended = true;
     system.about_to_leave();
-    ::setcontext(&system.outside);
+    system.context.leave();
   }
 };
 
@@ -149,13 +257,7 @@ StackSwitch::StackSwitch(std::size_t stack_bytes, std::function<void()> entry) :
   if (memory == MAP_FAILED) throw std::bad_alloc();
   system.memory = static_cast<std::byte*>(memory);
   static_cast<void>(::mprotect(memory, page, PROT_NONE));
-  static_cast<void>(::getcontext(&system.inside));
-  system.inside.uc_stack.ss_sp = system.memory + page;
-  system.inside.uc_stack.ss_size = system.bytes - page;
-  system.inside.uc_link = nullptr;
-  const std::uint64_t address = reinterpret_cast<std::uintptr_t>(&system);
-  ::makecontext(&system.inside, reinterpret_cast<void (*)()>(&System::begin), 2, static_cast<unsigned>(address >> 32),
-                static_cast<unsigned>(address & 0xFFFFFFFF));
+  system.context.prepare(std::span(system.memory, system.bytes).subspan(page), &System::begin, &system);
 }
 
 StackSwitch::~StackSwitch() {
@@ -168,13 +270,13 @@ StackSwitch::~StackSwitch() {
 
 void StackSwitch::enter() {
   system_->about_to_enter();
-  static_cast<void>(::swapcontext(&system_->outside, &system_->inside));
+  system_->context.enter();
   system_->has_left();
 }
 
 void StackSwitch::leave() {
   system_->about_to_leave();
-  static_cast<void>(::swapcontext(&system_->inside, &system_->outside));
+  system_->context.leave();
   system_->has_entered();
 }
 

@@ -33,16 +33,19 @@ Stack* WorldState::find(const Name& name) {
 }
 
 WorldState::Way& WorldState::way(std::size_t from, std::size_t to) {
-  return ways_.try_emplace(static_cast<std::uint64_t>(from) << 32 | to, Way{options.link, false, {}}).first->second;
+  if (from >= ways_.size()) ways_.resize(from + 1);
+  auto& there = ways_[from];
+  if (to >= there.size()) there.resize(to + 1);
+  auto& one = there[to];
+  if (one == nullptr) one = std::make_unique<Way>(Way{options.link, false, {}});
+  return *one;
 }
 
-bool WorldState::is_linked(const Stack& from, const Stack& to) {
-  return !way(index_of_.at(&from), index_of_.at(&to)).is_cut;
-}
+bool WorldState::is_linked(const Stack& from, const Stack& to) { return !way(from.index, to.index).is_cut; }
 
 nanoseconds WorldState::latency(const Stack& from, const Stack& to, std::size_t bytes) {
   if (&from == &to) return draw(loopback_latency);
-  Way& one = way(index_of_.at(&from), index_of_.at(&to));
+  Way& one = way(from.index, to.index);
   nanoseconds time = draw(one.link.latency);
   if (one.link.bytes_per_second > 0) {
     const auto now = timeline->now();
@@ -56,7 +59,7 @@ nanoseconds WorldState::latency(const Stack& from, const Stack& to, std::size_t 
 nanoseconds WorldState::transit(const Stack& from, const Stack& to, std::size_t bytes) {
   nanoseconds time = latency(from, to, bytes);
   if (&from == &to) return time;
-  const int lost = way(index_of_.at(&from), index_of_.at(&to)).link.lost;
+  const int lost = way(from.index, to.index).link.lost;
   // Sent again after the time-out of TCP, which doubles.
   for (nanoseconds timeout = 200ms; timeout < 10s && chance(lost); timeout *= 2) time += timeout;
   return time;
@@ -64,7 +67,7 @@ nanoseconds WorldState::transit(const Stack& from, const Stack& to, std::size_t 
 
 void WorldState::datagram_transits(const Stack& from, const Stack& to, std::size_t bytes,
                                    std::vector<nanoseconds>& out) {
-  const Link& link = way(index_of_.at(&from), index_of_.at(&to)).link;
+  const Link& link = way(from.index, to.index).link;
   if (chance(link.lost)) return;
   const int copies = chance(link.repeated) ? 2 : 1;
   for (int i = 0; i < copies; i++) {
@@ -85,7 +88,11 @@ void WorldState::cut(const Host& from, const Host& to, bool is_cut) {
 }
 
 void WorldState::heal_all() {
-  for (auto& [key, one] : ways_) one.is_cut = false;
+  for (const auto& there : ways_) {
+    for (const auto& one : there) {
+      if (one != nullptr) one->is_cut = false;
+    }
+  }
   note(nullptr, "healed: everything");
 }
 

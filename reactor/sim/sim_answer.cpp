@@ -21,7 +21,7 @@ constexpr int behind_the_answer = 0xA5;
 AFD_POLL_HANDLE_INFO* entries_of(AFD_POLL_INFO& poll) { return reinterpret_cast<AFD_POLL_HANDLE_INFO*>(&poll + 1); }
 std::string text_of(NTSTATUS status) { return hex(static_cast<std::uint32_t>(status)); }
 
-void count_down(std::map<std::uintptr_t, std::size_t>& counts, std::uintptr_t key) {
+void count_down(std::unordered_map<std::uintptr_t, std::size_t>& counts, std::uintptr_t key) {
   const auto found = counts.find(key);
   if (--found->second == 0) counts.erase(found);
 }
@@ -50,24 +50,26 @@ bool SimKernel::is_settled(const Request& request, const Request::Entry& entry) 
   });
 }
 
+// Some of them complete meanwhile.
+std::vector<SimKernel::RequestPtr> SimKernel::polls_of(const Endpoint& endpoint) {
+  std::vector<RequestPtr> found;
+  for (Request* const request : endpoint.polls) found.push_back(request->shared_from_this());
+  return found;
+}
+
 void SimKernel::socket_changed(Endpoint& endpoint) {
   endpoint.history |= net_.events_of(endpoint);
   notice_changed(endpoint);
   if (endpoint.polls.empty() || endpoint.closed) return;
   const ULONG events = net_.events_of(endpoint);
-  for (const std::uint64_t id : std::vector(endpoint.polls)) {
-    if (const auto found = pending_.find(id); found != pending_.end()) {
-      event(RequestPtr(found->second), endpoint, events);
-    }
-  }
+  if (endpoint.polls.size() == 1) return event(endpoint.polls.front()->shared_from_this(), endpoint, events);
+  for (const auto& request : polls_of(endpoint)) event(request, endpoint, events);
 }
 
 void SimKernel::socket_closed(Endpoint& endpoint) {
   notice_closed(endpoint);
-  for (const std::uint64_t id : std::vector(endpoint.polls)) {
-    if (const auto found = pending_.find(id); found != pending_.end()) {
-      event(RequestPtr(found->second), endpoint, AFD_POLL_LOCAL_CLOSE);
-    }
+  for (const auto& request : polls_of(endpoint)) {
+    if (request->state != State::completed) event(request, endpoint, AFD_POLL_LOCAL_CLOSE);
   }
 }
 
@@ -154,10 +156,14 @@ void SimKernel::complete(const RequestPtr& request, NTSTATUS status, bool in_the
 }
 
 void SimKernel::detach(Request& request) {
-  pending_.erase(request.id);
+  if (request.place + 1 < pending_.size()) {
+    pending_[request.place] = std::move(pending_.back());
+    pending_[request.place]->place = request.place;
+  }
+  pending_.pop_back();
   for (const auto& entry : request.entries) {
-    std::erase(entry.endpoint->polls, request.id);
-    count_down(asked_, number(entry.handle));
+    std::erase(entry.endpoint->polls, &request);
+    if (core_.options.checks_caller) count_down(asked_, number(entry.handle));
   }
 }
 
@@ -167,19 +173,20 @@ void SimKernel::give_back(Request& request) {
   const auto* now = reinterpret_cast<const std::byte*>(request.poll);
   if (std::memcmp(request.iosb, &request.iosb_as_held, sizeof *request.iosb) != 0)
     core_.violate("a status block was changed while the kernel held it");
-  if (!std::equal(request.as_asked.begin(), request.as_asked.end(), now)) {
+  if (core_.options.checks_caller && !std::equal(request.as_asked.begin(), request.as_asked.end(), now)) {
     core_.violate("a request was changed while the kernel held it");
   }
   write_answer(request);
-  for (const auto& entry : request.entries) count_down(held_sockets_, number(entry.handle));
   held_.erase(number(request.iosb));
+  if (!core_.options.checks_caller) return;
+  for (const auto& entry : request.entries) count_down(held_sockets_, number(entry.handle));
   held_memory_.erase(number(request.iosb));
   held_memory_.erase(number(request.poll));
 }
 
 void SimKernel::release_memory(const Request& request) noexcept {
   unguard(request.iosb, sizeof *request.iosb);
-  unguard(request.poll, request.as_asked.size());
+  unguard(request.poll, request.poll_bytes);
 }
 
 void SimKernel::write_answer(Request& request) {
@@ -193,8 +200,7 @@ void SimKernel::write_answer(Request& request) {
   }
   request.poll->NumberOfHandles = count;
   const std::size_t answered = sizeof(AFD_POLL_INFO) + count * sizeof(AFD_POLL_HANDLE_INFO);
-  std::memset(reinterpret_cast<std::byte*>(request.poll) + answered, behind_the_answer,
-              request.as_asked.size() - answered);
+  std::memset(reinterpret_cast<std::byte*>(request.poll) + answered, behind_the_answer, request.poll_bytes - answered);
   request.iosb->Information = answered;
 }
 

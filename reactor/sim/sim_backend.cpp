@@ -22,10 +22,12 @@ class SimBackend final : public Backend {
   ~SimBackend() override = default;
 
   [[nodiscard]] Result<RegistrationId> add(NativeSocket socket, Token token, Interest interest, Mode mode) override {
+    if (is_elsewhere()) return failure(std::errc::network_down);
     world_.count_call("Poller::add");
     return inner_->add(socket, token, interest, mode);
   }
   [[nodiscard]] Result<> modify(RegistrationId id, Interest interest, std::optional<Mode> mode) override {
+    if (is_elsewhere()) return failure(std::errc::network_down);
     world_.count_call("Registration::modify");
     return inner_->modify(id, interest, mode);
   }
@@ -35,6 +37,7 @@ class SimBackend final : public Backend {
   [[nodiscard]] Result<> remove(RegistrationId id) override { return inner_->remove(id); }
   [[nodiscard]] Result<WaitResult> wait(std::span<Event> buffer,
                                         std::optional<std::chrono::nanoseconds> timeout) override {
+    if (is_elsewhere()) return failure(std::errc::network_down);
     end_if_killed();
     world_.count_call("Poller::wait", true);
     auto waited = inner_->wait(buffer, timeout);
@@ -53,6 +56,8 @@ class SimBackend final : public Backend {
   void close() noexcept override { inner_->close(); }
 
  private:
+  /// On another thread of the system, which must not switch the stacks of this one.
+  [[nodiscard]] bool is_elsewhere() const noexcept { return WorldState::current() != &world_; }
   void end_if_killed() const {
     const Fiber* const fiber = world_.running();
     if (fiber != nullptr && fiber->is_killed) throw ProgramKilled();

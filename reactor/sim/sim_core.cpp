@@ -9,13 +9,11 @@ namespace reactor::sim {
 
 void HandleTable::close_sockets() {
   std::vector<std::uintptr_t> numbers;
-  for (const auto& [number, object] : open_) {
-    if (std::holds_alternative<std::shared_ptr<Endpoint>>(object)) numbers.push_back(number);
+  for (std::size_t place = open_.size(); place-- > 0;) {
+    if (std::holds_alternative<std::shared_ptr<Endpoint>>(open_[place])) numbers.push_back(place * step_);
   }
-  std::ranges::sort(numbers, std::greater());
   for (const std::uintptr_t number : numbers) {
-    open_.erase(number);
-    release_number(number);
+    static_cast<void>(close(number));
   }
 }
 

@@ -11,7 +11,6 @@
 #include <mutex>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -63,42 +62,44 @@ class HandleTable {
       number = free_.back();
       free_.pop_back();
     }
-    open_[number] = std::move(object);
+    const std::size_t place = number / step_;
+    if (place >= open_.size()) open_.resize(place + 1);
+    open_[place] = std::move(object);
+    count_++;
     return number;
   }
   /// The object that was open there; monostate when none was.
   Object close(std::uintptr_t number) {
-    const auto found = open_.find(number);
-    if (found == open_.end()) return {};
-    Object object = std::move(found->second);
-    open_.erase(found);
+    if (std::holds_alternative<std::monostate>(at(number))) return {};
+    Object object = std::exchange(open_[number / step_], {});
     release_number(number);
     return object;
   }
   [[nodiscard]] const Object& at(std::uintptr_t number) const {
     static const Object none;
-    const auto found = open_.find(number);
-    return found == open_.end() ? none : found->second;
+    return number % step_ == 0 && number / step_ < open_.size() ? open_[number / step_] : none;
   }
   template <class T>
   [[nodiscard]] std::shared_ptr<T> find(std::uintptr_t number) const {
     const auto* found = std::get_if<std::shared_ptr<T>>(&at(number));
     return found == nullptr ? nullptr : *found;
   }
-  [[nodiscard]] std::size_t size() const { return open_.size(); }
+  [[nodiscard]] std::size_t size() const { return count_; }
   void close_sockets();
   template <class Function>
   void for_each(Function&& function) const {
-    for (const auto& [number, object] : open_) function(object);  // in no order: to count, to close all
+    for (const auto& object : open_) function(object);  // of the free ones too, which are nothing
   }
 
  private:
   void release_number(std::uintptr_t number) {
+    count_--;
     free_.push_back(number);
     if (step_ == 1) std::ranges::push_heap(free_, std::greater());
   }
 
-  std::unordered_map<std::uintptr_t, Object> open_;
+  std::vector<Object> open_;  // by number
+  std::size_t count_ = 0;
   std::vector<std::uintptr_t> free_;
   std::uintptr_t last_ = 0x100, step_ = 4;
 };

@@ -7,13 +7,13 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include <reactor/nt/types.hpp>
@@ -69,6 +69,32 @@ class ByteQueue {
   std::size_t begin_ = 0;
 };
 
+/// A queue that has no memory while it has never held anything, as most of a socket's have not.
+template <class T>
+class Queue {
+ public:
+  [[nodiscard]] bool empty() const noexcept { return begin_ == items_.size(); }
+  [[nodiscard]] std::size_t size() const noexcept { return items_.size() - begin_; }
+  [[nodiscard]] T& front() { return items_[begin_]; }
+  [[nodiscard]] std::span<T> items() { return std::span(items_).subspan(begin_); }
+  void push_back(T item) { items_.push_back(std::move(item)); }
+  void pop_front() {
+    items_[begin_++] = T();
+    if (begin_ == items_.size()) return clear();
+    if (begin_ < 64 || begin_ < items_.size() / 2) return;
+    items_.erase(items_.begin(), items_.begin() + static_cast<std::ptrdiff_t>(begin_));
+    begin_ = 0;
+  }
+  void clear() noexcept {
+    items_.clear();
+    begin_ = 0;
+  }
+
+ private:
+  std::vector<T> items_;
+  std::size_t begin_ = 0;
+};
+
 enum class SocketState : std::uint8_t { fresh, connecting, connected, failed, listening, datagram, not_afd };
 
 /// What has happened to a socket, as epoll's wake-ups distinguish it.
@@ -77,18 +103,19 @@ enum class Wake : std::uint8_t { input = 1, output = 2, urgent = 4, everything =
 /// A registration of a simulated epoll that watches a socket.
 class EpollItem;
 struct SocketNotice;
+struct Request;
 
 /// A socket, whatever the numbers that mean it. For the simulator alone.
 struct Endpoint {
   struct Segment {
-    enum class Kind : std::uint8_t { data, urgent, fin } kind;
-    std::size_t bytes;
-    std::chrono::nanoseconds due;
+    enum class Kind : std::uint8_t { data, urgent, fin } kind{};
+    std::size_t bytes = 0;
+    std::chrono::nanoseconds due{};
   };
   struct Datagram {
-    std::size_t size;
-    std::vector<std::byte> bytes;
-    Name from;
+    std::size_t size = 0;
+    std::vector<std::byte> bytes{};
+    Name from{};
   };
   struct Keepalive {
     bool on = false;
@@ -97,46 +124,46 @@ struct Endpoint {
     std::uint64_t turn = 0;  // the timer that counts
   };
 
-  std::uint64_t id = 0;
-  SocketState state = SocketState::fresh;
-  int handles = 0;      // that are open, here or in another process
-  bool closed = false;  // by the last of them
-  std::uint16_t port = 0;
+  // What each packet needs stands first and together: with many sockets the processor's cache has none of it.
   Stack* stack = nullptr;
-  std::weak_ptr<Endpoint> peer;
   Stack* peer_stack = nullptr;
-  Name local, remote;
-  std::vector<std::uint64_t> polls;      // requests that wait for it
-  std::shared_ptr<SocketNotice> notice;  // its registration for socket notifications
-  std::vector<EpollItem*> watching;      // registrations of a simulated epoll
-  reactor::nt::ULONG history = 0;        // all that was so since a reference model last asked
-
-  // What has come.
-  std::size_t unread = 0, urgent = 0;
-  ByteQueue incoming;  // the unread bytes and those on their way; empty when bytes are only counted
+  std::weak_ptr<Endpoint> peer;
+  SocketState state = SocketState::fresh;
+  bool closed = false;  // by the last of its handles
   bool fin = false, reset = false, reset_is_reported = false, unreachable = false;
-  std::errc error{};                  // pending (SO_ERROR); none: errc{}
-  reactor::nt::ULONG reset_adds = 0;  // beside ABORT, for a poll that was pending when the reset came
-  std::deque<Datagram> datagrams;
+  bool shut = false, shut_read = false;
+  bool wants_space = false;  // a send did not find enough: reported when there is some
+  std::errc error{};         // pending (SO_ERROR); none: errc{}
+  int retries = 0;           // of what is first in under_way, or of a connect
+  std::size_t unread = 0, urgent = 0;
+  std::size_t unsent = 0;  // bytes in under_way, and unconfirmed
+  std::size_t send_capacity = 0, receive_capacity = 0;
+  std::chrono::nanoseconds last_due{0};
+  std::chrono::nanoseconds received_at{0};  // when the last packet of the peer came
+  Queue<Segment> under_way;
+  ByteQueue incoming;                    // the unread bytes and those on their way; empty when bytes are only counted
+  std::vector<Request*> polls;           // that are pending on it
+  std::vector<EpollItem*> watching;      // registrations of a simulated epoll
+  std::shared_ptr<SocketNotice> notice;  // its registration for socket notifications
+  reactor::nt::ULONG history = 0;        // all that was so since a reference model last asked
+  reactor::nt::ULONG reset_adds = 0;     // beside ABORT, for a poll that was pending when the reset came
+  Name local, remote;
+
+  std::uint64_t id = 0;
+  int handles = 0;  // that are open, here or in another process
+  std::uint16_t port = 0;
+  std::size_t unconfirmed = 0;  // bytes that have arrived, but whose acknowledgement cannot come back
+  int unconfirmed_times = 0;    // that they were sent again
+  Queue<Datagram> datagrams;
   std::size_t datagram_bytes = 0;
-  std::deque<std::shared_ptr<Endpoint>> backlog;
+  Queue<std::shared_ptr<Endpoint>> backlog;
   std::size_t backlog_max = 0;
   // Overlapped operations that wait (facts swallowed.recv, swallowed.accept): what comes is theirs, and no poll sees
   // it.
   std::size_t pending_receives = 0, pending_accepts = 0;
   std::vector<std::shared_ptr<Endpoint>> swallowed;  // the connections
-  std::chrono::nanoseconds received_at{0};           // when the last packet of the peer came
-
-  // What goes.
-  std::deque<Segment> under_way;
-  std::size_t unsent = 0;  // bytes in under_way
-  std::chrono::nanoseconds last_due{0};
-  int retries = 0;  // of what is first in under_way, or of a connect
-  bool shut = false, shut_read = false;
-  bool wants_space = false;  // a send did not find enough: reported when there is some
 
   // What the program has set.
-  std::size_t send_capacity = 0, receive_capacity = 0;
   bool is_ipv6 = false, is_dual = false, is_unix = false;
   bool shares_port = false, urgent_inline = false, aborts = false;
   Keepalive keepalive;

@@ -162,6 +162,9 @@ struct Options {
   /// Under AddressSanitizer: what the kernel holds is not to be touched, not even read. False: it is only compared.
   bool guards_memory = true;
 
+  /// Whether what the caller does is compared with the rules: one poll per socket, memory that is the kernel's.
+  bool checks_caller = true;
+
   /// False: one thread, simulated time, the same run for the same seed. True: any threads, real time (for a race
   /// detector); then nothing depends on the seed alone, and `when_asleep` is not called.
   bool real_threads = false;

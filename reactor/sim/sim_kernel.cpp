@@ -284,10 +284,7 @@ void SimKernel::close_port(Port& port) noexcept {
 // The last handle (fact close.helper). Wine ends what is pending on it; under Windows it goes on, and was seen to
 // complete by its own time-out. Either way a packet comes, and the backend closes no helper before it has them all.
 void SimKernel::close_helper(const Helper& helper, HANDLE closed) noexcept {
-  std::vector<RequestPtr> on_it;
-  for (const auto& [id, request] : pending_) {
-    if (request->owner.get() == &helper) on_it.push_back(request);
-  }
+  const auto on_it = pending_of(helper);
   if (!on_it.empty()) {
     core_.violate("helper " + hex(number(closed)) + " was closed while " + std::to_string(on_it.size()) +
                   " polls were pending on it");

@@ -12,6 +12,7 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include <reactor/nt/kernel.hpp>
@@ -45,7 +46,7 @@ struct Helper {
   bool skips = false;
 };
 
-struct Request {
+struct Request : std::enable_shared_from_this<Request> {
   struct Entry {
     reactor::nt::HANDLE handle;
     reactor::nt::ULONG mask;
@@ -60,12 +61,14 @@ struct Request {
   };
 
   std::uint64_t id = 0;
+  std::size_t place = 0;  // among the pending ones
   State state = State::waiting;
   reactor::nt::HANDLE helper = nullptr;
   std::shared_ptr<Helper> owner;
   reactor::nt::IO_STATUS_BLOCK* iosb = nullptr;
   reactor::nt::AFD_POLL_INFO* poll = nullptr;
   void* context = nullptr;
+  std::size_t poll_bytes = 0;
   std::vector<std::byte> as_asked;  // the request, to see whether it was touched
   reactor::nt::IO_STATUS_BLOCK iosb_as_held{};
   std::vector<Entry> entries;
@@ -195,11 +198,13 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   [[nodiscard]] NTSTATUS look_up(Request& request);
   void check_rules(const Request& request);
   void check_memory(const Request& request);
+  [[nodiscard]] std::vector<RequestPtr> pending_of(const Helper& helper) const;
   void hold(const RequestPtr& request);
   [[nodiscard]] RequestPtr swapped(const RequestPtr& request);
   void entangle(const RequestPtr& older, const RequestPtr& newer);
   void schedule_faults(const RequestPtr& request);
   [[nodiscard]] bool note_ready(Request& request, bool was_pending);
+  [[nodiscard]] static std::vector<RequestPtr> polls_of(const Endpoint& endpoint);
   void event(const RequestPtr& request, Endpoint& endpoint, ULONG events);
   [[nodiscard]] Request::Entry* entry_for(Request& request, const Endpoint& endpoint, ULONG events);
   [[nodiscard]] static bool is_settled(const Request& request, const Request::Entry& entry);
@@ -231,11 +236,11 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   NthFault nth_fault_;
   Counts counts_{};
   std::uint32_t thread_id_ = 1;
-  std::map<std::uint64_t, RequestPtr> pending_;           // by number, so in the order asked
-  std::map<std::uintptr_t, RequestPtr> held_;             // by address of the status block
+  std::vector<RequestPtr> pending_;                       // in no order
+  std::unordered_map<std::uintptr_t, RequestPtr> held_;   // by address of the status block
   std::map<std::uintptr_t, std::uintptr_t> held_memory_;  // begin and end of what is the kernel's
   /// How often a socket number stands in pending polls, and in those whose memory is the kernel's.
-  std::map<std::uintptr_t, std::size_t> asked_, held_sockets_;
+  std::unordered_map<std::uintptr_t, std::size_t> asked_, held_sockets_;
   std::uint64_t last_request_ = 0, returned_entries_ = 0, empty_answers_ = 0, inline_answers_ = 0;
   std::size_t handles_ = 0;
 };

@@ -46,8 +46,9 @@ NTSTATUS SimKernel::poll(HANDLE helper, IO_STATUS_BLOCK& iosb, AFD_POLL_INFO& po
   request->iosb = &iosb;
   request->poll = &poll;
   request->context = context;
+  request->poll_bytes = size_bytes;
   const auto* bytes = reinterpret_cast<const std::byte*>(&poll);
-  request->as_asked.assign(bytes, bytes + size_bytes);
+  if (core_.options.checks_caller) request->as_asked.assign(bytes, bytes + size_bytes);
   for (const auto& entry : std::span(entries_of(poll), poll.NumberOfHandles)) {
     request->entries.push_back({entry.Handle, entry.Events, nullptr});
   }
@@ -57,8 +58,8 @@ NTSTATUS SimKernel::poll(HANDLE helper, IO_STATUS_BLOCK& iosb, AFD_POLL_INFO& po
   }
   status = look_up(*request);
   if (status == STATUS_SUCCESS) {
-    check_memory(*request);
-    check_rules(*request);
+    if (core_.options.checks_caller) check_memory(*request);
+    if (core_.options.checks_caller) check_rules(*request);
     const bool is_empty = poll.Timeout != 0 && core_.random.chance(core_.options.faults.empty_answer);
     empty_answers_ += is_empty ? 1 : 0;
     const bool at_once = is_empty || note_ready(*request, false) || poll.Timeout == 0;
@@ -139,7 +140,7 @@ void SimKernel::check_memory(const Request& request) {
     return after != held_memory_.begin() && std::prev(after)->second > number(begin);
   };
   if (overlaps(request.iosb, sizeof *request.iosb)) core_.violate("poll: its status block is the kernel's already");
-  if (overlaps(request.poll, request.as_asked.size())) core_.violate("poll: its buffer is the kernel's already");
+  if (overlaps(request.poll, request.poll_bytes)) core_.violate("poll: its buffer is the kernel's already");
 }
 
 void SimKernel::hold(const RequestPtr& request) {
@@ -148,23 +149,26 @@ void SimKernel::hold(const RequestPtr& request) {
   request->iosb_as_held = *request->iosb;
   if (core_.options.guards_memory) {
     guard(request->iosb, sizeof *request->iosb);
-    guard(request->poll, request->as_asked.size());
+    guard(request->poll, request->poll_bytes);
   }
   held_[number(request->iosb)] = request;
-  held_memory_[number(request->iosb)] = number(request->iosb) + sizeof(IO_STATUS_BLOCK);
-  held_memory_[number(request->poll)] = number(request->poll) + request->as_asked.size();
-  pending_[request->id] = request;
-  for (const auto& entry : request->entries) {
-    asked_[number(entry.handle)]++;
-    held_sockets_[number(entry.handle)]++;
+  request->place = pending_.size();
+  pending_.push_back(request);
+  if (core_.options.checks_caller) {
+    held_memory_[number(request->iosb)] = number(request->iosb) + sizeof(IO_STATUS_BLOCK);
+    held_memory_[number(request->poll)] = number(request->poll) + request->poll_bytes;
+    for (const auto& entry : request->entries) {
+      asked_[number(entry.handle)]++;
+      held_sockets_[number(entry.handle)]++;
+    }
   }
   if (timeout == 0) return;
   if (core_.is_windows() && core_.options.entangles) {
     for (const auto& entry : request->entries) {
-      if (!entry.endpoint->polls.empty()) entangle(pending_[entry.endpoint->polls.front()], request);
+      if (!entry.endpoint->polls.empty()) entangle(entry.endpoint->polls.front()->shared_from_this(), request);
     }
   }
-  for (const auto& entry : request->entries) entry.endpoint->polls.push_back(request->id);
+  for (const auto& entry : request->entries) entry.endpoint->polls.push_back(request.get());
   if (timeout == poll_never_times_out) return;
   core_.after(nanoseconds(-timeout * 100), [this, request] {
     if (request->state == State::waiting) complete(request, STATUS_TIMEOUT);
@@ -205,9 +209,7 @@ NTSTATUS SimKernel::cancel(HANDLE helper, IO_STATUS_BLOCK* which) {
   }
   std::vector<RequestPtr> found;
   if (which == nullptr) {
-    for (const auto& [id, request] : pending_) {
-      if (request->owner == owner) found.push_back(request);
-    }
+    found = pending_of(*owner);
   } else if (const auto held = held_.find(number(which)); held != held_.end()) {
     const RequestPtr& request = held->second;
     if (request->owner == owner && request->state != State::completed) found.push_back(request);
@@ -231,15 +233,28 @@ NTSTATUS SimKernel::cancel(HANDLE helper, IO_STATUS_BLOCK* which) {
   return status;
 }
 
+// In the order asked.
+std::vector<SimKernel::RequestPtr> SimKernel::pending_of(const Helper& helper) const {
+  std::vector<RequestPtr> found;
+  for (const auto& request : pending_) {
+    if (request->owner.get() == &helper) found.push_back(request);
+  }
+  std::ranges::sort(found, {}, &Request::id);
+  return found;
+}
+
 bool SimKernel::end_poll(SocketNumber socket, NTSTATUS status) {
   const Core::Lock lock(core_.mutex);
   core_.run_due();
-  const auto found = std::ranges::find_if(pending_, [&](const auto& item) {
-    return std::ranges::any_of(item.second->entries, [&](const auto& entry) { return number(entry.handle) == socket; });
-  });
-  if (found == pending_.end()) return false;
-  for (auto& entry : found->second->entries) entry.events = 0;
-  complete(RequestPtr(found->second), status);
+  RequestPtr first;
+  for (const auto& request : pending_) {
+    const auto names_it = [&](const auto& entry) { return number(entry.handle) == socket; };
+    const bool is_earlier = first == nullptr || request->id < first->id;
+    if (is_earlier && std::ranges::any_of(request->entries, names_it)) first = request;
+  }
+  if (first == nullptr) return false;
+  for (auto& entry : first->entries) entry.events = 0;
+  complete(first, status);
   core_.run_due();
   return true;
 }

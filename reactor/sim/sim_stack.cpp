@@ -343,7 +343,8 @@ Result<> Stack::shutdown(const EndpointPtr& endpoint, Shutdown which) {
   if (socket.state == SocketState::listening && core_.is_epoll()) {
     if (!reads) return {};
     socket.state = SocketState::failed;  // no longer a listener
-    for (const auto& waiting : std::exchange(socket.backlog, {})) end(waiting, true);
+    auto waiting = std::exchange(socket.backlog, {});
+    for (const auto& one : waiting.items()) end(one, true);
     woken(socket, Wake::everything);
     return {};
   }

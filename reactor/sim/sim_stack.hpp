@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -32,6 +33,7 @@ class Stack {
   // A host.
   std::vector<Name> addresses;  // the first of a kind is where its connects come from
   std::string name;
+  std::size_t index = 0;  // of the host in its World
   bool is_up = true;
   [[nodiscard]] bool has_address(const Name& name) const noexcept;
   [[nodiscard]] Core& core() const noexcept { return core_; }
@@ -103,6 +105,8 @@ class Stack {
   void pump(const EndpointPtr& from);
   void arrive(Endpoint& from, Endpoint& to, Endpoint::Segment& segment, std::size_t bytes);
   bool retry(const EndpointPtr& from);
+  bool confirm(Endpoint& from);
+  void retry_unconfirmed(const EndpointPtr& from);
   void send_reset(const EndpointPtr& to, nanoseconds not_before);
   void break_off(Endpoint& endpoint, std::errc why);
   void end(const EndpointPtr& endpoint, bool abortive);
@@ -115,7 +119,7 @@ class Stack {
   Network* network_;
   std::unordered_map<std::uint32_t, std::vector<std::weak_ptr<Endpoint>>> ports_;
   std::map<std::string, std::weak_ptr<Endpoint>> paths_;
-  std::vector<EndpointPtr> lingering_;  // closed, but what they sent has not arrived yet
+  std::unordered_set<EndpointPtr> lingering_;  // closed, but what they sent has not arrived yet
   std::vector<std::weak_ptr<Endpoint>> made_;
   std::size_t made_at_last_sweep_ = 64;
   std::uint64_t last_id_ = 0;

@@ -60,15 +60,25 @@ class Timeline {
 
   /// `what` is done when it is time, in order of time; of what is due at the same time, in the order of these calls.
   void after(nanoseconds delay, std::function<void()> what) {
-    due_.push_back({now() + delay, ++last_, std::move(what)});
+    std::uint32_t place = static_cast<std::uint32_t>(actions_.size());
+    if (free_.empty()) {
+      actions_.push_back(std::move(what));
+    } else {
+      place = free_.back();
+      free_.pop_back();
+      actions_[place] = std::move(what);
+    }
+    due_.push_back({now() + delay, ++last_, place});
     std::ranges::push_heap(due_, later);
     if (real_threads_) changed.notify_all();
   }
   void run_due() {
     while (!due_.empty() && due_.front().time <= now()) {
       std::ranges::pop_heap(due_, later);
-      const auto what = std::move(due_.back().what);
+      const std::uint32_t place = due_.back().place;
       due_.pop_back();
+      const auto what = std::exchange(actions_[place], nullptr);
+      free_.push_back(place);
       what();
     }
   }
@@ -80,7 +90,7 @@ class Timeline {
   struct Due {
     nanoseconds time;
     std::uint64_t order;
-    std::function<void()> what;
+    std::uint32_t place;  // among the actions, so that the heap moves small things
   };
   static bool later(const Due& a, const Due& b) noexcept {
     return a.time != b.time ? a.time > b.time : a.order > b.order;
@@ -89,6 +99,8 @@ class Timeline {
   bool real_threads_;
   nanoseconds clock_ = start;
   std::vector<Due> due_;  // a heap: what is due first is in front
+  std::vector<std::function<void()>> actions_;
+  std::vector<std::uint32_t> free_;  // places among them
   std::uint64_t last_ = 0;
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// What happens between the two ends of a connection, and what AFD and epoll see of it.
+// What happens between the two ends of a connection. sim_endpoint.cpp is what AFD and epoll see of it.
 #include <algorithm>
 #include <utility>
 
@@ -12,9 +12,6 @@ using namespace reactor::nt;
 using namespace std::chrono_literals;
 
 namespace {
-
-constexpr auto STATUS_CONNECTION_REFUSED = static_cast<NTSTATUS>(0xC0000236);
-constexpr auto STATUS_IO_TIMEOUT = static_cast<NTSTATUS>(0xC00000B5);
 
 // Retransmission: after 1, 2, 4 ... s of a SYN, 0.2, 0.4 ... s of data. Linux gives up after 6 SYNs (127 s) and 15
 // sendings of data (15 minutes), Windows after 2 (21 s, with 3 s at first) and 5.
@@ -145,7 +142,7 @@ bool Stack::retry(const EndpointPtr& from) {
   }
   const auto wait = std::min<nanoseconds>(doubled(data_timeout, from->retries - 1), data_timeout_max);
   from->last_due = std::max(from->last_due, core_.now() + wait);
-  for (auto& segment : from->under_way) segment.due = std::max(segment.due, core_.now() + wait);
+  for (auto& segment : from->under_way.items()) segment.due = std::max(segment.due, core_.now() + wait);
   note(Fate::lost, Packet::data, from->local, from->remote, from->under_way.front().bytes);
   core_.after(wait, [this, from] { pump(from); });
   return true;
@@ -166,7 +163,7 @@ void Stack::pump(const EndpointPtr& from) {
       // To a socket that is closed: the answer is RST, except for a FIN, which needs none.
       const bool is_missed = segment.kind != Kind::fin || network_ != nullptr;
       from->under_way.clear();
-      from->unsent = 0;
+      from->unsent = from->unconfirmed = 0;
       if (is_missed) send_reset(from, core_.now());
       break;
     }
@@ -184,7 +181,8 @@ void Stack::pump(const EndpointPtr& from) {
     }
     from->under_way.pop_front();
   }
-  if (from->closed && from->under_way.empty()) std::erase(lingering_, from);
+  if (from->closed && from->under_way.empty()) lingering_.erase(from);
+  if (from->unconfirmed > 0 && from->unconfirmed_times == 0) retry_unconfirmed(from);
   if (arrived == 0) return;
   to->stack->woken(*to, static_cast<Wake>(arrived));
   const bool is_wanted = from->wants_space && is_writable(*from);
@@ -192,12 +190,38 @@ void Stack::pump(const EndpointPtr& from) {
   woken(*from, is_wanted ? Wake::output : static_cast<Wake>(0));
 }
 
+// The acknowledgement of all that has arrived, if the way back is open.
+bool Stack::confirm(Endpoint& from) {
+  if (from.peer_stack != nullptr && !from.peer_stack->is_linked(*this)) return false;
+  from.unsent -= from.unconfirmed;
+  from.unconfirmed = 0;
+  from.unconfirmed_times = 0;
+  return true;
+}
+
+// As retry, of data that has arrived.
+void Stack::retry_unconfirmed(const EndpointPtr& from) {
+  const auto wait = std::min<nanoseconds>(doubled(data_timeout, from->unconfirmed_times), data_timeout_max);
+  from->unconfirmed_times++;
+  core_.after(wait, [this, from] {
+    if (from->unconfirmed == 0 || from->reset) return;
+    if (is_linked(*from->peer_stack) && confirm(*from)) {
+      if (is_writable(*from)) woken(*from, Wake::output);
+    } else if (from->unconfirmed_times > (core_.is_windows() ? 5 : 15)) {
+      break_off(*from, std::errc::timed_out);
+    } else {
+      retry_unconfirmed(from);
+    }
+  });
+}
+
 void Stack::arrive(Endpoint& from, Endpoint& to, Endpoint::Segment& segment, std::size_t bytes) {
   switch (segment.kind) {
     case Kind::data:
       to.unread += bytes;
-      from.unsent -= bytes;
+      from.unconfirmed += bytes;
       segment.bytes -= bytes;
+      confirm(from);
       if (bytes > 0) to.stack->note(Fate::delivered, Packet::data, from.local, from.remote, bytes);
       if (bytes > 0 && to.pending_receives > 0) {
         to.pending_receives--;
@@ -244,7 +268,7 @@ void Stack::break_off(Endpoint& socket, std::errc why) {
   socket.reset = true;
   socket.error = why;
   socket.under_way.clear();
-  socket.unsent = 0;
+  socket.unsent = socket.unconfirmed = 0;
   // Fact reset.behind_data: Windows throws away what is unread, Wine keeps it.
   if (core_.is_windows()) socket.unread = 0;
   socket.incoming.keep_first(socket.unread);
@@ -258,7 +282,8 @@ void Stack::break_off(Endpoint& socket, std::errc why) {
 void Stack::end(const EndpointPtr& endpoint, bool abortive) {
   endpoint->closed = true;
   watcher_.socket_closed(*endpoint);
-  for (const auto& waiting : std::exchange(endpoint->backlog, {})) end(waiting, true);
+  auto waiting = std::exchange(endpoint->backlog, {});
+  for (const auto& one : waiting.items()) end(one, true);
   for (const auto& accepted : std::exchange(endpoint->swallowed, {})) end(accepted, true);
   const auto peer = endpoint->peer.lock();
   if (endpoint->state != SocketState::connected || endpoint->reset) {
@@ -272,7 +297,7 @@ void Stack::end(const EndpointPtr& endpoint, bool abortive) {
     if (peer != nullptr) send_reset(peer, endpoint->last_due);
     return;
   }
-  lingering_.push_back(endpoint);
+  lingering_.insert(endpoint);
   if (!std::exchange(endpoint->shut, true)) {
     note(Fate::sent, Packet::fin, endpoint->local, endpoint->remote);
     queue(endpoint, Kind::fin, 0);
@@ -337,40 +362,6 @@ void Stack::datagram_arrives(const EndpointPtr& from, Stack& there, const Name& 
     if (core_.is_epoll() && from->remote.kind != Name::Kind::none) from->error = std::errc::connection_refused;
     woken(*from, Wake::everything);
   });
-}
-
-bool Stack::is_writable(const Endpoint& endpoint) const {
-  if (core_.is_epoll()) return endpoint.unsent <= endpoint.send_capacity * 2 / 3;
-  return endpoint.unsent < endpoint.send_capacity;
-}
-
-ULONG Stack::events_of(const Endpoint& endpoint) const {
-  const bool windows = core_.is_windows();
-  switch (endpoint.state) {
-    case SocketState::not_afd:
-    case SocketState::fresh:
-    case SocketState::connecting: return 0;  // fact never_connected.mask
-    case SocketState::failed: return AFD_POLL_CONNECT_FAIL;
-    case SocketState::listening: return endpoint.backlog.empty() ? 0 : AFD_POLL_ACCEPT;
-    case SocketState::datagram: {
-      const bool has_news = !endpoint.datagrams.empty() || (windows && endpoint.unreachable);
-      return AFD_POLL_SEND | (has_news ? AFD_POLL_RECEIVE : 0);
-    }
-    case SocketState::connected: break;
-  }
-  if (endpoint.reset) return AFD_POLL_ABORT | AFD_POLL_SEND | AFD_POLL_CONNECT;  // fact reset.mask
-  ULONG events = AFD_POLL_CONNECT;  // fact connected.again: it never goes away
-  if (endpoint.unread > 0) events |= AFD_POLL_RECEIVE;
-  if (endpoint.urgent > 0 && !endpoint.urgent_inline) events |= AFD_POLL_RECEIVE_EXPEDITED;
-  if (is_writable(endpoint)) events |= AFD_POLL_SEND;
-  // Facts fin.data and fin.behind_data: under Wine when nothing is left to read.
-  if (endpoint.fin && (windows || endpoint.unread == 0)) events |= AFD_POLL_DISCONNECT;
-  return events;
-}
-
-NTSTATUS Stack::status_of(const Endpoint& endpoint, ULONG events) {
-  if (endpoint.state != SocketState::failed || (events & AFD_POLL_CONNECT_FAIL) == 0) return STATUS_SUCCESS;
-  return endpoint.error == std::errc::timed_out ? STATUS_IO_TIMEOUT : STATUS_CONNECTION_REFUSED;
 }
 
 }  // namespace reactor::sim

@@ -22,7 +22,8 @@ Options options_of(const WorldOptions& chosen, const HostOptions& host) {
   options.receive_capacity = host.receive_buffer_bytes;
   // Two polls on one socket are what an old Windows gets wrong: a fault, and not how a host is.
   options.entangles = false;
-  options.guards_memory = true;
+  options.checks_caller = false;  // the library is checked elsewhere
+  options.completion = {chosen.completion.low, chosen.completion.high};
   options.faults.poll_refused = options.faults.post_refused = chosen.faults.refused_memory;
   return options;
 }
@@ -101,7 +102,7 @@ Host& WorldState::add_host(std::string name, std::string_view ipv4, const HostOp
   }
   host.stack().name = host.name;
   host.stack().addresses = {v4, v6};
-  index_of_[&host.stack()] = host.index;
+  host.stack().index = host.index;
   by_ip_[{reinterpret_cast<const char*>(v4.ip.data()), 4}] = &host;
   by_ip_[{reinterpret_cast<const char*>(v6.ip.data()), 16}] = &host;
   hosts.push_back(std::make_unique<Host>(std::move(state)));

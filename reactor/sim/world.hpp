@@ -60,6 +60,7 @@ struct WorldOptions {
   Rules rules = Rules::of_linux;  ///< whose rules sockets and Pollers follow
   Link link;                      ///< between all hosts, unless set_link says otherwise
   FaultRates faults;              ///< none, unless they are set
+  Span completion;                ///< by Windows's rules: from an event until its packet can be dequeued
   /// Keeps what happens, for trace_text, write_pcapng and write_svg. The hash is there without it.
   bool records_trace = false;
   /// Which of several programs that could run does, is drawn from the seed. False: the one that could first.

@@ -149,8 +149,7 @@ class WorldState final : public Scheduler, public Network {
 
   WorldState* outer_;
   std::unordered_map<std::string, HostState*> by_ip_;
-  std::unordered_map<std::uint64_t, Way> ways_;
-  std::unordered_map<const Stack*, std::size_t> index_of_;
+  std::vector<std::vector<std::unique_ptr<Way>>> ways_;  // by the sender, then by the receiver
   std::vector<std::unique_ptr<Fiber>> fibers_;
   std::deque<Fiber*> runnable_;
   std::set<std::pair<nanoseconds, Fiber*>,

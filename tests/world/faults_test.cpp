@@ -29,6 +29,21 @@ std::error_code error_of_receive(const TcpStream& stream) {
 
 }  // namespace
 
+TEST_CASE("on Windows events are reported late if that is asked for") {
+  for (const auto late : {0ms, 30ms}) {
+    sim::WorldOptions options = by(sim::Rules::of_windows);
+    options.completion = {late, late};
+    options.link.latency = {1ms, 1ms};
+    sim::World world(1, options);
+    with_connection(world, [&](Waits& waits, const TcpStream& stream) {
+      send_all(waits, stream, bytes_of("2"));
+      const auto begin = Clock::now();
+      CHECK(receive_some(waits, stream, 1) == "2");
+      CHECK(Clock::now() - begin == 2ms + 2 * late);  // the server's and the client's own
+    });
+  }
+}
+
 TEST_CASE("a connect is refused, or never answered") {
   for (const auto rules : both_rules) {
     sim::World world(1, by(rules));
@@ -69,6 +84,41 @@ TEST_CASE("a partition in one direction lets the request through and not the ans
     world.heal(world.find("server"), world.find("client"));
     CHECK(receive_some(waits, stream, 1) == "2");
   });
+}
+
+TEST_CASE("what arrives and is not acknowledged fills the sender's buffer, and is given up") {
+  for (const auto rules : both_rules) {
+    sim::World world(2, by(rules));
+    sim::HostOptions small;
+    small.send_buffer_bytes = 1000;
+    auto& server = world.host("server", "10.0.0.1");
+    std::string got;
+    server.run([&] {
+      Waits waits;
+      const auto listener = must(TcpListener::bind(Address::any_ipv4(7)));
+      waits.until(listener, Interest::readable);
+      const auto accepted = must(listener.accept());
+      got = receive_some(waits, accepted, 1000);
+    });
+    auto& client = world.host("client", "10.0.0.2", small);
+    client.run([&] {
+      Waits waits;
+      const auto [stream, why] = connected(waits, server.address(7));
+      world.partition_one_way(server, client);
+      const std::string much(1500, 'x');
+      CHECK(must(stream.send(bytes_of(much))) == 1000);
+      waits.pass(1s);
+      CHECK(got.size() == 1000);
+      const auto more = stream.send(bytes_of(much));
+      REQUIRE_FALSE(more.has_value());
+      CHECK(more.error() == std::errc::operation_would_block);
+      const auto begin = Clock::now();
+      CHECK(waits.until(stream, Interest::readable));
+      CHECK(error_of_receive(stream) == std::errc::timed_out);
+      CHECK((Clock::now() - begin > 1min) == (rules == sim::Rules::of_linux));
+    });
+    world.run_until_idle();
+  }
 }
 
 TEST_CASE("a connection over a partition that lasts is given up") {

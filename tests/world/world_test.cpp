@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Programs, time, and what is reported of programs that go wrong.
+#include <thread>
+
 #include "support.hpp"
 
 using namespace world_test;
@@ -160,6 +162,20 @@ TEST_CASE("what a program throws comes out of run, and other programs are unwoun
     }
     CHECK(ended == 2);
   }
+}
+
+TEST_CASE("on another thread of the system there is no network") {
+  sim::World world(1);
+  world.host("a").run([] {
+    Poller poller = must(Poller::create());
+    std::error_code why;
+    std::thread([&] {
+      std::array<Event, 1> buffer;
+      why = poller.wait(buffer, 0s).error();
+    }).join();
+    CHECK(why == std::errc::network_down);
+  });
+  world.run_until_idle();
 }
 
 TEST_CASE("outside of a program there is no network") {

@@ -6,8 +6,7 @@ if(REACTOR_TESTS OR REACTOR_FUZZ OR REACTOR_BENCH)
   target_link_libraries(reactor_sim_kernel PUBLIC reactor::reactor PRIVATE reactor_build_options)
 endif()
 
-# Not on Windows yet: its programs pass under Wine, but not yet as a part of that preset.
-if(WIN32 OR NOT REACTOR_SIM)
+if(NOT REACTOR_SIM)
   return()
 endif()
 

@@ -86,15 +86,19 @@ Slot* AfdBackend::find(RegistrationId id) noexcept {
   return core_.is_closed ? nullptr : core_.registry.find(id);
 }
 
-// Arms it now or later. While no thread sleeps, the next wait arms it. A thread that is between two waits arms all that
-// it has marked with its next wait, or when it has re-armed all its events. Any other thread arms it now.
+// Arms it now or later. A thread that is between two waits arms what its last wait delivered with its next one, changed
+// or not. For the rest: while no thread sleeps, the next wait arms it. A thread that is between two waits leaves it to
+// the next wait, or until it has re-armed all its events. Any other thread arms it now.
 void AfdBackend::mark(Slot& slot, bool is_rearmed) {
   const std::uint32_t thread = core_.kernel.thread_id();
   const bool ends_batch = is_rearmed && core_.threads.rearmed(thread);
+  const std::uint8_t batch = core_.threads.handled_by(thread);
+  const bool is_handled = batch != WaitingThreads::of_any_thread;
+  if (is_handled && !is_rearmed && slot.list == ListName::delivered && slot.batch == batch) return;
   if (!core_.threads.any_sleeps()) return core_.queue.mark(slot);
-  if (core_.threads.is_between_waits(thread) && !ends_batch) {
+  if (is_handled && !ends_batch) {
     core_.queue.defer_modified(slot);
-    core_.threads.defer(core_.kernel.now());
+    core_.threads.defer(WaitingThreads::of_any_thread, core_.kernel.now());
   } else {
     core_.queue.mark(slot);
     if (ends_batch) core_.queue.mark_modified();

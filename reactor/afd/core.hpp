@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <memory>
 
 #include <reactor/afd/arm_queue.hpp>
@@ -20,7 +22,8 @@
 
 namespace reactor::afd {
 
-/// The parts of a backend. One lock guards all but the port, the doorbell and the sleep in the kernel.
+/// The parts of a backend. One lock guards all but the port, the doorbell, the count of waits and the sleep in the
+/// kernel.
 struct Core {
   Core(nt::Kernel& its_kernel, nt::HANDLE its_port, const PollerOptions& options) noexcept
       : kernel(its_kernel),
@@ -32,7 +35,7 @@ struct Core {
   /// There is work for a sleeping thread, if one sleeps.
   void nudge_if_needed() noexcept {
     if (!threads.any_sleeps()) return;
-    const bool is_unwatched = queue.has_deferred() && !threads.any_watches();
+    const bool is_unwatched = threads.any_deferred() && !threads.any_watches();
     if (!queue.marked().empty() || !queue.suspected().empty() || !posts.empty() || is_unwatched) doorbell.nudge();
   }
 
@@ -44,6 +47,7 @@ struct Core {
   nt::Kernel& kernel;
   nt::Handle port;  // open for as long as there is a Waker, so that a wake cannot reach a handle of another owner
   Doorbell doorbell;
+  std::atomic<std::uint32_t> waits{0};  // that are under way, asleep or not
   Mutex mutex;
 
   Stats stats;

@@ -163,7 +163,7 @@ void Dispatcher::on_delivered(Slot& slot, Directions reported, EventSink& sink) 
     case Mode::edge: slot.disarmed = slot.disarmed | reported; break;
   }
   if (slot.mode != Mode::level) sink.count_disarming();
-  if (poll_mask(slot.armed()) != 0) queue_.defer_delivered(slot);
+  if (poll_mask(slot.armed()) != 0) queue_.defer_delivered(slot, sink.batch());
 }
 
 // The kernel did not take the poll, or it failed: an error of this socket alone ("one bad socket never fails wait"), or

@@ -36,6 +36,10 @@ class EventSink {
   [[nodiscard]] std::size_t disarming() const noexcept { return disarming_; }
   void count_disarming() noexcept { disarming_++; }
 
+  /// The batch (WaitingThreads) that what is delivered belongs to.
+  [[nodiscard]] std::uint8_t batch() const noexcept { return batch_; }
+  void set_batch(std::uint8_t batch) noexcept { batch_ = batch; }
+
   /// The directions that were reported; none: the answer has nothing that this registration wants. Must not be full.
   [[nodiscard]] Directions deliver(const Answer& answer) noexcept {
     REACTOR_ASSERT(!is_full());
@@ -63,6 +67,7 @@ class EventSink {
   std::size_t capacity_;
   std::size_t count_ = 0;
   std::size_t disarming_ = 0;
+  std::uint8_t batch_ = 0;
 };
 
 /// For arming without a buffer: it is always full.

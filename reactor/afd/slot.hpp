@@ -88,6 +88,7 @@ struct Slot {
   std::uint8_t group = 0;  // while it is out with a group: 1 + the group's index
   ListName list = ListName::none;
   Notice notice = Notice::none;
+  std::uint8_t batch = 0;       // in the list `delivered`: whose (WaitingThreads)
   bool is_foreign : 1 = false;  // an open socket that AFD does not know: never polled again
   bool uses_polls : 1 = true;   // and not notifications
 

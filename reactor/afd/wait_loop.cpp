@@ -57,14 +57,36 @@ Result<WaitResult> WaitLoop::run() {
 void WaitLoop::begin() {
   core_.doorbell.pay();
   thread_ = core_.kernel.thread_id();
-  core_.threads.begin_wait(thread_);
-  core_.threads.end_deferral();
-  core_.queue.mark_deferred();
-  if (timeout_ && *timeout_ > at_once) deadline_ = core_.kernel.now() + std::min(*timeout_, longest_wait);
+  const bool has_deadline = timeout_ && *timeout_ > at_once;
+  Timeout now;
+  if (has_deadline || overlaps_ || core_.threads.has_overlapped()) now = core_.kernel.now();
+  if (has_deadline) deadline_ = *now + std::min(*timeout_, longest_wait);
+  mark_deferred(now);
   // A wait that was filled by what was ready at once did not ask the port: the next one does so first, so that neither
   // sockets that seldom fire nor wakes are kept waiting by those that always do.
   if (std::exchange(core_.port_is_due, false)) dequeue(at_once);
   posts_came_first_ = core_.posts_are_due && take_posts();
+}
+
+// What this thread has left to its next wait, or any thread to the next that begins; and where waits do not overlap,
+// what any thread has left: it may never wait again.
+void WaitLoop::mark_deferred(std::optional<nanoseconds> now) {
+  WaitingThreads& threads = core_.threads;
+  if (overlaps_) threads.overlapped(*now);
+  const std::uint8_t batch = threads.begin_wait(thread_);
+  sink_.set_batch(batch);
+  if (now && threads.is_overlapping(*now)) {
+    for (const std::uint8_t own : {batch, WaitingThreads::of_any_thread}) {
+      threads.end_deferral(own);
+      core_.queue.mark_delivered(own);
+    }
+    // One that was delivered while no other wait was under way has no time yet.
+    core_.queue.for_each_delivered([&](std::uint8_t others) { threads.defer(others, *now); });
+  } else {
+    threads.end_deferrals();
+    core_.queue.mark_delivered();
+  }
+  core_.queue.mark_modified();
 }
 
 bool WaitLoop::is_done() const noexcept {
@@ -88,9 +110,11 @@ void WaitLoop::step() {
 }
 
 void WaitLoop::arm() {
-  if (const auto due = core_.threads.due(); due && core_.kernel.now() >= *due) {
-    core_.threads.end_deferral();
-    core_.queue.mark_deferred();
+  if (core_.threads.any_deferred()) {
+    core_.threads.expire(core_.kernel.now(), [this](std::uint8_t batch) {
+      core_.queue.mark_delivered(batch);
+      if (batch == WaitingThreads::of_any_thread) core_.queue.mark_modified();
+    });
   }
   resolve_suspects();  // those of earlier waits, before what is marked fills the buffer
   const bool had_work = !core_.queue.marked().empty();
@@ -251,9 +275,10 @@ void WaitLoop::leave() {
   if (sink_.count() > posts_) core_.groups.policy().end_round();
   // In turns, so that neither posts nor sockets that fill every buffer keep the other out.
   core_.posts_are_due = !core_.posts.empty() && !posts_came_first_;
-  threads.end_wait(thread_, sink_.count(), sink_.disarming());
-  if (!threads.any_sleeps()) return;
-  if (core_.queue.has_deferred()) threads.defer(core_.kernel.now());
+  const std::uint8_t batch = sink_.batch();
+  threads.end_wait(batch, sink_.count(), sink_.disarming());
+  const bool has_others = threads.any_sleeps() || threads.has_overlapped();
+  if (has_others && core_.queue.has_delivered(batch)) threads.defer(batch, core_.kernel.now());
   core_.nudge_if_needed();
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -24,13 +25,21 @@ class WaitLoop {
   using Timeout = std::optional<nanoseconds>;  // none: no end
 
   WaitLoop(Core& core, EventSink& sink, Timeout timeout) noexcept
-      : core_(core), sink_(sink), timeout_(timeout), lock_(core.mutex) {}
+      : core_(core),
+        sink_(sink),
+        timeout_(timeout),
+        overlaps_(core.waits.fetch_add(1, std::memory_order_relaxed) > 0),
+        lock_(core.mutex) {}
+  ~WaitLoop() { core_.waits.fetch_sub(1, std::memory_order_relaxed); }
+  WaitLoop(const WaitLoop&) = delete;
+  WaitLoop& operator=(const WaitLoop&) = delete;
 
   [[nodiscard]] Result<WaitResult> run();
 
  private:
   [[nodiscard]] bool is_done() const noexcept;
   void begin();
+  void mark_deferred(std::optional<nanoseconds> now);
   void step();
   void arm();
   void resolve_suspects();
@@ -49,6 +58,7 @@ class WaitLoop {
   Core& core_;
   EventSink& sink_;
   const Timeout timeout_;
+  const bool overlaps_;  // another wait was under way when this one began
   std::unique_lock<Mutex> lock_;
   std::uint32_t thread_ = 0;
   Timeout deadline_;

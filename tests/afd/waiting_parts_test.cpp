@@ -23,43 +23,75 @@ using namespace reactor::afd;
 using namespace std::chrono_literals;
 using reactor::nt::Handle;
 
-TEST_CASE("WaitingThreads: a thread with events is between two waits until it waits again") {
+namespace {
+
+// A wait of that thread has delivered events; its batch.
+std::uint8_t wait(WaitingThreads& threads, std::uint32_t thread, std::size_t events, std::size_t to_rearm) {
+  const std::uint8_t batch = threads.begin_wait(thread);
+  threads.end_wait(batch, events, to_rearm);
+  return batch;
+}
+
+}  // namespace
+
+TEST_CASE("WaitingThreads: a thread with events handles a batch until it waits again") {
   WaitingThreads threads;
-  CHECK_FALSE(threads.is_between_waits(7));
-  threads.end_wait(7, 0, 0);  // a wait without events leaves nothing to handle
-  CHECK_FALSE(threads.is_between_waits(7));
-  threads.end_wait(7, 3, 0);
-  CHECK(threads.is_between_waits(7));
-  CHECK_FALSE(threads.is_between_waits(8));
-  threads.begin_wait(8);
-  CHECK(threads.is_between_waits(7));
-  threads.begin_wait(7);
-  CHECK_FALSE(threads.is_between_waits(7));
+  CHECK(threads.handled_by(7) == WaitingThreads::of_any_thread);
+  wait(threads, 7, 0, 0);  // a wait without events leaves nothing to handle
+  CHECK(threads.handled_by(7) == WaitingThreads::of_any_thread);
+  const std::uint8_t batch = wait(threads, 7, 3, 0);
+  CHECK(batch != WaitingThreads::of_any_thread);
+  CHECK(threads.handled_by(7) == batch);
+  CHECK(threads.handled_by(8) == WaitingThreads::of_any_thread);
+  CHECK(threads.begin_wait(8) != batch);
+  CHECK(threads.handled_by(7) == batch);
+  CHECK(threads.begin_wait(7) == batch);
+  CHECK(threads.handled_by(7) == WaitingThreads::of_any_thread);
 }
 
 TEST_CASE("WaitingThreads: the last re-arm ends the batch of its thread, and no other") {
   WaitingThreads threads;
-  threads.end_wait(7, 3, 2);
-  threads.end_wait(8, 1, 0);
+  wait(threads, 7, 3, 2);
+  const std::uint8_t other = wait(threads, 8, 1, 0);
   CHECK_FALSE(threads.rearmed(9));
   CHECK_FALSE(threads.rearmed(8));  // had nothing to re-arm
   CHECK_FALSE(threads.rearmed(7));
-  CHECK(threads.is_between_waits(7));
+  CHECK(threads.handled_by(7) != WaitingThreads::of_any_thread);
   CHECK(threads.rearmed(7));
-  CHECK_FALSE(threads.is_between_waits(7));
+  CHECK(threads.handled_by(7) == WaitingThreads::of_any_thread);
   CHECK_FALSE(threads.rearmed(7));
-  CHECK(threads.is_between_waits(8));
+  CHECK(threads.handled_by(8) == other);
 }
 
-TEST_CASE("WaitingThreads: at most 32 threads are between waits, and a wait frees a place") {
+TEST_CASE("WaitingThreads: 32 threads have a batch, and more only where one may have been abandoned") {
   WaitingThreads threads;
-  for (std::uint32_t thread = 1; thread <= 33; thread++) threads.end_wait(thread, 1, 1);
-  CHECK(threads.is_between_waits(32));
-  CHECK_FALSE(threads.is_between_waits(33));
-  threads.begin_wait(5);
-  threads.end_wait(33, 1, 1);
-  CHECK(threads.is_between_waits(33));
-  CHECK_FALSE(threads.is_between_waits(5));
+  for (std::uint32_t thread = 1; thread <= 32; thread++) {
+    threads.defer(wait(threads, thread, 1, 1), 0ms);
+  }
+  CHECK(threads.handled_by(32) == 32);
+  CHECK(threads.begin_wait(33) == WaitingThreads::of_any_thread);
+  threads.end_wait(WaitingThreads::of_any_thread, 1, 1);
+  CHECK(threads.handled_by(33) == WaitingThreads::of_any_thread);
+  CHECK_FALSE(threads.rearmed(33));
+  const std::uint8_t batch = threads.handled_by(5);
+  CHECK(threads.begin_wait(5) == batch);
+  threads.end_deferral(batch);
+  CHECK(threads.begin_wait(33) == WaitingThreads::of_any_thread);  // thread 5 waits
+  threads.end_wait(batch, 1, 1);
+  CHECK(threads.begin_wait(33) == batch);
+  CHECK(threads.handled_by(5) == WaitingThreads::of_any_thread);
+}
+
+TEST_CASE("WaitingThreads: waits overlap until the grace period after the last overlap is over") {
+  WaitingThreads threads;
+  CHECK_FALSE(threads.has_overlapped());
+  CHECK_FALSE(threads.is_overlapping(0ms));
+  threads.overlapped(0ms);
+  threads.overlapped(10ms);
+  CHECK(threads.is_overlapping(10ms + WaitingThreads::grace - 1ns));
+  CHECK(threads.has_overlapped());
+  CHECK_FALSE(threads.is_overlapping(10ms + WaitingThreads::grace));
+  CHECK_FALSE(threads.has_overlapped());
 }
 
 TEST_CASE("WaitingThreads: counts the sleeping threads, and those among them that watch the grace period") {
@@ -77,16 +109,33 @@ TEST_CASE("WaitingThreads: counts the sleeping threads, and those among them tha
   CHECK_FALSE(threads.any_sleeps());
 }
 
-TEST_CASE("WaitingThreads: the grace period begins with the first deferral") {
+TEST_CASE("WaitingThreads: each batch is due a grace period after its first deferral") {
+  constexpr auto grace = WaitingThreads::grace;
   WaitingThreads threads;
   CHECK_FALSE(threads.due().has_value());
-  threads.defer(5ms);
-  threads.defer(50ms);
-  CHECK(threads.due() == 5ms + WaitingThreads::grace);
-  threads.end_deferral();
+  threads.defer(3, 20ms);
+  threads.defer(1, 5ms);
+  threads.defer(1, 50ms);
+  CHECK(threads.due() == 5ms + grace);
+  std::vector<std::uint8_t> expired;
+  const auto expire = [&](std::chrono::nanoseconds now) {
+    threads.expire(now, [&](std::uint8_t batch) { expired.push_back(batch); });
+  };
+  expire(4ms + grace);
+  CHECK(expired.empty());
+  expire(5ms + grace);
+  CHECK(expired == std::vector<std::uint8_t>{1});
+  CHECK(threads.due() == 20ms + grace);
+  threads.end_deferral(3);
+  CHECK_FALSE(threads.any_deferred());
   CHECK_FALSE(threads.due().has_value());
-  threads.defer(200ms);
-  CHECK(threads.due() == 200ms + WaitingThreads::grace);
+  threads.defer(3, 200ms);
+  threads.defer(WaitingThreads::of_any_thread, 300ms);
+  CHECK(threads.due() == 200ms + grace);
+  threads.end_deferrals();
+  CHECK_FALSE(threads.any_deferred());
+  expire(1s);
+  CHECK(expired.size() == 1);
 }
 
 TEST_CASE("Doorbell: several nudges and wakes queue one packet until it was dequeued") {
@@ -186,21 +235,27 @@ TEST_CASE("ArmQueue: marked slots keep their order, and deferred ones come behin
   CHECK(marked() == Order{0, 1});
   queue.mark_first(*slots[1]);
   CHECK(marked() == Order{1, 0});
-  CHECK_FALSE(queue.has_deferred());
 
   queue.defer_modified(*slots[2]);
-  queue.defer_delivered(*slots[3]);
+  queue.defer_delivered(*slots[3], 7);
+  queue.defer_delivered(*slots[5], 32);
   queue.defer_modified(*slots[0]);
   queue.suspect(*slots[4]);
-  CHECK(queue.has_deferred());
+  std::vector<int> batches;
+  queue.for_each_delivered([&](std::uint8_t batch) { batches.push_back(batch); });
+  CHECK(batches == std::vector{7, 32});
   CHECK(marked() == Order{1});
   queue.mark_modified();
   CHECK(marked() == Order{1, 2, 0});
-  CHECK(queue.has_deferred());
-  queue.defer_modified(*slots[1]);
-  queue.mark_deferred();
-  CHECK(marked() == Order{2, 0, 3, 1});
-  CHECK_FALSE(queue.has_deferred());
+  CHECK(queue.has_delivered(7));
+  queue.mark_delivered(7);
+  CHECK(marked() == Order{1, 2, 0, 3});
+  CHECK_FALSE(queue.has_delivered(7));
+  CHECK(queue.has_delivered(32));
+  queue.defer_delivered(*slots[1], 0);
+  queue.mark_delivered();
+  CHECK(marked() == Order{2, 0, 3, 1, 5});
+  queue.for_each_delivered([](std::uint8_t) { CHECK(false); });
   CHECK(queue.suspected().size() == 1);
   CHECK(&queue.suspected().front() == slots[4]);
 

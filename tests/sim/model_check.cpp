@@ -161,6 +161,7 @@ void Checker::calm() {
 // What is ready and armed is delivered in turn, within a number of waits that depends on the size of the buffer.
 void Checker::checkpoint(std::size_t buffer_size) {
   calm();
+  sim_.run_for(grace);  // what was delivered to other threads is due, as they do not wait again
   std::vector<std::uint32_t> waiting;
   for (const std::uint32_t token : open_) {
     if (is_owed(token)) waiting.push_back(token);

@@ -76,15 +76,16 @@ struct Registered {
   reactor::nt::ULONG seen = 0;       ///< all events since it was last delivered, beside its endpoint's history
 
   // The last delivery.
-  std::uint64_t delivered_in = 0;          ///< the wait
-  std::uint64_t begun_when_delivered = 0;  ///< how many waits had begun
-  bool is_changed = false;                 ///< modified or drained since
+  std::uint64_t delivered_in = 0;  ///< the wait
+  std::uint32_t delivered_to = 0;  ///< the thread
+  std::chrono::nanoseconds delivered_at{0};
+  bool may_repeat = true;  ///< modified or drained since, or a wait has begun that may arm it
 
-  /// It may stay unarmed until a wait begins, or until `grace` is over.
+  /// It may stay unarmed until a wait of that thread begins, or any if waits do not overlap, or until `grace` is over.
   struct Deferral {
-    std::uint64_t begun = 0;  ///< waits, when it was deferred
     std::uint32_t thread = 0;
     std::chrono::nanoseconds at{0};
+    bool is_of_any = false;  ///< it was marked: until a wait of any thread begins
   };
   std::optional<Deferral> deferral{};
 };
@@ -95,7 +96,7 @@ struct Batch {
   bool has_level = false;  ///< events that need not be re-armed, so it is not seen when they were dealt with
 };
 
-/// How long what is deferred may stay unarmed while a thread sleeps and no wait begins.
+/// How long what is deferred may stay unarmed while a thread sleeps; and how long waits count as overlapping.
 inline constexpr std::chrono::milliseconds grace{100};
 
 /// How long a wait that has nothing to report pauses before it fails for a shortage.
@@ -216,7 +217,8 @@ class Checker {
   [[nodiscard]] bool is_excused(const Registered& reg, std::size_t sleepers);
   [[nodiscard]] ULONG could_be(const Registered& reg) const { return reg.seen | reg.endpoint->history; }
   void restart_history(Registered& reg);
-  void defer(Registered& reg);
+  void defer(Registered& reg, bool is_of_any);
+  void end_deferrals();
   void was_rearmed(std::uint32_t token);
   void serve(std::span<const Event> events, std::uint8_t how);
   void serve(const Event& event, std::uint8_t how);
@@ -273,7 +275,8 @@ class Checker {
   std::map<std::uint32_t, Batch> between_waits_;       // by thread; cleared by its next wait
   bool is_quiet_ = false;                              // no other thread does anything now
   bool is_wake_owed_ = false;
-  nanoseconds woken_at_{0}, last_begin_{0};  // of a wait
+  nanoseconds woken_at_{0};
+  std::optional<nanoseconds> overlapped_at_;  // a wait began while another was under way
   std::uint64_t waits_since_wake_ = 0, wakes_seen_ = 0;
   std::uint64_t refused_ports_ = 0, denied_ = 0, packets_max_ = 0;
   std::uint64_t replaced_ = 0, not_afd_ = 0, deferred_ = 0;  // for Totals

@@ -159,21 +159,21 @@ void Checker::judge_event(const Wait& wait, const Event& event) {
   }
   disarm(reg, reported);
   reg.delivered_in = wait.number;
-  reg.begun_when_delivered = waits_;
-  reg.is_changed = false;
+  reg.delivered_to = thread_;
+  reg.delivered_at = sim_.now();
+  reg.may_repeat = false;
   between_waits_[thread_].left.push_back(token_of(reg));
   between_waits_[thread_].has_level |= reg.mode == Mode::level;
-  defer(reg);
+  defer(reg, false);
   restart_history(reg);
 }
 
-// What a wait has just delivered is not delivered to a sleeping thread.
+// What a wait has delivered is not delivered to another thread before the one that has it waits again.
 void Checker::judge_repetition(const Wait& wait, const Registered& reg) {
   require(reg.delivered_in != wait.number, "delivered twice in one wait");
-  if (!checks(Rule::one_thread) || reg.delivered_in == 0 || reg.is_changed) return;
-  const bool has_begun = waits_ > reg.begun_when_delivered;
-  require(has_begun || sim_.now() - last_begin_ >= grace,
-          "one readiness was delivered to two threads: no wait began in between");
+  if (!checks(Rule::one_thread) || reg.delivered_in == 0 || reg.may_repeat) return;
+  require(sim_.now() - reg.delivered_at >= grace,
+          "one readiness was delivered to two threads: the first has not waited again");
 }
 
 // Its provider is not AFD, or seems not to be: that is one event, and then it is disarmed for good.
@@ -263,7 +263,7 @@ void Checker::judge_no_events(std::string_view where, std::size_t sleepers) {
 }
 
 // A ready registration may be unarmed if
-//   it is deferred, until a wait begins or the grace is over;
+//   it is deferred, and the grace is not over;
 //   its poll was refused for a shortage, or completed without an entry: it is asked again, within the same time;
 //   the same of its notification, by a call that sleeps on all the same;
 //   its notification is in the port, for another thread that sleeps there;
@@ -274,7 +274,7 @@ void Checker::judge_no_events(std::string_view where, std::size_t sleepers) {
 bool Checker::is_excused(const Registered& reg, std::size_t sleepers) {
   const nanoseconds now = sim_.now();
   const auto is_in_time = [&](nanoseconds since) { return sleepers > 1 || now <= since + grace; };
-  if (checks(Rule::defer) && reg.deferral && reg.deferral->begun == waits_ && is_in_time(reg.deferral->at)) {
+  if (checks(Rule::defer) && reg.deferral && is_in_time(reg.deferral->at)) {
     deferred_++;
     return true;
   }
@@ -286,7 +286,21 @@ bool Checker::is_excused(const Registered& reg, std::size_t sleepers) {
   return (is_put_off && is_in_time(attempt.at)) || kernel_.owes_cancel(reg.polled) || kernel_.owes_post();
 }
 
-void Checker::defer(Registered& reg) { reg.deferral = {.begun = waits_, .thread = thread_, .at = sim_.now()}; }
+void Checker::defer(Registered& reg, bool is_of_any) {
+  reg.deferral = {.thread = thread_, .at = sim_.now(), .is_of_any = is_of_any};
+}
+
+// A wait begins. Where waits overlap, what was delivered to other threads is left to them.
+void Checker::end_deferrals() {
+  if (!asleep_.empty()) overlapped_at_ = sim_.now();
+  const bool overlap = overlapped_at_ && sim_.now() - *overlapped_at_ < grace;
+  for (const std::uint32_t token : open_) {
+    Registered& reg = registered_[token];
+    if (!overlap || reg.delivered_to == thread_) reg.may_repeat = true;
+    if (!reg.deferral) continue;
+    if (!overlap || reg.deferral->is_of_any || reg.deferral->thread == thread_) reg.deferral.reset();
+  }
+}
 
 // When a thread has re-armed all that its last wait delivered, what it has deferred is armed.
 void Checker::was_rearmed(std::uint32_t token) {

@@ -209,8 +209,9 @@ void Checker::mark(SocketNumber polled) {
 
 // Its socket has to be polled: by this call, by a sleeping thread, or by the next wait.
 void Checker::was_marked(Registered& reg) {
-  reg.is_changed = true;
-  if (!between_waits_[thread_].left.empty()) defer(reg);
+  reg.may_repeat = true;
+  const bool is_own = reg.deferral && !reg.deferral->is_of_any && reg.deferral->thread == thread_;
+  if (!between_waits_[thread_].left.empty() && !(is_own && reg.mode == Mode::level)) defer(reg, true);
   see_denials();
 }
 

@@ -33,7 +33,7 @@ void Checker::wait(const Step& step) {
 std::size_t Checker::wait_once(std::span<Event> buffer, std::optional<nanoseconds> timeout) {
   for (Wait* other : asleep_) other->was_kept = true;
   between_waits_[thread_] = {};
-  last_begin_ = sim_.now();
+  end_deferrals();
   Wait wait{.number = ++waits_,
             .begin = sim_.now(),
             .timeout = timeout,

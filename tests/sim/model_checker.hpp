@@ -173,7 +173,7 @@ class Checker {
   [[nodiscard]] reactor::Result<reactor::RegistrationId> add_to_backend(const Socket& socket, std::uint32_t token,
                                                                         Interest interest, Mode mode);
   void mark(SocketNumber polled);
-  void was_marked(Registered& reg);
+  void was_marked(Registered& reg, bool is_rearmed);
   void connect(const Step& step);
   void accept(SocketNumber listener);
   void send(const Socket& socket, std::uint8_t how);

@@ -106,7 +106,7 @@ void Checker::modify_number(SocketNumber number, Interest interest, Mode mode) {
   reg->disarmed = reg->disarmed_before = 0;
   restart_history(*reg);
   if (is_rearmed) was_rearmed(token_of(*reg));
-  was_marked(*reg);
+  was_marked(*reg, is_rearmed);
 }
 
 void Checker::remove_number(SocketNumber number) {

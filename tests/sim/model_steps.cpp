@@ -182,7 +182,7 @@ void Checker::add(const Socket& socket, Interest interest, Mode mode) {
   live_++;
   Registered& reg = registered_.back();
   restart_history(reg);
-  was_marked(reg);
+  was_marked(reg, false);
 }
 
 Result<RegistrationId> Checker::add_to_backend(const Socket& socket, std::uint32_t token, Interest interest,
@@ -208,10 +208,10 @@ void Checker::mark(SocketNumber polled) {
 }
 
 // Its socket has to be polled: by this call, by a sleeping thread, or by the next wait.
-void Checker::was_marked(Registered& reg) {
+void Checker::was_marked(Registered& reg, bool is_rearmed) {
   reg.may_repeat = true;
   const bool is_own = reg.deferral && !reg.deferral->is_of_any && reg.deferral->thread == thread_;
-  if (!between_waits_[thread_].left.empty() && !(is_own && reg.mode == Mode::level)) defer(reg, true);
+  if (!between_waits_[thread_].left.empty() && (is_rearmed || !is_own)) defer(reg, true);
   see_denials();
 }
 
@@ -238,7 +238,7 @@ void Checker::modify(Registered& reg, Interest interest, std::optional<Mode> mod
   reg.disarmed = reg.not_afd == NotAfd::no ? 0 : 0xFF;
   reg.disarmed_before = 0;
   if (is_rearmed) was_rearmed(token_of(reg));
-  was_marked(reg);
+  was_marked(reg, is_rearmed);
 }
 
 void Checker::drained(Registered& reg, Interest directions) {
@@ -249,11 +249,13 @@ void Checker::drained(Registered& reg, Interest directions) {
     require(done.error() == std::errc::bad_file_descriptor && reg.state == State::closed, "drained failed");
     return mark_retired(token_of(reg));
   }
+  const bool is_rearmed = reg.mode == Mode::edge && (reg.disarmed & std::to_underlying(directions)) != 0;
   if (reg.mode == Mode::edge && reg.not_afd == NotAfd::no) {
     reg.disarmed &= static_cast<std::uint8_t>(~std::to_underlying(directions));
   }
+  if (!is_rearmed) return;
   if (reg.disarmed == 0) was_rearmed(token_of(reg));
-  was_marked(reg);
+  was_marked(reg, true);
 }
 
 void Checker::remove(std::uint32_t token) {

@@ -312,7 +312,7 @@ void Notifications::on_removal(Slot& slot) {
   if (!slot.is_live()) queue_.erase(slot);
   if (slot.is_live() && !is_asked_for && !slot.uses_polls) {
     use_polls(slot);
-    queue_.mark(slot);
+    if (slot.list != afd::ListName::delivered) queue_.mark(slot);  // else the thread that has its event arms it
   }
   dispatcher_.release_if_free(slot);
 }

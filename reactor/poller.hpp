@@ -198,8 +198,8 @@ class REACTOR_API Waker {
 ///
 /// Threads: add, waker, native_handle and stats, and all of Registration and Waker, may be used while other threads
 /// wait; several threads may wait at once, and each event goes to one of them. With Mode::level a socket that stays
-/// ready is reported to others too: on Linux at once, on Windows when it is still ready in a wait that began later, or
-/// after 100 ms while a thread sleeps. Use Mode::oneshot where two threads must not handle one socket. A Poller must
+/// ready is reported to others too: on Linux at once, on Windows if it is still ready when the thread that was given it
+/// waits again, or after 100 ms. Use Mode::oneshot where two threads must not handle one socket. A Poller must
 /// not be moved or destroyed while a thread is in one of its functions.
 ///
 /// Sockets should be non-blocking: readiness is a hint that other threads, or the peer, may have outdated. A socket may

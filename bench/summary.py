@@ -182,8 +182,8 @@ def targets(results):
         for server, mode in (("ours", "level"), ("ours-oneshot", "oneshot")):
             values = [round(v, 2) for v in runs.of("wine", scenario, server, "calls_per_message")]
             at_most(f"kernel calls per message, {scenario}, {mode}", 0.10, values)
-        # At both ends of the window an event may be in flight. For level sockets see smoke.py.
-        at_most(f"events per message, {scenario}, oneshot", 1.05, runs.of("wine", scenario, "ours-oneshot", "events_per_message"))
+            # At both ends of the window an event may be in flight.
+            at_most(f"events per message, {scenario}, {mode}", 1.05, runs.of("wine", scenario, server, "events_per_message"))
     for scenario, bound in (("16-of-64", 0.70), ("64-of-64", 0.50), ("256-of-256", 0.35), ("1-of-1", 1.02), ("churn", 1.02)):
         at_most(f"CPU per message above the floor / groups off, {scenario}", bound,
                 runs.ratios("wine", scenario, "ours", "ours-ungrouped", "cpu_us", floor=FLOOR))

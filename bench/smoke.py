@@ -18,7 +18,6 @@ CALLS_PER_EVENT = {
 # for all sockets from one call for each; afd_test has the exact bound, 0.10, with a fixed order of steps.
 WAITERS_CALLS_PER_MESSAGE = 0.5
 WAITERS_MESSAGES_MIN = 640  # ten rounds: with fewer, messages in flight at the window's ends are a large part
-# Not for level sockets on Linux: there one that a thread has not read yet is ready for the next wait of another.
 WAITERS_EVENTS_PER_MESSAGE = 1.0
 # In these scenarios sockets are busy together, so some must have been polled as a group, or groups were not measured.
 GROUPED = ("16-of-64", "64-of-64", "pipelined", "toggle", "close", "close-unremoved", "one-at-a-time", "wake-storm")
@@ -39,7 +38,7 @@ def problems_of(run):
     if bound is not None and figures["calls_per_event"] > bound + TOLERANCE:
         yield f"{where}: {figures['calls_per_event']:.3f} kernel calls per event, expected at most {bound}"
     if run["system"] == "wine" and run["scenario"] in WAITERS and result["messages"] >= WAITERS_MESSAGES_MIN:
-        yield from problems_of_waiters(where, run, figures)
+        yield from problems_of_waiters(where, figures)
     groups = summary.delta(result, "group_arms")
     if run["system"] == "wine" and run["server"] == "ours" and run["scenario"] in GROUPED and not groups:
         yield f"{where}: no sockets were polled together"
@@ -59,11 +58,9 @@ def problems_of(run):
         yield f"{where}: {io_calls:.2f} receives and sends per message, expected 2"
 
 
-def problems_of_waiters(where, run, figures):
-    bounds = [("calls_per_message", "kernel calls per message", WAITERS_CALLS_PER_MESSAGE)]
-    if run["server"] == "ours-oneshot" or run["system"] == "wine":
-        bounds.append(("events_per_message", "events per message", WAITERS_EVENTS_PER_MESSAGE))
-    for figure, what, bound in bounds:
+def problems_of_waiters(where, figures):
+    for figure, what, bound in (("calls_per_message", "kernel calls per message", WAITERS_CALLS_PER_MESSAGE),
+                                ("events_per_message", "events per message", WAITERS_EVENTS_PER_MESSAGE)):
         if figures[figure] > bound + TOLERANCE:
             yield f"{where}: {figures[figure]:.3f} {what}, expected at most {bound}"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Several threads wait on one Poller: what a wait leaves to a thread that sleeps, nudges and wakes. One real thread plays them all: a
-// wait that begins while another one sleeps is nested in it.
+// Several threads wait on one Poller: what a wait leaves to a thread that sleeps, nudges and wakes. One real thread
+// plays them all: a wait that begins while another one sleeps is nested in it.
 #include <doctest/doctest.h>
 
 #include <array>

@@ -65,10 +65,7 @@ void SocketState::close() noexcept {
   core->retire(*this);
 }
 
-IoOperation::~IoOperation() { unhook(); }
-
-void IoOperation::unhook() noexcept {
-  if (!is_hooked_) return;
+void IoOperation::leave() noexcept {
   is_hooked_ = false;
   state_->side(direction_).waiting = nullptr;
 }

@@ -28,7 +28,7 @@ class REACTOR_LOOP_API IoOperation : public Operation {
  public:
   IoOperation(const IoOperation&) noexcept = default;
   IoOperation& operator=(const IoOperation&) = delete;
-  ~IoOperation() override;
+  ~IoOperation() override { unhook(); }
 
   void cancel() noexcept override;
   [[nodiscard]] bool await_ready();
@@ -64,11 +64,15 @@ class REACTOR_LOOP_API IoOperation : public Operation {
   }
   /// For a pause that is over: tries again.
   void try_again();
-  void unhook() noexcept;
+  void unhook() noexcept {
+    if (is_hooked_) leave();
+  }
+  [[nodiscard]] SocketState* state() const noexcept { return state_; }
   void use(SocketState* state) noexcept { state_ = state; }
 
  private:
   friend struct SocketState;
+  void leave() noexcept;
   /// True when it is over.
   bool attempt_now();
 

@@ -30,8 +30,9 @@ Result<std::size_t> Core::turn(std::optional<std::chrono::nanoseconds> timeout) 
   const std::uint64_t before = counted_.resumptions + counted_.posts;
   if (first_queued_ != nullptr) {
     timeout = std::chrono::nanoseconds::zero();
-  } else if (const auto next = timers_.next()) {
-    const auto left = std::max(*next - Clock::now(), Clock::duration::zero());
+  } else if (timers_.armed() != 0) {
+    const auto now = Clock::now();
+    const auto left = std::max(timers_.next(now).value_or(now) - now, Clock::duration::zero());
     timeout = timeout ? std::min(*timeout, left) : left;
   }
   const auto events = poller_.wait(buffer_, timeout);
@@ -92,7 +93,7 @@ void Core::measure(Clock::time_point began) noexcept {
 
 std::optional<Clock::time_point> Core::next_deadline() noexcept {
   if (first_queued_ != nullptr) return Clock::now();
-  return timers_.next();
+  return timers_.next(Clock::now());
 }
 
 LoopStats Core::stats() const noexcept {

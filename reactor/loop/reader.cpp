@@ -31,6 +31,7 @@ bool ReadOperation::await_ready() {
   reader_->drop_taken();
   reader_->scanned_ = 0;
   if (find()) return true;
+  if (reader_->begin_ == reader_->end_) reader_->release();  // it may wait for long
   return IoOperation::await_ready();
 }
 

@@ -27,7 +27,7 @@ class Unowned {
 }  // namespace
 
 IoOperation::Tried SignalOperation::attempt() {
-  const auto signal = sys::take_signal(source_->native);
+  const auto signal = sys::take_signal(state()->native);
   if (!signal) return fail_or_wait(signal.error());
   signal_ = *signal;
   return complete();
@@ -39,8 +39,8 @@ void WatchOperation::on_event(const Event&) noexcept { is_ready_ = true; }
 
 // Others do the I/O, so whether it is ready has to be asked each time.
 Result<> WatchOperation::arm() {
-  if (watched_->core == nullptr) return IoOperation::arm();
-  return watched_->registration.modify(watched_->interest);
+  if (state()->core == nullptr) return IoOperation::arm();
+  return state()->registration.modify(state()->interest);
 }
 
 }  // namespace detail

@@ -13,7 +13,7 @@ namespace detail {
 
 class REACTOR_LOOP_API SignalOperation final : public IoOperation {
  public:
-  explicit SignalOperation(SocketState* state) noexcept : IoOperation(state, Direction::read), source_(state) {}
+  explicit SignalOperation(SocketState* state) noexcept : IoOperation(state, Direction::read) {}
   [[nodiscard]] const char* what() const noexcept override { return "a signal"; }
   [[nodiscard]] Result<int> await_resume() const noexcept {
     if (error()) return failure(error());
@@ -22,13 +22,12 @@ class REACTOR_LOOP_API SignalOperation final : public IoOperation {
 
  private:
   Tried attempt() override;
-  SocketState* source_;
   int signal_ = 0;
 };
 
 class REACTOR_LOOP_API WatchOperation final : public IoOperation {
  public:
-  WatchOperation(SocketState* state, Direction direction) noexcept : IoOperation(state, direction), watched_(state) {}
+  WatchOperation(SocketState* state, Direction direction) noexcept : IoOperation(state, direction) {}
   [[nodiscard]] const char* what() const noexcept override { return "readiness"; }
   [[nodiscard]] Result<> await_resume() const noexcept { return result(); }
 
@@ -36,7 +35,6 @@ class REACTOR_LOOP_API WatchOperation final : public IoOperation {
   Tried attempt() override;
   void on_event(const Event& event) noexcept override;
   Result<> arm() override;
-  SocketState* watched_;
   bool is_ready_ = false;
 };
 

@@ -37,7 +37,7 @@ bool is_lasting(std::error_code error) noexcept {
 }  // namespace
 
 IoOperation::Tried ReceiveOperation::attempt() {
-  const auto size = receive_into(stream_, into_);
+  const auto size = receive_into(state(), into_);
   if (!size) return fail_or_wait(size.error());
   size_ = *size;
   if (size_ != 0 && size_ < into_.size()) was_emptied();
@@ -46,7 +46,7 @@ IoOperation::Tried ReceiveOperation::attempt() {
 
 IoOperation::Tried ReceiveExactlyOperation::attempt() {
   while (!left_.empty()) {
-    const auto size = receive_into(stream_, left_);
+    const auto size = receive_into(state(), left_);
     if (!size) return fail_or_wait(size.error());
     if (*size == 0) return fail(failure(std::errc::connection_aborted).error());
     left_ = left_.subspan(*size);
@@ -55,7 +55,7 @@ IoOperation::Tried ReceiveExactlyOperation::attempt() {
 }
 
 IoOperation::Tried SendSomeOperation::attempt() {
-  const auto size = socket_of<TcpStream>(stream_).send(from_);
+  const auto size = socket_of<TcpStream>(state()).send(from_);
   if (!size) return fail_or_wait(size.error());
   size_ = *size;
   return complete();
@@ -63,7 +63,7 @@ IoOperation::Tried SendSomeOperation::attempt() {
 
 IoOperation::Tried SendOperation::attempt() {
   while (!left_.empty()) {
-    const auto size = socket_of<TcpStream>(stream_).send(left_);
+    const auto size = socket_of<TcpStream>(state()).send(left_);
     if (!size) return fail_or_wait(size.error());
     left_ = left_.subspan(*size);
   }
@@ -74,7 +74,7 @@ IoOperation::Tried AcceptOperation::attempt() {
   timer_.disarm();
   must_pause_ = false;
   for (;;) {
-    auto accepted = socket_of<TcpListener>(listener_).accept_from();
+    auto accepted = socket_of<TcpListener>(state()).accept_from();
     if (accepted) {
       accepted_ = std::move(*accepted);
       return complete();
@@ -105,14 +105,14 @@ Result<Accepted> AcceptOperation::await_resume() {
 }
 
 IoOperation::Tried ReceiveFromOperation::attempt() {
-  const auto datagram = socket_of<UdpSocket>(udp_).receive_from(into_);
+  const auto datagram = socket_of<UdpSocket>(state()).receive_from(into_);
   if (!datagram) return fail_or_wait(datagram.error());
   datagram_ = *datagram;
   return complete();
 }
 
 IoOperation::Tried SendToOperation::attempt() {
-  const auto size = socket_of<UdpSocket>(udp_).send_to(from_, to_);
+  const auto size = socket_of<UdpSocket>(state()).send_to(from_, to_);
   if (!size) return fail_or_wait(size.error());
   return complete();
 }

@@ -36,7 +36,7 @@ class ReadOperation;
 class REACTOR_LOOP_API ReceiveOperation final : public IoOperation {
  public:
   ReceiveOperation(SocketState* state, std::span<std::byte> into) noexcept
-      : IoOperation(state, Direction::read), stream_(state), into_(into) {}
+      : IoOperation(state, Direction::read), into_(into) {}
   [[nodiscard]] const char* what() const noexcept override { return "receive"; }
   [[nodiscard]] Result<std::size_t> await_resume() const noexcept {
     if (error()) return failure(error());
@@ -45,7 +45,6 @@ class REACTOR_LOOP_API ReceiveOperation final : public IoOperation {
 
  private:
   Tried attempt() override;
-  SocketState* stream_;
   std::span<std::byte> into_;
   std::size_t size_ = 0;
 };
@@ -53,20 +52,19 @@ class REACTOR_LOOP_API ReceiveOperation final : public IoOperation {
 class REACTOR_LOOP_API ReceiveExactlyOperation final : public IoOperation {
  public:
   ReceiveExactlyOperation(SocketState* state, std::span<std::byte> into) noexcept
-      : IoOperation(state, Direction::read), stream_(state), left_(into) {}
+      : IoOperation(state, Direction::read), left_(into) {}
   [[nodiscard]] const char* what() const noexcept override { return "receive_exactly"; }
   [[nodiscard]] Result<> await_resume() const noexcept { return result(); }
 
  private:
   Tried attempt() override;
-  SocketState* stream_;
   std::span<std::byte> left_;
 };
 
 class REACTOR_LOOP_API SendSomeOperation final : public IoOperation {
  public:
   SendSomeOperation(SocketState* state, std::span<const std::byte> from) noexcept
-      : IoOperation(state, Direction::write), stream_(state), from_(from) {}
+      : IoOperation(state, Direction::write), from_(from) {}
   [[nodiscard]] const char* what() const noexcept override { return "send_some"; }
   [[nodiscard]] Result<std::size_t> await_resume() const noexcept {
     if (error()) return failure(error());
@@ -75,7 +73,6 @@ class REACTOR_LOOP_API SendSomeOperation final : public IoOperation {
 
  private:
   Tried attempt() override;
-  SocketState* stream_;
   std::span<const std::byte> from_;
   std::size_t size_ = 0;
 };
@@ -83,13 +80,12 @@ class REACTOR_LOOP_API SendSomeOperation final : public IoOperation {
 class REACTOR_LOOP_API SendOperation final : public IoOperation {
  public:
   SendOperation(SocketState* state, std::span<const std::byte> from) noexcept
-      : IoOperation(state, Direction::write), stream_(state), left_(from) {}
+      : IoOperation(state, Direction::write), left_(from) {}
   [[nodiscard]] const char* what() const noexcept override { return "send"; }
   [[nodiscard]] Result<> await_resume() const noexcept { return result(); }
 
  private:
   Tried attempt() override;
-  SocketState* stream_;
   std::span<const std::byte> left_;
 };
 
@@ -151,7 +147,7 @@ namespace detail {
 
 class REACTOR_LOOP_API AcceptOperation final : public IoOperation {
  public:
-  explicit AcceptOperation(SocketState* state) noexcept : IoOperation(state, Direction::read), listener_(state) {}
+  explicit AcceptOperation(SocketState* state) noexcept : IoOperation(state, Direction::read) {}
   void on_timer() noexcept override;
   [[nodiscard]] const char* what() const noexcept override { return must_pause_ ? "accept (pauses)" : "accept"; }
   [[nodiscard]] Result<Accepted> await_resume();
@@ -159,13 +155,12 @@ class REACTOR_LOOP_API AcceptOperation final : public IoOperation {
  private:
   Tried attempt() override;
   Result<> arm() override;
-  SocketState* listener_;
   TcpListener::Accepted accepted_;
   Timer timer_;
   bool must_pause_ = false;
 
  public:
-  AcceptOperation(const AcceptOperation& other) noexcept : IoOperation(other), listener_(other.listener_) {}
+  AcceptOperation(const AcceptOperation& other) noexcept : IoOperation(other) {}
   AcceptOperation& operator=(const AcceptOperation&) = delete;
   ~AcceptOperation() override = default;
 };
@@ -201,7 +196,7 @@ namespace detail {
 class REACTOR_LOOP_API ReceiveFromOperation final : public IoOperation {
  public:
   ReceiveFromOperation(SocketState* state, std::span<std::byte> into) noexcept
-      : IoOperation(state, Direction::read), udp_(state), into_(into) {}
+      : IoOperation(state, Direction::read), into_(into) {}
   [[nodiscard]] const char* what() const noexcept override { return "receive_from"; }
   [[nodiscard]] Result<UdpSocket::Datagram> await_resume() const noexcept {
     if (error()) return failure(error());
@@ -210,7 +205,6 @@ class REACTOR_LOOP_API ReceiveFromOperation final : public IoOperation {
 
  private:
   Tried attempt() override;
-  SocketState* udp_;
   std::span<std::byte> into_;
   UdpSocket::Datagram datagram_{};
 };
@@ -218,13 +212,12 @@ class REACTOR_LOOP_API ReceiveFromOperation final : public IoOperation {
 class REACTOR_LOOP_API SendToOperation final : public IoOperation {
  public:
   SendToOperation(SocketState* state, std::span<const std::byte> from, const Address& to) noexcept
-      : IoOperation(state, Direction::write), udp_(state), from_(from), to_(to) {}
+      : IoOperation(state, Direction::write), from_(from), to_(to) {}
   [[nodiscard]] const char* what() const noexcept override { return "send_to"; }
   [[nodiscard]] Result<> await_resume() const noexcept { return result(); }
 
  private:
   Tried attempt() override;
-  SocketState* udp_;
   std::span<const std::byte> from_;
   Address to_;
 };

@@ -22,6 +22,20 @@ namespace detail {
   return now + std::min(time, Clock::time_point::max() - now);
 }
 
+/// A point in time, or a duration that begins when something begins to wait: what completes at once reads no clock.
+class Until {
+ public:
+  explicit Until(Clock::time_point deadline) noexcept : time_(deadline.time_since_epoch()) {}
+  explicit Until(Clock::duration time) noexcept : time_(time), is_relative_(true) {}
+  [[nodiscard]] Clock::time_point deadline() const noexcept {
+    return is_relative_ ? after(time_) : Clock::time_point(time_);
+  }
+
+ private:
+  Clock::duration time_;
+  bool is_relative_ = false;
+};
+
 /// The timer of an operation.
 class REACTOR_LOOP_API Timer {
  public:
@@ -71,7 +85,7 @@ template <AnOperation Inner>
 class TimedOperation final : public Operation {
  public:
   // NOLINTNEXTLINE(performance-unnecessary-value-param): some can only be moved
-  TimedOperation(Clock::time_point deadline, Inner inner) noexcept : inner_(std::move(inner)), deadline_(deadline) {}
+  TimedOperation(Until until, Inner inner) noexcept : inner_(std::move(inner)), until_(until) {}
   void cancel() noexcept override {}  // never waited for: the inner one is
   void on_timer() noexcept override {
     timer_.expired();
@@ -86,21 +100,21 @@ class TimedOperation final : public Operation {
   }
   bool await_suspend(std::coroutine_handle<> awaiting) {
     if (!inner_.await_suspend(awaiting)) return false;
-    timer_.arm(core(), deadline_, *this);
+    timer_.arm(core(), until_.deadline(), *this);
     return true;
   }
   auto await_resume() {
     timer_.disarm();
     auto result = inner_.await_resume();
     if (is_over_ && !result && result.error() == std::errc::operation_canceled && !is_stopped()) {
-      result = failure(std::errc::timed_out);
+      return decltype(result)(failure(std::errc::timed_out));  // assigned to `result`, it crashes GCC 12
     }
     return result;
   }
 
  private:
   Inner inner_;
-  Clock::time_point deadline_;
+  Until until_;
   Timer timer_;
   bool is_over_ = false;
 };
@@ -139,7 +153,7 @@ class ScopedTask : public Operation {
 template <class T>
 class TimedTask final : public ScopedTask<T> {
  public:
-  TimedTask(Clock::time_point deadline, Task<T> task) noexcept : ScopedTask<T>(std::move(task)), deadline_(deadline) {}
+  TimedTask(Until until, Task<T> task) noexcept : ScopedTask<T>(std::move(task)), until_(until) {}
   void on_timer() noexcept override {
     timer_.expired();
     is_over_ = true;
@@ -148,7 +162,7 @@ class TimedTask final : public ScopedTask<T> {
   [[nodiscard]] const char* what() const noexcept override { return "a task with a time-out"; }
 
   std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiting) {
-    timer_.arm(this->core(), deadline_, *this);
+    timer_.arm(this->core(), until_.deadline(), *this);
     return this->begin(awaiting, Context::Inherits::stop);
   }
   FlattenedResult<T> await_resume() {
@@ -161,7 +175,7 @@ class TimedTask final : public ScopedTask<T> {
   }
 
  private:
-  Clock::time_point deadline_;
+  Until until_;
   Timer timer_;
   bool is_over_ = false;
 };
@@ -194,22 +208,26 @@ template <detail::AnOperation Operation>
 // NOLINTBEGIN(performance-unnecessary-value-param): some can only be moved
 [[nodiscard]] detail::TimedOperation<Operation> with_deadline(Clock::time_point deadline,
                                                               Operation operation) noexcept {
-  return detail::TimedOperation<Operation>(deadline, std::move(operation));
+  return {detail::Until(deadline), std::move(operation)};
 }
-// NOLINTEND(performance-unnecessary-value-param)
 /// Awaits a task; when the time has come, stops it (its operations end with operation_canceled) and waits for its end,
 /// so nothing of it runs later. Returns Result<T> for a Task<T> and for a Task<Result<T>>. Error: timed_out, when the
 /// task was cut short: a Task<Result<T>> that ends with a value, or with another error than operation_canceled, has not
 /// been. Throws what the task throws.
 template <class T>
 [[nodiscard]] detail::TimedTask<T> with_deadline(Clock::time_point deadline, Task<T> task) noexcept {
-  return detail::TimedTask<T>(deadline, std::move(task));
+  return {detail::Until(deadline), std::move(task)};
 }
-/// The same, from now on.
-template <class Work>
-// NOLINTNEXTLINE(performance-unnecessary-value-param): a task can only be moved
-[[nodiscard]] auto with_timeout(Clock::duration time, Work work) noexcept {
-  return with_deadline(detail::after(time), std::move(work));
+/// The same, for a time that begins when the operation or the task does.
+template <detail::AnOperation Operation>
+[[nodiscard]] detail::TimedOperation<Operation> with_timeout(Clock::duration time, Operation operation) noexcept {
+  return {detail::Until(time), std::move(operation)};
+}
+// NOLINTEND(performance-unnecessary-value-param)
+/// The same of a task.
+template <class T>
+[[nodiscard]] detail::TimedTask<T> with_timeout(Clock::duration time, Task<T> task) noexcept {
+  return {detail::Until(time), std::move(task)};
 }
 
 /// Awaits a task that a request to stop does not reach: for what has to be done at the end, such as to say goodbye to a

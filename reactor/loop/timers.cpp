@@ -46,9 +46,9 @@ bool Timers::repair_top() noexcept {
   return false;
 }
 
-std::optional<Clock::time_point> Timers::next() noexcept {
+std::optional<Clock::time_point> Timers::next(Clock::time_point now) noexcept {
   if (armed_ == 0) return std::nullopt;
-  for (int repairs = 0; repairs != repairs_max && !repair_top(); ++repairs) {
+  for (int repairs = 0; repairs != repairs_max && heap_.front().key - now < distant && !repair_top(); ++repairs) {
   }
   return heap_.front().key;
 }

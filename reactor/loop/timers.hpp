@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -69,8 +70,9 @@ class REACTOR_LOOP_API Timers {
     cancelled_ = &slot;
   }
 
-  /// When to look again: the next deadline, or earlier. None when no timer is armed.
-  [[nodiscard]] std::optional<Clock::time_point> next() noexcept;
+  /// When to look again: the next deadline, or earlier. None when no timer is armed. An entry that is far from due is
+  /// not put right, as its timer may be cancelled or moved again before: that costs a second one look at most.
+  [[nodiscard]] std::optional<Clock::time_point> next(Clock::time_point now) noexcept;
 
   struct Expired {
     Operation* owner = nullptr;
@@ -91,6 +93,7 @@ class REACTOR_LOOP_API Timers {
   static constexpr std::size_t slots_in_block = 256;
   // So many entries are dropped or put right before a caller is served: no call takes long.
   static constexpr int repairs_max = 64;
+  static constexpr Clock::duration distant = std::chrono::seconds(1);
 
   Slot* push(Clock::time_point deadline, Operation& owner);
   void unlink_cancelled(Slot& slot) noexcept;

@@ -191,7 +191,7 @@ TEST_CASE("timers: arm, move, cancel and expire in any order, as a sorted set do
         for (const Armed& one : armed) REQUIRE(one.deadline > now);
       }
       REQUIRE(timers.armed() == armed.size());
-      const auto next = timers.next();
+      const auto next = timers.next(now);
       REQUIRE(next.has_value() == !armed.empty());
       if (next) REQUIRE(*next <= std::ranges::min_element(armed, {}, &Armed::deadline)->deadline);
     }
@@ -204,7 +204,18 @@ TEST_CASE("timers: time-outs that are armed and cancelled again and again take o
   for (int i = 0; i != 1000; ++i) timers.cancel(*timers.arm(Clock::time_point(30s + 1ms * i), owner));
   CHECK(timers.entries() == 1);
   CHECK(timers.armed() == 0);
-  CHECK_FALSE(timers.next());
+  CHECK_FALSE(timers.next(Clock::time_point()));
+}
+
+TEST_CASE("timers: an entry that is far from due is left as it is, and is never late") {
+  detail::Timers timers;
+  Owner owner;
+  auto* slot = timers.arm(Clock::time_point(30s), owner);
+  timers.move(slot, Clock::time_point(60s));
+  CHECK(timers.next(Clock::time_point(1s)) == Clock::time_point(30s));
+  CHECK(timers.expire(Clock::time_point(30s)).owner == nullptr);
+  CHECK(timers.next(Clock::time_point(30s)) == Clock::time_point(60s));
+  CHECK(timers.expire(Clock::time_point(60s)).owner == &owner);
 }
 
 TEST_CASE("timers: many cancelled ones hold no call up") {
@@ -216,9 +227,9 @@ TEST_CASE("timers: many cancelled ones hold no call up") {
   // Its entry is one of those, and is put right when the loop has come to it.
   static_cast<void>(timers.arm(Clock::time_point(1h), owner));
   const auto before = timers.entries();
-  CHECK(timers.next() < Clock::time_point(1h));
+  CHECK(timers.next(Clock::time_point()) < Clock::time_point(1h));
   CHECK(before - timers.entries() <= 64);
-  while (timers.next() != Clock::time_point(1h)) CHECK(timers.expire(Clock::time_point(1min)).owner == nullptr);
+  while (timers.next(Clock::time_point(1min)) != Clock::time_point(1h)) CHECK(timers.expire(Clock::time_point(1min)).owner == nullptr);
   CHECK(timers.entries() == 1);
   CHECK(timers.expire(Clock::time_point(1h)).owner == &owner);
 }

@@ -16,4 +16,9 @@ void forget_signals(NativeSocket socket) noexcept;
 /// One that has come. Error: operation_would_block.
 [[nodiscard]] Result<int> take_signal(NativeSocket socket) noexcept;
 
+#ifdef _WIN32
+/// What the console handler does with a CTRL_..._EVENT, on whichever thread: false where nothing waits for that.
+bool deliver_console_event(unsigned long event) noexcept;
+#endif
+
 }  // namespace reactor::sys

@@ -40,7 +40,17 @@ int signal_of(DWORD event) noexcept {
   }
 }
 
-bool send_to_watchers(int signal) noexcept {
+BOOL WINAPI on_console_event(DWORD event) noexcept {
+  if (!deliver_console_event(event)) return FALSE;
+  // The process is ended when this returns, after such an event: leave it the time that the system gives.
+  if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT) ::Sleep(INFINITE);
+  return TRUE;
+}
+
+}  // namespace
+
+bool deliver_console_event(unsigned long event) noexcept {
+  const int signal = signal_of(event);
   const std::lock_guard lock(mutex);
   bool is_watched = false;
   for (const Watcher& watcher : watchers()) {
@@ -53,15 +63,6 @@ bool send_to_watchers(int signal) noexcept {
   }
   return is_watched;
 }
-
-BOOL WINAPI on_console_event(DWORD event) noexcept {
-  if (!send_to_watchers(signal_of(event))) return FALSE;
-  // The process is ended when this returns, after such an event: leave it the time that the system gives.
-  if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT) ::Sleep(INFINITE);
-  return TRUE;
-}
-
-}  // namespace
 
 Result<Socket> open_signals(std::span<const int> signals) {
   auto socket = UdpSocket::bind(Address::loopback_ipv4());

@@ -42,6 +42,10 @@ if(NOT WIN32)
   set(system_libraries -pthread)
   set(needs_threads ON)  # of reactor::sim, which is static, if not of reactor::reactor
 endif()
+if(has_cares AND NOT type STREQUAL "SHARED_LIBRARY")
+  set(pc_loop_libs -lcares)
+  install(FILES ${PROJECT_SOURCE_DIR}/cmake/FindCAres.cmake DESTINATION ${package_dir})
+endif()
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/reactorConfig.cmake.in
                               ${PROJECT_BINARY_DIR}/reactorConfig.cmake INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/reactorConfigVersion.cmake COMPATIBILITY SameMinorVersion)

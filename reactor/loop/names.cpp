@@ -2,29 +2,18 @@
 #include <reactor/loop/names.hpp>
 
 #include <algorithm>
-#include <condition_variable>
-#include <deque>
-#include <mutex>
 #include <optional>
-#include <thread>
 #include <utility>
 
 #include <reactor/loop/condition.hpp>
 #include <reactor/loop/group.hpp>
+#include <reactor/loop/questions.hpp>
 #include <reactor/loop/time.hpp>
 #include <reactor/net/names.hpp>
 
 namespace reactor {
 
 namespace {
-
-/// What one task waits for. The answer is posted to the loop, so only the loop's thread touches it.
-struct Question {
-  std::string host;
-  std::uint16_t port = 0;
-  std::optional<Result<std::vector<Address>>> answer;
-  Condition has_answer;
-};
 
 // Numbers need no resolver.
 std::optional<Address> number(const std::string& host, std::uint16_t port) {
@@ -36,63 +25,25 @@ std::optional<Address> number(const std::string& host, std::uint16_t port) {
 
 }  // namespace
 
-/// The thread, and what it has to do. Lives until both the resolver and the thread have let go.
-class Resolver::Helper : public std::enable_shared_from_this<Resolver::Helper> {
- public:
-  explicit Helper(detail::Core& core) noexcept : core_(&core) {}
+// Without c-ares, every question is the system's.
+#ifdef REACTOR_LOOP_CARES
+Resolver::Resolver(Loop& loop, ResolverOptions options) : options_(std::move(options)) {
+  if (options_.by_system) thread_ = std::make_shared<detail::ResolverThread>(loop.core());
+}
+#else
+Resolver::Resolver(Loop& loop, ResolverOptions options)
+    : options_(std::move(options)), thread_(std::make_shared<detail::ResolverThread>(loop.core())) {}
+#endif
 
-  void ask(std::shared_ptr<Question> question) {
-    const std::lock_guard lock(mutex_);
-    questions_.push_back(std::move(question));
-    if (!has_thread_) {
-      std::thread([own = shared_from_this()] { own->work(); }).detach();
-      has_thread_ = true;
-    }
-    changed_.notify_one();
-  }
-  void end() {
-    const std::lock_guard lock(mutex_);
-    has_ended_ = true;
-    changed_.notify_one();
-  }
-
- private:
-  void work() {
-    std::unique_lock lock(mutex_);
-    for (;;) {
-      changed_.wait(lock, [this] { return has_ended_ || !questions_.empty(); });
-      if (has_ended_) return;
-      std::shared_ptr<Question> question = std::move(questions_.front());
-      questions_.pop_front();
-      lock.unlock();
-      auto answer = sys::addresses_of(question->host, question->port);
-      lock.lock();
-      if (has_ended_) return;  // the loop may have ended too
-      auto deliver = [question = std::move(question), answer = std::move(answer)]() mutable {
-        question->answer = std::move(answer);
-        question->has_answer.notify_all();
-      };
-      detail::post(*core_, std::make_unique<detail::Posted<decltype(deliver)>>(std::move(deliver)));
-    }
-  }
-
-  detail::Core* core_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<std::shared_ptr<Question>> questions_;
-  bool has_thread_ = false;
-  bool has_ended_ = false;
-};
-
-Resolver::Resolver(Loop& loop) : helper_(new Helper(loop.core())) {}
 Resolver::Resolver(Resolver&&) noexcept = default;
 Resolver& Resolver::operator=(Resolver&& other) noexcept {
-  if (helper_) helper_->end();
-  helper_ = std::move(other.helper_);
+  if (thread_) thread_->end();
+  options_ = std::move(other.options_);
+  thread_ = std::move(other.thread_);
   return *this;
 }
 Resolver::~Resolver() {
-  if (helper_) helper_->end();
+  if (thread_) thread_->end();
 }
 
 Task<Result<std::vector<Address>>> Resolver::resolve(std::string host, std::uint16_t port) {
@@ -102,17 +53,10 @@ Task<Result<std::vector<Address>>> Resolver::resolve(std::string host, std::uint
     co_return addresses;
   }
   if (auto known = sys::addresses_at_once(host, port)) co_return std::move(*known);
-  std::shared_ptr<Question> question(new Question);
-  question->host = std::move(host);
-  question->port = port;
-  helper_->ask(question);
-  while (!question->answer) {
-    const auto waited = co_await question->has_answer.wait();
-    if (!waited) co_return failure(waited.error());
-  }
-  auto answer = std::move(question->answer).value_or(failure(std::errc::host_unreachable));
-  if (answer && answer->empty()) co_return failure(std::errc::host_unreachable);
-  co_return answer;
+#ifdef REACTOR_LOOP_CARES
+  if (!thread_) co_return co_await detail::ask_cares(std::move(host), port, options_.servers);
+#endif
+  co_return co_await detail::ask_thread(thread_, std::move(host), port);
 }
 
 namespace {

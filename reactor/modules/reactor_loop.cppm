@@ -27,6 +27,7 @@ using reactor::LoopStats;
 using reactor::On;
 using reactor::OnFailure;
 using reactor::Resolver;
+using reactor::ResolverOptions;
 using reactor::Signals;
 using reactor::StopForwarder;
 using reactor::Task;

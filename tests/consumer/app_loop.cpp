@@ -16,6 +16,7 @@
 #include <reactor/loop/reader.hpp>
 #include <reactor/loop/signals.hpp>
 #include <reactor/loop/sockets.hpp>
+#include <reactor/loop/stdexec.hpp>
 #include <reactor/loop/stop_token.hpp>
 #include <reactor/loop/task.hpp>
 #include <reactor/loop/time.hpp>
@@ -28,6 +29,9 @@ using reactor::On, reactor::Result, reactor::Task, reactor::TcpListener;
 Task<Result<>> answer(On<TcpListener>& listener) {
   auto accepted = co_await listener.accept();
   if (!accepted) co_return reactor::failure(accepted.error());
+  std::array<std::byte, 1> byte{};
+  const auto size = co_await reactor::with_timeout(std::chrono::seconds(30), accepted->stream.receive(byte));
+  if (!size) co_return reactor::failure(size.error());
   co_return co_await accepted->stream.send("hello\n");
 }
 
@@ -41,6 +45,8 @@ Task<Result<bool>> talk() {
   group.spawn(answer(listener));
   auto stream = co_await reactor::connect(*address);
   if (!stream) co_return reactor::failure(stream.error());
+  const auto asked = co_await stream->send("?");
+  if (!asked) co_return reactor::failure(asked.error());
   reactor::BufferedReader reader(*stream);
   const auto line = co_await reactor::with_timeout(std::chrono::seconds(30), reader.read_line());
   if (!line) co_return reactor::failure(line.error());

@@ -6,7 +6,9 @@ from processes import Problem
 from scenarios import KINDS, SCENARIOS, label_of
 
 COLOURS = {"ours": "#0b6e4f", "ours-ungrouped": "#7fb69f", "epoll": "#c8553d", "wepoll": "#e08e79", "asio": "#2d5d8a", "asio-eager": "#7d9fc0",
-           "poll": "#8f8f8f", "select": "#bdbdbd", "afd-1-packet": "#a0522d", "afd-256-packets": "#cd853f", "afd-synchronous": "#d2691e", "uv": "#b08900", "libevent": "#8a4f9e", "blocking": "#000000"}
+           "poll": "#8f8f8f", "select": "#bdbdbd", "afd-1-packet": "#a0522d", "afd-256-packets": "#cd853f", "afd-synchronous": "#d2691e", "uv": "#b08900", "libevent": "#8a4f9e", "blocking": "#000000",
+           "loop": "#3cb371", "asio-coroutines": "#4169e1", "http-poller": "#0b6e4f", "http-loop": "#3cb371", "http-epoll": "#c8553d",
+           "http-uv": "#b08900", "http-asio": "#2d5d8a", "http-asio-coroutines": "#4169e1"}
 BUSY = ["1-of-1", "4-of-64", "16-of-64", "64-of-64", "256-of-256"]
 
 

@@ -6,6 +6,7 @@ usage: report.py RESULTS.json          print all tables
                                        write the tables into docs/performance/results.md, verdicts and charts into
                                        docs/performance.md, and the picture of README.md; from results that were made
                                        with REACTOR_WINESERVER_NICE=0 also what that changes
+       report.py RESULTS.json --loop   write only the part of results.md about reactor::loop
 """
 import json
 import pathlib
@@ -71,7 +72,7 @@ def scenario_rows(scenario, table):
     """Yields the header, and a row for each server."""
     columns = columns_of(scenario)
     yield ("server", *(title for title, _, _ in columns))
-    ours, floor = table.get("ours", {}).get("cpu_us"), table.get("blocking", {}).get("cpu_us")
+    ours, floor = table.get("ours", table.get("http-poller", {})).get("cpu_us"), table.get("blocking", {}).get("cpu_us")
     for name, figures in table.items():
         figures = {**figures, "times_ours": summary.ratio(figures["cpu_us"], ours)}
         if floor is not None:
@@ -154,7 +155,7 @@ TARGET_COLUMNS = ("target", "bound", "median", "between", "met")
 def target_rows(results):
     for row in summary.targets(results):
         between = "-" if row["interval"] is None else "{:.3f} to {:.3f}".format(*row["interval"])
-        yield (row["what"], f"<= {row['bound']:.2f}", number(row["measured"], ".3f"), between, row["met"] or "not measured")
+        yield (row["what"], f"{row['sign']} {row['bound']:.2f}", number(row["measured"], ".3f"), between, row["met"] or "not measured")
 
 
 def verdict_rows(rows):
@@ -165,8 +166,9 @@ def verdict_rows(rows):
     for what, bound, median, _, met in rows:
         # A bound that differs by scenario stands beside the scenario.
         kind, _, scenario = what.partition(", ")
-        kinds.setdefault(kind, []).append((scenario, bound.removeprefix("<= "), median, met))
-    for kind, cells in kinds.items():
+        sign, _, bound = bound.partition(" ")
+        kinds.setdefault((kind, sign), []).append((scenario, bound, median, met))
+    for (kind, sign), cells in kinds.items():
         bounds = list(dict.fromkeys(bound for _, bound, _, _ in cells))
         one_bound = bounds[0] if len(bounds) == 1 else ""
         columns = []
@@ -174,7 +176,7 @@ def verdict_rows(rows):
             texts = [scenario if median == "-" else f"{scenario} {float(median):.2f}{'' if one_bound else f' of {bound}'}".strip()
                      for scenario, bound, median, met in cells if met == verdict]
             columns.append("; ".join(texts) or "-")
-        yield (kind, f"<= {one_bound}" if one_bound else "by scenario", *columns)
+        yield (kind, f"{sign} {one_bound}" if one_bound else "by scenario", *columns)
 
 
 def targets_text(results):
@@ -283,8 +285,20 @@ def read(path):
         sys.exit(f"FAIL report: cannot read {path}: {error}")
 
 
+LOOP_SCENARIOS = ("http", "http-idle", "loop-echo")
+
+
+def loop_part(results):
+    parts = table_parts({**results, "runs": [r for r in results["runs"] if r["scenario"] in LOOP_SCENARIOS]})
+    about_loop = [row for row in target_rows(results) if "reactor::loop" in row[0]]
+    return f"{parts['machine']}\n\n{markdown([TARGET_COLUMNS, *about_loop])}\n\n{parts['tables']}"
+
+
 def main():
     arguments = sys.argv[1:]
+    if arguments[1:] == ["--loop"]:
+        replace_parts(TABLES, {"loop": loop_part(read(arguments[0]))})
+        return
     if not arguments or arguments[1:2] not in ([], ["--doc"]) or len(arguments) > 3:
         sys.exit(__doc__)
     results = read(arguments[0])

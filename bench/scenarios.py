@@ -17,12 +17,21 @@ KINDS = {
     "uv": "libuv",
     "libevent": "libevent",
     "blocking": "floor: blocking",
+    "loop": "reactor::loop",
+    "asio-coroutines": "Asio, coroutines",
+    "http-poller": "Poller",
+    "http-loop": "reactor::loop (the example)",
+    "http-epoll": "epoll API",
+    "http-uv": "libuv",
+    "http-asio": "Asio, callbacks",
+    "http-asio-coroutines": "Asio, coroutines",
 }
 FLOOR = "blocking"
 WINE = ("ours", "ours-ungrouped", "epoll", "wepoll", "uv", "asio", "blocking")
 WINE_ALL = ("ours", "ours-ungrouped", "epoll", "wepoll", "uv", "asio", "asio-eager", "poll", "select", "blocking")
 LINUX = ("ours", "epoll", "uv", "libevent", "asio", "blocking")
 FEW = ("ours", "ours-ungrouped", "wepoll", "afd-256-packets", "afd-1-packet", "afd-synchronous", "poll", "asio", "blocking")
+HTTP = ("http-poller", "http-loop", "http-epoll", "http-uv", "http-asio", "http-asio-coroutines")
 BOTH_OURS = ("ours", "ours-ungrouped")
 
 
@@ -122,6 +131,13 @@ SCENARIOS = [
     waiters(8),
     # Wineserver alone takes minutes to open and close ten thousand connections.
     idle(10000, wine=("ours-ungrouped", "asio"), quick=False, window_ms_min=2000, repeat_max=3),
+    Scenario("loop-echo", "the same as 64-of-64, for coroutines", wine=("ours", "loop", "asio-coroutines"),
+             linux=("ours", "epoll", "loop", "uv", "asio", "asio-coroutines"), load={"connections": 64}, smoke=True),
+    Scenario("http", "the example loop_http and the same server by other means, 64 keep-alive connections, one request after "
+             "the other on each", wine=HTTP, linux=HTTP, load={"connections": 64, "http": True}, smoke=True),
+    Scenario("http-idle", "the same beside 10,000 idle keep-alive connections, each served once before and once after",
+             linux=HTTP, load={"connections": 10064, "active": 64, "http": True, "check-idle": True}, quick=False,
+             window_ms_min=1000, repeat_max=3),
     Scenario("open-loop", "64 connections, 2,000 messages a second in all, latency counted from when each was due",
              wine=WINE, linux=LINUX, load={"connections": 64, "depth": 8, "rate": 2000}, quick=False),
     Scenario("churn", "8 clients, each again and again: connect, one message, close", wine=WINE, linux=LINUX,

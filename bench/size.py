@@ -93,11 +93,7 @@ def programs(wepoll):
         yield "poller", MINGW, [windows / "libreactor.a", "-lws2_32"], "reactor::Poller, Windows"
         yield "wepoll", MINGW, [windows / "libreactor_epoll.a", windows / "libreactor.a", "-lws2_32"], "wepoll.h of this library, Windows"
         if wepoll:
-            shim = OUT / "shim"  # its includes are written for file systems that ignore case
-            shim.mkdir(exist_ok=True)
-            for header in re.findall(r"#include <(\w*[A-Z]\w*\.h)>", (wepoll / "wepoll.c").read_text(encoding="utf-8")):
-                (shim / header).write_text(f"#include <{header.lower()}>\n", encoding="utf-8")
-            run([MINGW.replace("g++", "gcc"), "-O2", f"-I{shim}", "-c", wepoll / "wepoll.c", "-o", OUT / "wepoll.o"])
+            run([MINGW.replace("g++", "gcc"), "-O2", "-c", wepoll / "wepoll.c", "-o", OUT / "wepoll.o"])
             yield "wepoll", MINGW, [OUT / "wepoll.o", "-lws2_32"], "wepoll, Windows"
 
 

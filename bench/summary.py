@@ -171,8 +171,12 @@ def targets(results):
     rows = []
 
     def at_most(what, bound, values):
-        rows.append({"what": what, "bound": bound, "measured": statistics.median(values) if values else None,
+        rows.append({"what": what, "bound": bound, "sign": "<=", "measured": statistics.median(values) if values else None,
                      "interval": interval(values) if values else None, "met": verdict(values, bound)})
+
+    def at_least(what, bound, values):
+        rows.append({"what": what, "bound": bound, "sign": ">=", "measured": statistics.median(values) if values else None,
+                     "interval": interval(values) if values else None, "met": verdict([-v for v in values], -bound)})
 
     for scenario, bound in (("64-of-64", 0.10), ("16-of-64", 0.25), ("1-of-1", 2.0)):
         # At both ends of the window a call or an event may be in flight.
@@ -213,6 +217,14 @@ def targets(results):
     for scenario in ADVERSARIES:
         at_most(f"CPU per message / groups off, adversary {scenario}", 1.5,
                 runs.ratios("wine", scenario, "ours", "ours-ungrouped", "cpu_us"))
+    for scenario in ("http", "http-idle"):
+        for peer, name, bound in (("http-poller", "Poller", 0.95), ("http-asio-coroutines", "Asio's coroutines", 1.05)):
+            if values := runs.ratios("linux", scenario, peer, "http-loop", "cpu_us"):
+                at_least(f"requests per CPU second, reactor::loop / {name}, {scenario}", bound, values)
+    for run in results["runs"]:
+        if run["counts_calls"] and (run["scenario"], run["system"], run["server"]) == ("loop-echo", "wine", "loop"):
+            beyond = sum(count for call, count in system_calls(run["result"]).items() if call not in IO)
+            at_most("kernel calls per message beyond the I/O, reactor::loop, loop-echo", 0.15, [round(beyond, 2)])
     for system, scenario in runs.scenarios():
         values = runs.ratios(system, scenario, "ours", "epoll", "cpu_us")
         if system == "linux" and scenario not in ("register", "wake") and values:

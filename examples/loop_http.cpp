@@ -3,11 +3,8 @@
 //
 // Keep-alive, pipelining, a limit on connections, a time-out for idle ones, and a graceful end: at Ctrl-C it accepts no
 // more, lets requests that are under way end, and closes what is idle.
-#include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <csignal>
-#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <list>
@@ -21,6 +18,7 @@
 #include <reactor/loop/signals.hpp>
 #include <reactor/loop/sockets.hpp>
 
+#include "http.hpp"
 #include "loop_support.hpp"
 
 namespace {
@@ -28,72 +26,11 @@ namespace {
 using namespace reactor;
 using namespace std::chrono_literals;
 
-constexpr std::size_t head_max_bytes = 8192;
-
 struct Settings {
   std::string_view address = "127.0.0.1:0";
   std::size_t connections_max = 20'000;
   std::chrono::milliseconds idle_time{60'000};
 };
-
-struct Request {
-  std::string_view method, target;
-  std::size_t body_bytes = 0;
-  bool keeps_alive = true;
-};
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-bool is_same(std::string_view a, std::string_view b) { return std::ranges::equal(a, b, {}, lower, lower); }
-
-std::string_view trimmed(std::string_view text) {
-  while (text.starts_with(' ') || text.starts_with('\t')) text.remove_prefix(1);
-  while (text.ends_with(' ') || text.ends_with('\t')) text.remove_suffix(1);
-  return text;
-}
-
-std::string_view take_until(std::string_view& text, std::string_view delimiter) {
-  const std::size_t at = std::min(text.find(delimiter), text.size());
-  const std::string_view taken = text.substr(0, at);
-  text.remove_prefix(std::min(at + delimiter.size(), text.size()));
-  return taken;
-}
-
-// False: not a request that this server understands.
-bool parse(std::string_view head, Request& request) {
-  std::string_view line = take_until(head, "\r\n");
-  request.method = take_until(line, " ");
-  request.target = take_until(line, " ");
-  if (request.target.empty() || !line.starts_with("HTTP/1.")) return false;
-  request.keeps_alive = line != "HTTP/1.0";
-  while (!head.empty() && !head.starts_with("\r\n")) {
-    std::string_view value = take_until(head, "\r\n");
-    const std::string_view name = take_until(value, ":");
-    value = trimmed(value);
-    if (is_same(name, "connection")) {
-      request.keeps_alive = is_same(value, "keep-alive") || (request.keeps_alive && !is_same(value, "close"));
-    } else if (is_same(name, "content-length")) {
-      const auto parsed = std::from_chars(value.data(), value.data() + value.size(), request.body_bytes);
-      if (parsed.ec != std::errc() || parsed.ptr != value.data() + value.size()) return false;
-    } else if (is_same(name, "transfer-encoding")) {
-      return false;
-    }
-  }
-  return true;
-}
-
-void respond(const Request& request, bool is_valid, bool keeps_alive, std::string& to) {
-  std::string_view status = "200 OK", body = "Hello, World!\n";
-  if (!is_valid) {
-    status = "400 Bad Request", body = "This server does not understand that.\n";
-  } else if (request.target != "/") {
-    status = "404 Not Found", body = "There is no such page.\n";
-  }
-  to.append("HTTP/1.1 ").append(status);
-  to.append("\r\nContent-Type: text/plain\r\nContent-Length: ").append(std::to_string(body.size()));
-  to.append(keeps_alive ? "\r\n\r\n" : "\r\nConnection: close\r\n\r\n");
-  if (request.method != "HEAD") to.append(body);
-}
 
 class Server {
  public:
@@ -137,18 +74,18 @@ class Server {
   }
 
   Task<> serve(std::list<Connection>::iterator connection) {
-    BufferedReader reader(connection->stream, head_max_bytes);
+    BufferedReader reader(connection->stream, http::head_max_bytes);
     std::string response;
     for (bool keeps_alive = true; keeps_alive && !is_ending_;) {
       connection->is_idle = true;
       const auto head = co_await with_timeout(settings_.idle_time, reader.read_until("\r\n\r\n"));
       connection->is_idle = false;
       if (!head && head.error() != std::errc::message_size) break;
-      Request request;
-      const bool is_valid = head && parse(*head, request);
+      http::Request request;
+      const bool is_valid = head && http::parse(*head, request);
       keeps_alive = is_valid && request.keeps_alive && !is_ending_;
       response.clear();
-      respond(request, is_valid, keeps_alive, response);
+      http::respond(request, is_valid, keeps_alive, response);
       for (std::size_t left = is_valid ? request.body_bytes : 0; left != 0;) {
         const auto part = co_await with_timeout(settings_.idle_time, reader.read_some(left));
         keeps_alive = keeps_alive && part;
@@ -185,6 +122,6 @@ int main(int argc, char** argv) {
   auto listener = example::listen(settings.address);
   Server server(settings);
   const auto served = loop.run(server.run(std::move(listener)));
-  std::printf("served: %s\n", served ? "ended in order" : served.error().message().c_str());
+  std::puts(served ? "ended in order" : served.error().message().c_str());
   return served ? 0 : 1;
 }

@@ -4,12 +4,15 @@
 curl, netcat, socat and wrk, where they are needed and there; PROGRAM may be a Windows program that Wine runs.
 """
 import contextlib
+import os
 import re
+import resource
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -193,7 +196,57 @@ def http(command):
             expect(server.wait(DEADLINE_S) == 0 and "ended in order" in rest, f"came {rest!r}")
 
 
+def http_idle(command):
+    """10,000 connections that have been served once stay open while wrk keeps others busy; REACTOR_WRK_S: for how long."""
+    count = 10_000
+    need = count + 1000
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < need:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, need))
+            hard = need
+    if hard != resource.RLIM_INFINITY and hard < need:
+        print(f"SKIP loop_http_idle: a process may open {hard} files here, {need} are needed")
+        return
+    resource.setrlimit(resource.RLIMIT_NOFILE, (need, hard))  # the server inherits it
+    request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    with running(*command) as (server, port):
+        idle = []
+        for _ in range(count):
+            idle.append(socket.create_connection(("127.0.0.1", port), DEADLINE_S))
+            expect(b" 200 " in ask(idle[-1], request), "no answer")
+        said = client("wrk", "-t1", "-c64", f"-d{os.environ.get('REACTOR_WRK_S', '2')}s", f"http://127.0.0.1:{port}/").decode()
+        expect("Socket errors" not in said and "Non-2xx" not in said, said)
+        print(said)
+        for each in idle:
+            expect(b" 200 " in ask(each, request), "a connection that was idle is not served any more")
+        server.send_signal(signal.SIGINT)
+        expect(server.wait(DEADLINE_S) == 0, "it did not end in order")
+        for each in idle:
+            each.close()
+
+
+def tls(command):
+    with tempfile.TemporaryDirectory() as folder:
+        certificate, key = f"{folder}/certificate.pem", f"{folder}/key.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
+                        "1", "-subj", "/CN=localhost", "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        data = b"".join(b"line %d\n" % i for i in range(20_000))
+        with running(*command, certificate, key) as (_, port):
+            for version in ("-tls1_2", "-tls1_3"):
+                with subprocess.Popen(["openssl", "s_client", "-quiet", "-no_ign_eof", version, "-CAfile", certificate,
+                                       "-verify_return_error", "-connect", f"127.0.0.1:{port}"],
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as one:
+                    # The lines come back while it sends, and its input stays open until the last has.
+                    sender = threading.Thread(target=lambda: (one.stdin.write(data), one.stdin.flush()))
+                    sender.start()
+                    expect(one.stdout.read(len(data)) == data, f"openssl s_client {version} got something else back")
+                    sender.join()
+                    one.stdin.close()
+                    expect(one.wait(DEADLINE_S) == 0, f"openssl s_client {version} did not end in order")
+
+
 TESTS = {"loop_echo": echo, "loop_mailbox": mailbox, "loop_chat": chat, "loop_proxy": proxy, "loop_ports": ports,
-         "loop_http": http}
+         "loop_http": http, "loop_http_idle": http_idle, "loop_tls": tls}
 TESTS[sys.argv[1]](sys.argv[2:])
 print(f"PASS {sys.argv[1]}")

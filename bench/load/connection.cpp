@@ -143,8 +143,7 @@ void Load::send_in_turn() {
 
 void Load::flush(Connection& connection) {
   while (connection.sent_bytes < connection.queued_bytes) {
-    const auto bytes =
-        pattern_.at(connection.id, connection.sent_bytes, connection.queued_bytes - connection.sent_bytes);
+    const auto bytes = sent_.at(connection.id, connection.sent_bytes, connection.queued_bytes - connection.sent_bytes);
     const ssize_t sent = send(connection.fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (sent < 0 && errno != EAGAIN) fail(std::string("send: ") + std::strerror(errno));
     if (sent < 0) break;
@@ -170,14 +169,14 @@ void Load::on_event(Connection& connection, std::uint32_t events) {
 
 void Load::on_bytes(Connection& connection, std::size_t size) {
   const auto bytes = std::span(buffer_).first(size);
-  if (connection.received_bytes + size > connection.sent_bytes ||
-      !pattern_.matches(connection.id, connection.received_bytes, bytes)) {
+  if (connection.received_bytes + size > connection.sent_bytes * answer_bytes_ / options_.size_bytes ||
+      !expected_.matches(connection.id, connection.received_bytes, bytes)) {
     fail("wrong bytes: connection " + std::to_string(&connection - connections_.data()) + ", after " +
          std::to_string(connection.received_bytes) + " correct ones");
   }
   connection.received_bytes += size;
   const std::uint64_t time_ns = now_ns();
-  while (connection.received_bytes >= (connection.messages + 1) * options_.size_bytes) on_answer(connection, time_ns);
+  while (connection.received_bytes >= (connection.messages + 1) * answer_bytes_) on_answer(connection, time_ns);
   if (connection.fd >= 0 && !connection.connecting) flush(connection);
 }
 
@@ -193,6 +192,7 @@ void Load::on_answer(Connection& connection, std::uint64_t time_ns) {
     connection.answered_in_window++;
     latency_.record(time_ns - due_ns);
   }
+  if (stage_ == Stage::connecting) return;
   if (stage_ == Stage::finishing) {
     if (is_churn()) close_connection(connection);
     return;

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <string_view>
 #include <utility>
 
 #include "../common/arguments.hpp"
@@ -22,15 +23,26 @@ constexpr std::uint64_t second_ns = 1'000'000'000;
 constexpr std::uint64_t no_reply_max_ns = 20 * second_ns;  // without any reply
 constexpr std::size_t connecting_max = 64;  // connecting or closing at a time: well below a listener's backlog
 
+constexpr std::string_view request = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: load\r\nAccept: */*\r\n\r\n";
+constexpr std::string_view response =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 14\r\n\r\nHello, World!\n";
+
 std::size_t longest_read(const LoadOptions& options) {
   return std::max<std::size_t>(65536, options.size_bytes * options.depth);
+}
+
+LoadOptions completed(LoadOptions options) {
+  if (options.http) options.size_bytes = request.size();
+  return options;
 }
 
 }  // namespace
 
 Load::Load(LoadOptions options)
-    : options_(std::move(options)),
-      pattern_(longest_read(options_)),
+    : options_(completed(std::move(options))),
+      sent_(options_.http ? Pattern(request, longest_read(options_)) : Pattern(longest_read(options_))),
+      expected_(options_.http ? Pattern(response, longest_read(options_)) : sent_),
+      answer_bytes_(options_.http ? response.size() : options_.size_bytes),
       buffer_(longest_read(options_)),
       connections_(options_.connections),
       control_(options_.control),
@@ -44,10 +56,14 @@ Load::~Load() {
 }
 
 std::string Load::run() {
-  server_open_before_ = control_.number("open");
+  if (!options_.http) server_open_before_ = control_.number("open");
   for (const std::uint64_t pid : options_.pids) memory_before_.push_back(resident_bytes(static_cast<int>(pid)));
   connect_all();
-  if (!is_churn()) await_server(server_open_before_ + options_.connections);
+  if (options_.http) {
+    greet();
+  } else if (!is_churn()) {
+    await_server(server_open_before_ + options_.connections);
+  }
   for (const std::uint64_t pid : options_.pids) memory_connected_.push_back(resident_bytes(static_cast<int>(pid)));
 
   stage_ = Stage::warming;
@@ -79,9 +95,22 @@ void Load::connect_all() {
     open(connections_[i]);
     // Waits for the server: with a full backlog, each connect that does not fit takes a second longer.
     while (still_connecting_ > connecting_max) run_once(deadline);
-    if (!is_churn() && i % connecting_max == connecting_max - 1) await_server(server_open_before_ + i + 1);
+    if (!options_.http && !is_churn() && i % connecting_max == connecting_max - 1)
+      await_server(server_open_before_ + i + 1);
   }
   while (still_connecting_ > 0) run_once(deadline);
+}
+
+// One message on each connection: so the server has accepted them, and holds what it holds for one that has been used.
+void Load::greet() {
+  const std::uint64_t deadline = now_ns() + no_reply_max_ns;
+  last_answer_ns_ = now_ns();
+  for (Connection& connection : connections_) {
+    start_message(connection, last_answer_ns_);
+    flush(connection);
+    while (in_flight_ > connecting_max) run_once(deadline);
+  }
+  while (in_flight_ > 0) run_once(deadline);
 }
 
 // Waits until the server has that many connections open: else it would accept some while it is measured.
@@ -119,7 +148,7 @@ void Load::run_once(std::uint64_t latest_ns) {
   }
   time_ns = now_ns();
   show_progress(time_ns);
-  if (stage_ == Stage::connecting) {
+  if (stage_ == Stage::connecting && in_flight_ == 0) {
     if (still_connecting_ > 0 && time_ns > latest_ns) fail("connecting took too long");
   } else if (in_flight_ > 0 && time_ns > last_answer_ns_ + no_reply_max_ns) {
     const auto waiting = std::ranges::find_if(connections_, [](const Connection& c) { return !c.in_flight.empty(); });
@@ -137,7 +166,8 @@ void Load::finish() {
   for (std::size_t i = 0; i < connections_.size(); i++) {
     close_connection(connections_[i]);
     const std::size_t left = connections_.size() - i - 1;
-    if (i + 1 >= options_.active && left % connecting_max == 0) await_server(server_open_before_ + left);
+    if (!options_.http && i + 1 >= options_.active && left % connecting_max == 0)
+      await_server(server_open_before_ + left);
   }
 }
 

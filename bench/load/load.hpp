@@ -18,6 +18,7 @@ struct LoadOptions {
   std::size_t connections = 1;
   std::size_t active = 1;       // that many are busy, the first ones; the others stay idle
   std::size_t size_bytes = 64;  // of a message
+  bool http = false;            // a message is a request, of its own size, and the answer a response
   std::size_t depth = 1;        // messages in flight on a connection
   std::size_t in_flight = 0;    // messages in flight in all; 0: no limit but the depth
   std::size_t burst = 0;        // with in_flight: after each round, that many messages on each connection
@@ -68,6 +69,7 @@ class Load {
   void run_until(std::uint64_t end_ns);
   void run_once(std::uint64_t latest_ns);
   void finish();
+  void greet();
   void check_idle();
 
   void start_message(Connection& connection, std::uint64_t due_ns);
@@ -88,7 +90,9 @@ class Load {
   [[nodiscard]] std::string result(const Reading& begin, const Reading& end) const;
 
   LoadOptions options_;
-  Pattern pattern_;
+  Pattern sent_;
+  Pattern expected_;
+  std::size_t answer_bytes_;
   std::vector<std::byte> buffer_;
   std::vector<Connection> connections_;
   Control control_;

@@ -19,6 +19,7 @@ int main(int argc, char** argv) {
   options.connections = arguments.number("--connections", 1, 1, 100'000);
   options.active = arguments.number("--active", options.connections, 1, options.connections);
   options.size_bytes = arguments.number("--size", 64, 1, 1 << 20);
+  options.http = arguments.flag("--http");
   options.depth = arguments.number("--depth", 1, 1, 1024);
   options.in_flight = arguments.number("--in-flight", 0, 0, options.active);
   options.burst = arguments.number("--burst", 0, 0, 1'000'000);

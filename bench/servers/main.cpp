@@ -24,6 +24,11 @@ constexpr std::array kinds{
     Kind{"asio", bench::serve_asio},
     Kind{"asio-eager", bench::serve_asio},
     Kind{"poll", bench::serve_poll},
+    Kind{"http-loop", bench::serve_http_loop},
+    Kind{"http-poller", bench::serve_http_poller},
+    Kind{"http-epoll", bench::serve_http_epoll},
+    Kind{"http-asio", bench::serve_http_asio},
+    Kind{"http-asio-coroutines", bench::serve_http_asio_coroutines},
 #ifdef _WIN32
     Kind{"ours-ungrouped", bench::serve_poller},
     Kind{"select", bench::serve_select},
@@ -35,6 +40,7 @@ constexpr std::array kinds{
 #endif
 #ifdef BENCH_HAS_UV
     Kind{"uv", bench::serve_uv},
+    Kind{"http-uv", bench::serve_http_uv},
 #endif
 #ifdef BENCH_HAS_WEPOLL
     Kind{"wepoll", bench::serve_wepoll},

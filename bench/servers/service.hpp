@@ -121,5 +121,11 @@ class Service {
 [[noreturn]] void serve_blocking(Service& service);
 [[noreturn]] void serve_uv(Service& service);
 [[noreturn]] void serve_libevent(Service& service);
+[[noreturn]] void serve_http_loop(Service& service);
+[[noreturn]] void serve_http_poller(Service& service);
+[[noreturn]] void serve_http_epoll(Service& service);
+[[noreturn]] void serve_http_asio(Service& service);
+[[noreturn]] void serve_http_asio_coroutines(Service& service);
+[[noreturn]] void serve_http_uv(Service& service);
 
 }  // namespace bench

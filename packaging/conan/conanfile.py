@@ -42,7 +42,7 @@ class ReactorConan(ConanFile):
 
     def generate(self):
         toolchain = CMakeToolchain(self)
-        for name in ("TESTS", "EXAMPLES", "GATES", "MODULE"):
+        for name in ("TESTS", "EXAMPLES", "GATES", "MODULE", "CARES"):
             toolchain.cache_variables[f"REACTOR_{name}"] = False
         toolchain.cache_variables["REACTOR_LOOP"] = bool(self.options.loop)
         toolchain.cache_variables["REACTOR_SIM"] = bool(self.options.get_safe("sim", False))

@@ -20,6 +20,7 @@ vcpkg_cmake_configure(
         -DREACTOR_TESTS=OFF
         -DREACTOR_EXAMPLES=OFF
         -DREACTOR_GATES=OFF
+        -DREACTOR_CARES=OFF
         -DREACTOR_MODULE=OFF
         ${FEATURE_OPTIONS}
 )

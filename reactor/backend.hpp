@@ -36,9 +36,23 @@ class Backend {
   virtual ~Backend() = default;
 
   [[nodiscard]] virtual Result<RegistrationId> add(NativeSocket socket, Token token, Interest interest, Mode mode) = 0;
-  [[nodiscard]] virtual Result<> modify(RegistrationId id, Interest interest, std::optional<Mode> mode) = 0;
+  /// Without an interest, or a mode, what it has.
+  [[nodiscard]] virtual Result<> modify(RegistrationId id, std::optional<Interest> interest,
+                                        std::optional<Mode> mode) = 0;
   [[nodiscard]] virtual Result<> drained(RegistrationId id, Interest direction) = 0;
   [[nodiscard]] virtual Result<> remove(RegistrationId id) = 0;
+
+  /// Of what else can be waited for: armed once. A handle that is null or no handle has to be refused here.
+  [[nodiscard]] virtual Result<RegistrationId> add_handle(NativeHandle handle, Token token) {
+    static_cast<void>(handle), static_cast<void>(token);
+    return failure(std::errc::function_not_supported);
+  }
+  /// remove, and whether a signal was taken that no wait has reported.
+  [[nodiscard]] virtual Result<bool> withdraw(RegistrationId id) {
+    const auto removed = remove(id);
+    if (!removed) return failure(removed.error());
+    return false;
+  }
 
   /// Poller has checked the arguments: `buffer` is not empty, `timeout` not negative.
   [[nodiscard]] virtual Result<WaitResult> wait(std::span<Event> buffer,

@@ -40,6 +40,10 @@ Result<> Registration::modify(Interest interest, Mode mode) {
   return backend_ ? backend_->modify({slot_, generation_}, interest, mode) : gone();
 }
 
+Result<> Registration::rearm() {
+  return backend_ ? backend_->modify({slot_, generation_}, std::nullopt, std::nullopt) : gone();
+}
+
 Result<> Registration::drained(Interest direction) {
   return backend_ ? backend_->drained({slot_, generation_}, direction) : gone();
 }
@@ -48,6 +52,12 @@ Result<> Registration::remove() {
   if (!backend_) return gone();
   const auto backend = std::exchange(backend_, nullptr);
   return backend->remove({slot_, generation_});
+}
+
+Result<bool> Registration::withdraw() {
+  if (!backend_) return gone();
+  const auto backend = std::exchange(backend_, nullptr);
+  return backend->withdraw({slot_, generation_});
 }
 
 Waker::Waker(std::shared_ptr<Backend> backend) noexcept : backend_(std::move(backend)) {}
@@ -81,6 +91,13 @@ Poller::~Poller() {
 Result<Registration> Poller::add(NativeSocket socket, Token token, Interest interest, Mode mode) {
   if (!backend_) return gone();
   const auto id = backend_->add(socket, token, interest, mode);
+  if (!id) return failure(id.error());
+  return Registration(backend_, id->slot, id->generation);
+}
+
+Result<Registration> Poller::add_handle(NativeHandle handle, Token token) {
+  if (!backend_) return gone();
+  const auto id = backend_->add_handle(handle, token);
   if (!id) return failure(id.error());
   return Registration(backend_, id->slot, id->generation);
 }

@@ -24,7 +24,7 @@ using NativeSocket = int;
 /// No socket: INVALID_SOCKET on Windows, -1 on Linux.
 inline constexpr NativeSocket invalid_socket = static_cast<NativeSocket>(-1);
 
-/// What another event loop watches: a HANDLE on Windows, a file descriptor on Linux.
+/// What is no socket: a HANDLE on Windows, a file descriptor on Linux.
 #ifdef _WIN32
 using NativeHandle = void*;
 #else
@@ -88,7 +88,8 @@ struct Stats {
   }
 };
 
-/// A socket's place in a Poller. Removes itself when destroyed. Any thread may use it, one at a time.
+/// A socket's place in a Poller, or that of a handle (Poller::add_handle). Removes itself when destroyed. Any thread
+/// may use it, one at a time.
 ///
 /// It may outlive its Poller and its socket: its calls then fail with std::errc::bad_file_descriptor, as do those of
 /// one that was moved from or removed.
@@ -121,6 +122,12 @@ class REACTOR_API Registration {
   /// The same, and sets the mode.
   [[nodiscard]] Result<> modify(Interest interest, Mode mode);
 
+  /// Arms what oneshot, edge or Interest::none disarmed, with the interest and the mode that it has: what is ready is
+  /// reported again. Of a handle (Poller::add_handle): waits for its next signal; while it is armed nothing changes.
+  /// Errors: bad_file_descriptor; of a handle on Windows also the system's, such as not_enough_memory, and it stays
+  /// disarmed.
+  [[nodiscard]] Result<> rearm();
+
   /// Mode::edge: I/O in this direction said would-block, so report it again. Has no effect in other modes.
   [[nodiscard]] Result<> drained(Interest direction);
 
@@ -130,6 +137,12 @@ class REACTOR_API Registration {
   /// Events of the last wait are in the caller's buffer already: where the handling of one event removes another
   /// registration, look up its token and do not take it for a pointer (docs/cookbook.md, "Closing sockets safely").
   [[nodiscard]] Result<> remove();
+
+  /// remove, and of a handle whether a signal was lost with it: true means that the Poller has taken a signal, or may
+  /// have, that no wait has reported. An auto-reset event is reset then, a semaphore has one less, so a program that
+  /// must not lose a signal acts as if an event had come. Always false on Linux, where a wait takes nothing, and of a
+  /// socket.
+  [[nodiscard]] Result<bool> withdraw();
 
  private:
   friend class Poller;
@@ -246,6 +259,30 @@ class REACTOR_API Poller {
   /// On Linux also descriptors that are no sockets may be added, where epoll takes them: pipes, terminals, eventfd,
   /// timerfd, signalfd, pidfd (docs/semantics.md).
   [[nodiscard]] Result<Registration> add(NativeSocket socket, Token token, Interest interest, Mode mode = Mode::level);
+
+  /// Registers what is no socket and can be waited for: one event, Readiness::readable, once it is signalled; then it
+  /// is disarmed until Registration::rearm. What is signalled already is reported by the next wait.
+  ///
+  /// - Windows: a HANDLE that WaitForSingleObject takes, with the right SYNCHRONIZE: an event, process, thread, timer,
+  ///   semaphore, job, console input. The Poller keeps a duplicate, so the program may close its own. An armed handle
+  ///   takes what a wait takes, when it is signalled: an auto-reset event is reset, a semaphore counted down, and each
+  ///   signal is one event. A manual-reset event, a process or a thread stays signalled, and is reported again each
+  ///   time that it is armed again. What a registration has taken is reported by a wait, or by Registration::withdraw.
+  ///   A handle that is added twice has two registrations, and each signal of an auto-reset object goes to one of them.
+  ///   Pipes, files and sockets make no sense here: such a handle is signalled when any I/O on it ends.
+  /// - Linux: a descriptor that epoll takes, reported when it is readable: pidfd, eventfd, timerfd, signalfd, inotify,
+  /// a
+  ///   pipe. The event takes nothing: read it before it is armed again, or it is reported again. As for sockets: a
+  ///   descriptor that is closed retires its registration, and one that is registered already is file_exists.
+  ///
+  /// Registration::modify is invalid_argument for it, and drained has no effect.
+  ///
+  /// Errors: bad_file_descriptor when it is not open, invalid_argument when it cannot be waited for (a mutex, which a
+  /// thread has to own; a regular file on Linux), permission_denied, not_enough_memory, or the system's own.
+  ///
+  /// Costs on Windows a kernel call each time that it is armed (NtAssociateWaitCompletionPacket). Where the system
+  /// lacks that (Wine), a thread of the system's pool waits and posts a packet.
+  [[nodiscard]] Result<Registration> add_handle(NativeHandle handle, Token token);
 
   /// Waits until something is ready, a wake, or the end of `timeout` (none: no end), and reports as many events as fit
   /// into `buffer`, one per registration; registrations that did not fit come first the next time. The events lie in

@@ -17,7 +17,7 @@ HEADER = "epoll.h"
 
 # First what includes no header of the system: some of its constants are macros there.
 PORTABLE = ["result.cpp", "event.cpp", "nt/functions.cpp", "nt/status.cpp"]
-WINDOWS = ["net/winsock_start.cpp", "nt/mutex.cpp", "nt/system_kernel.cpp", "capi/last_error.cpp", "capi/port.cpp", "capi/epoll.cpp",
+WINDOWS = ["net/winsock_start.cpp", "nt/mutex.cpp", "nt/object_waits.cpp", "nt/system_kernel.cpp", "capi/last_error.cpp", "capi/port.cpp", "capi/epoll.cpp",
            "capi/epoll_post.cpp"]
 
 HEAD = """// SPDX-License-Identifier: MIT

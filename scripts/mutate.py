@@ -36,10 +36,10 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORK = ROOT / "build/mutations"
 JOBS = 2
 COMMON = ["tests/main.cpp", "tests/process_handles.cpp",
-          *(f"reactor/sim/{name}.cpp" for name in ("sim_answer", "sim_core", "sim_endpoint", "sim_kernel", "sim_net", "sim_notify", "sim_poll", "sim_seen", "sim_stack", "sim_wire"))]
+          *(f"reactor/sim/{name}.cpp" for name in ("sim_answer", "sim_core", "sim_endpoint", "sim_kernel", "sim_net", "sim_notify", "sim_objects", "sim_poll", "sim_seen", "sim_stack", "sim_wire"))]
 LIBRARY = sorted(str(path.relative_to(ROOT)) for folder in (".", "afd", "epoll", "net", "notify", "nt")
                  for path in (ROOT / "reactor" / folder).glob("*.cpp")
-                 if path.name not in ("system_backend.cpp", "system_kernel.cpp", "mutex.cpp") and not path.name.startswith(("winsock", "windows", "sim_")))
+                 if path.name not in ("system_backend.cpp", "system_kernel.cpp", "object_waits.cpp", "mutex.cpp") and not path.name.startswith(("winsock", "windows", "sim_")))
 COMPILER = "clang++-19"
 FLAGS = ["-std=c++23", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 LINKER = ["-fuse-ld=lld"] if shutil.which("ld.lld") else []  # a few times as fast

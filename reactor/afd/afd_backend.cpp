@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <type_traits>
 #include <utility>
 
 #include <reactor/afd/wait_loop.hpp>
@@ -13,6 +14,19 @@ namespace reactor::afd {
 
 using namespace nt;
 using std::chrono::nanoseconds;
+
+namespace {
+
+template <class Native>
+HANDLE object_of(Native handle) noexcept {
+  if constexpr (std::is_pointer_v<Native>) {
+    return handle;
+  } else {
+    return reinterpret_cast<HANDLE>(static_cast<ULONG_PTR>(handle));  // of a simulated kernel
+  }
+}
+
+}  // namespace
 
 Result<std::shared_ptr<AfdBackend>> AfdBackend::create(Kernel& kernel, const PollerOptions& options) {
   const auto opened = kernel.create_port();
@@ -109,18 +123,33 @@ void AfdBackend::mark(Slot& slot, bool is_rearmed) {
   core_.nudge_if_needed();
 }
 
-Result<> AfdBackend::modify(RegistrationId id, Interest interest, std::optional<Mode> mode) {
+Result<RegistrationId> AfdBackend::add_handle(NativeHandle handle, Token token) {
+  const HANDLE object = object_of(handle);
+  // The latter is what CreateFile returns on failure, and would be this process itself.
+  if (object == nullptr || object == reinterpret_cast<HANDLE>(~ULONG_PTR{0}))
+    return failure(std::errc::bad_file_descriptor);
   const Lock lock(core_.mutex);
+  core_.doorbell.pay();
+  if (core_.is_closed) return failure(std::errc::bad_file_descriptor);
+  return catch_bad_alloc([&] { return core_.handles.add(object, token); }, out_of_memory());
+}
+
+Result<> AfdBackend::modify(RegistrationId id, std::optional<Interest> interest, std::optional<Mode> mode) {
+  const Lock lock(core_.mutex);
+  if (!core_.is_closed && core_.handles.contains(id)) {
+    return interest ? Result<>(failure(std::errc::invalid_argument)) : core_.handles.rearm(id);
+  }
   Slot* slot = find(id);
   if (slot == nullptr) return failure(std::errc::bad_file_descriptor);
   const bool is_rearmed = slot->mode != Mode::level && slot->disarmed != Directions::none;
-  slot->watch({slot->token, directions_of(interest), mode.value_or(slot->mode)});
+  slot->watch({slot->token, interest ? directions_of(*interest) : slot->wanted, mode.value_or(slot->mode)});
   mark(*slot, is_rearmed);
   return {};
 }
 
 Result<> AfdBackend::drained(RegistrationId id, Interest direction) {
   const Lock lock(core_.mutex);
+  if (!core_.is_closed && core_.handles.contains(id)) return {};
   Slot* slot = find(id);
   if (slot == nullptr) return failure(std::errc::bad_file_descriptor);
   const Directions rearmed = slot->disarmed & (directions_of(direction) & ~Directions::endings);
@@ -135,7 +164,16 @@ Result<> AfdBackend::remove(RegistrationId id) {
   Slot* slot = find(id);
   if (core_.is_closed) return failure(std::errc::bad_file_descriptor);
   if (slot != nullptr) remove(*slot);  // else its socket was closed or added again, which retired it
+  core_.handles.withdraw(id);
   return {};
+}
+
+Result<bool> AfdBackend::withdraw(RegistrationId id) {
+  if (!HandleWaits::owns(id)) return Backend::withdraw(id);
+  const Lock lock(core_.mutex);
+  core_.doorbell.pay();
+  if (core_.is_closed) return failure(std::errc::bad_file_descriptor);
+  return core_.handles.withdraw(id);
 }
 
 void AfdBackend::remove(Slot& slot) {
@@ -158,12 +196,12 @@ Stats AfdBackend::stats() const noexcept {
   const Lock lock(core_.mutex);
   Stats stats = core_.stats;
   stats.post_calls += core_.doorbell.posts();
-  stats.registrations = core_.registry.live();
+  stats.registrations = core_.registry.live() + core_.handles.live();
   stats.pending_polls = core_.polls.held();
   stats.helper_handles = core_.polls.helpers();
   stats.arena_slots = core_.registry.slots();
   stats.arena_blocks = core_.registry.blocks();
-  stats.memory_bytes = core_.registry.bytes() + core_.polls.bytes();
+  stats.memory_bytes = core_.registry.bytes() + core_.polls.bytes() + core_.handles.bytes();
   return stats;
 }
 
@@ -188,6 +226,7 @@ void AfdBackend::close() noexcept {
   core_.is_closed = true;
   if (std::exchange(core_.is_released, true)) return;
   if (core_.notifier != nullptr) core_.notifier->remove_all();
+  core_.handles.close();
   core_.registry.arena().for_each([this](Slot& slot) {
     if (slot.is_live()) return core_.dispatcher.retire(slot, false);
     core_.queue.erase(slot);
@@ -219,7 +258,8 @@ void AfdBackend::drain() noexcept {
     if (status != STATUS_SUCCESS) continue;
     for (const auto& packet : std::span(packets).first(std::min<std::size_t>(removed, packets.size()))) {
       const auto key = PacketKey{reinterpret_cast<ULONG_PTR>(packet.KeyContext)};
-      if (key != PacketKey::wake) core_.dispatcher.take(packet, none);
+      if (key == PacketKey::wake || core_.handles.take(packet, none)) continue;
+      core_.dispatcher.take(packet, none);
     }
   }
 }

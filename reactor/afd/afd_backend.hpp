@@ -32,6 +32,7 @@ namespace reactor::afd {
 ///     WaitLoop        one wait
 ///     WaitingThreads  which threads sleep, which are between two waits
 ///     Doorbell        wakes
+///     HandleWaits     the registrations of objects that are no sockets
 ///
 /// A base socket that is added again while it is registered has a new registration from then on, and the old one is
 /// retired: on Windows it cannot be determined whether a handle still means the same socket ("a number is not an
@@ -45,12 +46,14 @@ class AfdBackend : public Backend {
   ~AfdBackend() override;
 
   [[nodiscard]] Result<RegistrationId> add(NativeSocket socket, Token token, Interest interest, Mode mode) override;
-  [[nodiscard]] Result<> modify(RegistrationId id, Interest interest, std::optional<Mode> mode) override;
+  [[nodiscard]] Result<> modify(RegistrationId id, std::optional<Interest> interest, std::optional<Mode> mode) override;
   [[nodiscard]] Result<> drained(RegistrationId id, Interest direction) override;
   [[nodiscard]] Result<> remove(RegistrationId id) override;
   [[nodiscard]] Result<WaitResult> wait(std::span<Event> buffer,
                                         std::optional<std::chrono::nanoseconds> timeout) override;
   void wake() noexcept override;
+  [[nodiscard]] Result<RegistrationId> add_handle(NativeHandle handle, Token token) override;
+  [[nodiscard]] Result<bool> withdraw(RegistrationId id) override;
   [[nodiscard]] Stats stats() const noexcept override;
   [[nodiscard]] Result<NativeHandle> native_handle() override;
   void close() noexcept override;

@@ -10,6 +10,7 @@
 #include <reactor/afd/dispatcher.hpp>
 #include <reactor/afd/doorbell.hpp>
 #include <reactor/afd/groups.hpp>
+#include <reactor/afd/handle_waits.hpp>
 #include <reactor/afd/notifier.hpp>
 #include <reactor/afd/polls.hpp>
 #include <reactor/afd/post_queue.hpp>
@@ -30,7 +31,8 @@ struct Core {
         port(its_kernel, its_port),
         doorbell(its_kernel, its_port),
         polls(its_kernel, its_port, registry.arena(), options.inline_completions, stats),
-        groups(polls, options.hot_groups) {}
+        groups(polls, options.hot_groups),
+        handles(its_kernel, its_port, stats) {}
 
   /// There is work for a sleeping thread, if one sleeps.
   void nudge_if_needed() noexcept {
@@ -55,6 +57,7 @@ struct Core {
   ArmQueue queue{registry.arena()};
   Polls polls;
   Groups groups;
+  HandleWaits handles;
   Dispatcher dispatcher{registry, queue, polls, groups, stats};
   std::unique_ptr<Notifier> notifier;  // null: there are polls alone
   WaitingThreads threads;

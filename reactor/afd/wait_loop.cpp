@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bitset>
 #include <span>
 #include <utility>
 
@@ -174,8 +175,10 @@ bool WaitLoop::take_posts() {
 void WaitLoop::dequeue(Timeout timeout) {
   for (;;) {
     // No more than there is a place for; but after packets that brought nothing, such as those of cancelled polls, the
-    // next may bring nothing either. What finds the buffer full is asked for again, first of all.
-    const std::size_t events_max = is_barren_ ? BatchSize::max : sink_.left();
+    // next may bring nothing either. A poll that finds the buffer full is submitted again, first of all; but what an
+    // object has given up cannot be asked for again (HandleWaits).
+    const bool are_polls_alone = core_.handles.armed() == 0 && timeout && *timeout <= at_once;
+    const std::size_t events_max = is_barren_ && are_polls_alone ? BatchSize::max : sink_.left();
     const std::size_t count = std::min(events_max, core_.batch_size.next(packets_expected()));
     const std::size_t events_before = sink_.count();
     const std::size_t taken = dequeue_once(timeout, count);
@@ -205,7 +208,11 @@ std::size_t WaitLoop::dequeue_once(Timeout timeout, std::size_t count) {
   const std::size_t taken = std::min<std::size_t>(removed, count);
   core_.batch_size.took(taken, count);
   core_.stats.packets += taken;
-  for (const auto& packet : std::span(packets).first(taken)) {
+  std::bitset<BatchSize::max> is_of_object;  // these first, as long as the buffer has space for all of them
+  for (std::size_t i = 0; i < taken; i++) is_of_object[i] = core_.handles.take(packets[i], sink_);
+  for (std::size_t i = 0; i < taken; i++) {
+    const auto& packet = packets[i];
+    if (is_of_object[i]) continue;
     if (PacketKey{reinterpret_cast<ULONG_PTR>(packet.KeyContext)} != PacketKey::wake) {
       core_.dispatcher.take(packet, sink_);
     } else if (core_.doorbell.answer()) {
@@ -255,7 +262,7 @@ bool WaitLoop::waits_for_changes() const noexcept {
 std::size_t WaitLoop::packets_expected() const noexcept {
   const std::size_t notices =
       core_.notifier == nullptr ? 0 : core_.notifier->enabled() + core_.queue.changes().size() + 1;
-  return core_.polls.requests() + notices;
+  return core_.polls.requests() + core_.handles.armed() + notices;
 }
 
 // By our own clock: the kernel's may be a tick early (kernel fact port.timeout_50).

@@ -18,6 +18,7 @@ struct Entry {
   std::uint32_t tag = 0;
   Interest interest = Interest::none;
   Mode mode = Mode::level;
+  bool is_handle = false;                   // of Poller::add_handle
   bool is_disarmed = false;                 // reports_once() and has been reported: nothing until it is armed again
   Readiness error_queue = Readiness::none;  // what EPOLLERR is reported as; none: it is a failure
 

@@ -36,9 +36,6 @@ constexpr std::size_t batch_max = INT_MAX / sizeof(epoll_event);
 // wait() has the kernel write into the caller's buffer: none of ours, whatever its size and however many threads wait.
 static_assert(sizeof(epoll_event) <= sizeof(Event) && std::is_trivially_copyable_v<Event>);
 
-// So few that they cost nothing, and enough for a small table not to be rebuilt for a report that a remove overtook.
-constexpr std::uint64_t stale_free = 8;
-
 // How long a wait that finds only stale reports sleeps, where no new instance can be made: rule "no spin".
 constexpr nanoseconds shortage_pause = std::chrono::milliseconds(10);
 
@@ -46,10 +43,10 @@ std::unexpected<std::error_code> gone() noexcept { return failure(std::errc::bad
 std::unexpected<std::error_code> inherited() noexcept { return failure(std::errc::operation_not_permitted); }
 std::unexpected<std::error_code> system_failure(int error) noexcept { return failure(static_cast<std::errc>(error)); }
 
-// close() is a cancellation point.
-void close_number(int descriptor) noexcept { static_cast<void>(syscall(SYS_close, descriptor)); }
-
 }  // namespace
+
+// close() is a cancellation point.
+void EpollBackend::close_number(int descriptor) noexcept { static_cast<void>(syscall(SYS_close, descriptor)); }
 
 Result<std::shared_ptr<Backend>> create_backend(const PollerOptions& options) { return EpollBackend::create(options); }
 
@@ -140,16 +137,23 @@ bool EpollBackend::reserve(std::uint32_t slot) noexcept {
 }
 
 Result<RegistrationId> EpollBackend::add(NativeSocket socket, Token token, Interest interest, Mode mode) {
+  return add(socket, Entry{.token = token, .interest = interest, .mode = mode});
+}
+
+Result<RegistrationId> EpollBackend::add_handle(NativeHandle handle, Token token) {
+  auto added =
+      add(handle, Entry{.token = token, .interest = Interest::readable, .mode = Mode::oneshot, .is_handle = true});
+  if (!added && added.error() == std::errc::not_a_socket) return failure(std::errc::invalid_argument);
+  return added;
+}
+
+Result<RegistrationId> EpollBackend::add(int descriptor, Entry entry) {
   if (is_inherited()) return inherited();
   const std::lock_guard lock(mutex_);
   if (epoll_ < 0) return gone();
-  const auto slot = static_cast<std::uint32_t>(socket);
-  const std::uint64_t generation = ++generations_;
-  const Entry entry{.generation = generation,
-                    .token = token,
-                    .tag = static_cast<std::uint32_t>(generation),
-                    .interest = interest,
-                    .mode = mode};
+  const auto slot = static_cast<std::uint32_t>(descriptor);
+  entry.generation = ++generations_;
+  entry.tag = static_cast<std::uint32_t>(entry.generation);
   int error = control(epoll_, EPOLL_CTL_ADD, slot, entry);
   const bool known = slot < table_.size() && table_[slot].generation != 0;
   // Removed while its number was closed and a duplicate open, and now back under that number.
@@ -165,16 +169,17 @@ Result<RegistrationId> EpollBackend::add(NativeSocket socket, Token token, Inter
   if (!known)
     ++live_;  // else the kernel has forgotten the old one, so its socket was closed: a number is not an identity
   table_[slot] = entry;
-  return RegistrationId{slot, generation};
+  return RegistrationId{slot, entry.generation};
 }
 
-Result<> EpollBackend::modify(RegistrationId id, Interest interest, std::optional<Mode> mode) {
+Result<> EpollBackend::modify(RegistrationId id, std::optional<Interest> interest, std::optional<Mode> mode) {
   if (is_inherited()) return inherited();
   const std::lock_guard lock(mutex_);
   Entry* const entry = find(id);
   if (entry == nullptr) return gone();
+  if (entry->is_handle && interest) return failure(std::errc::invalid_argument);
   Entry changed = *entry;
-  changed.interest = interest;
+  changed.interest = interest.value_or(entry->interest);
   changed.mode = mode.value_or(entry->mode);
   changed.is_disarmed = false;
   changed.tag = static_cast<std::uint32_t>(++generations_);
@@ -292,63 +297,6 @@ void EpollBackend::on_stale(std::uint64_t mark, Stale& stale) noexcept {
   if (++stale.reports < stale.renew_at) return;
   stale.first = mark;
   stale.renew_at *= 2;
-}
-
-// Makes an instance that holds what is registered and nothing else, and puts it under the old one's number, so that
-// no thread can be about to use a number that is closed.
-bool EpollBackend::rebuild() noexcept {
-  counted_.other_calls += 1;
-  const int fresh = epoll_create1(EPOLL_CLOEXEC);
-  // Where that is all that fails, it is tried again with the next stale report, for it is one call.
-  stale_ = fresh < 0 ? live_ + stale_free : 0;
-  if (fresh < 0) return false;
-  const bool moved = control_wake(fresh, EPOLL_CTL_ADD, EPOLLIN | EPOLLET) == 0 && move_all(fresh) && replace(fresh);
-  close_number(fresh);
-  counted_.other_calls += 2;
-  if (moved) return true;
-  // What the old one reported under a tag that has changed since was or will be dropped: let it be reported again.
-  control_wake(epoll_, EPOLL_CTL_MOD, EPOLLIN | EPOLLET);
-  for (std::size_t i = 0; i != table_.size(); ++i) {
-    if (table_[i].generation != 0) control(epoll_, EPOLL_CTL_MOD, static_cast<std::uint32_t>(i), table_[i]);
-  }
-  return false;
-}
-
-bool EpollBackend::move_all(int to) noexcept {
-  for (std::size_t i = 0; i != table_.size(); ++i) {
-    Entry& entry = table_[i];
-    if (entry.generation == 0) continue;
-    const auto slot = static_cast<std::uint32_t>(i);
-    // A new tag, for what waits in the old instance is reported by the new one too. An edge may be delivered a second
-    // time; a oneshot that was delivered is reported once more, and Entry::on_report drops that.
-    Entry moved = entry;
-    moved.tag = static_cast<std::uint32_t>(++generations_);
-    const int error = control(to, EPOLL_CTL_ADD, slot, moved);
-    if (error == ENOMEM || error == ENOSPC) return false;
-    // The number may be another socket's by now: only one that the old instance knows is ours. To ask it afterwards is
-    // the order that a close at the same time cannot confuse.
-    if (control(epoll_, EPOLL_CTL_MOD, slot, entry) == 0 && error == 0) {
-      entry = moved;
-    } else {
-      control(to, EPOLL_CTL_DEL, slot, entry);
-      erase(entry);
-    }
-  }
-  return true;
-}
-
-bool EpollBackend::replace(int by) noexcept {
-  // Embedded under the number that it has now, which its file outlives: the outer instance lets go of the old one when
-  // that is closed.
-  epoll_event event{.events = EPOLLIN, .data = {}};
-  if (outer_ >= 0) ++counted_.arm_calls;
-  if (outer_ >= 0 && epoll_ctl(outer_, EPOLL_CTL_ADD, by, &event) != 0) return false;
-  // A thread that waits on the old instance has to leave it, and does so by a report that stays. A wake that was on its
-  // way there is on its way here too, for the eventfd is readable from its first write on.
-  post();
-  if (control_wake(epoll_, EPOLL_CTL_MOD, EPOLLIN) != 0) return false;
-  // By number: ThreadSanitizer takes dup3 for a close, and with it for a race with the threads that wait.
-  return syscall(SYS_dup3, by, epoll_.load(), O_CLOEXEC) >= 0;
 }
 
 // Async-signal-safe.

@@ -39,11 +39,12 @@ class EpollBackend final : public Backend {
   ~EpollBackend() override;
 
   [[nodiscard]] Result<RegistrationId> add(NativeSocket socket, Token token, Interest interest, Mode mode) override;
-  [[nodiscard]] Result<> modify(RegistrationId id, Interest interest, std::optional<Mode> mode) override;
+  [[nodiscard]] Result<> modify(RegistrationId id, std::optional<Interest> interest, std::optional<Mode> mode) override;
   [[nodiscard]] Result<> drained(RegistrationId id, Interest direction) override;
   [[nodiscard]] Result<> remove(RegistrationId id) override;
   [[nodiscard]] Result<WaitResult> wait(std::span<Event> buffer,
                                         std::optional<std::chrono::nanoseconds> timeout) override;
+  [[nodiscard]] Result<RegistrationId> add_handle(NativeHandle handle, Token token) override;
   void wake() noexcept override;
   [[nodiscard]] Result<NativeHandle> native_handle() override;
   [[nodiscard]] Stats stats() const noexcept override;
@@ -51,6 +52,10 @@ class EpollBackend final : public Backend {
 
  private:
   using Entry = epoll::Entry;
+
+  /// So few stale reports that they cost nothing, and enough for a small table not to be rebuilt for a report that a
+  /// remove overtook.
+  static constexpr std::uint64_t stale_free = 8;
 
   /// The stale reports of one wait.
   struct Stale {
@@ -67,7 +72,9 @@ class EpollBackend final : public Backend {
     bool is_embedded = false;  // another loop watches native_handle()
   };
 
+  static void close_number(int descriptor) noexcept;
   [[nodiscard]] Result<> open() noexcept;
+  [[nodiscard]] Result<RegistrationId> add(int descriptor, Entry entry);
   [[nodiscard]] bool is_inherited() const noexcept;
   [[nodiscard]] Taken take(std::span<Event> buffer, std::span<const std::byte> reports, Stale& stale);
   [[nodiscard]] int poll(std::span<std::byte> reports, std::size_t batch, std::optional<std::chrono::nanoseconds> left);

@@ -44,7 +44,7 @@ std::uint32_t key_in(const void* packed) noexcept {
 bool is_taken(const void* packed) noexcept {
   using afd::PacketKey;
   const auto key = PacketKey{reinterpret_cast<ULONG_PTR>(packed)};
-  return key == PacketKey::poll || key == PacketKey::group || key == PacketKey::wake;
+  return key == PacketKey::poll || key == PacketKey::group || key == PacketKey::wake || key == PacketKey::object;
 }
 
 // HANGUP always: with no event at all a registration might be refused, and what it reports is asked for by a poll.

@@ -81,6 +81,54 @@ class Kernel {
     return 120;  // ERROR_CALL_NOT_IMPLEMENTED
   }
 
+  // Waiting for objects: events, processes, timers, semaphores (docs/kernel-facts.md, wait.*).
+
+  /// Whether ntdll has wait packets: Windows 8 on, not Wine 8 and 10. Elsewhere `begin_wait` does it.
+  [[nodiscard]] virtual bool has_wait_packets() { return false; }
+
+  /// NtCreateWaitCompletionPacket.
+  [[nodiscard]] virtual Result<HANDLE> create_wait_packet() { return failure(std::errc::function_not_supported); }
+
+  /// NtAssociateWaitCompletionPacket: once the object is signalled, a packet with status and information 0 is queued,
+  /// once; also if it is signalled already, which `was_signalled` says. What an object gives up when a wait is
+  /// satisfied (an auto-reset event its signal, a semaphore one of its count) it has given up then. The wait packet
+  /// must not be in use: associated, or its packet queued.
+  [[nodiscard]] virtual NTSTATUS associate(HANDLE wait_packet, HANDLE port, HANDLE object, ULONG_PTR key, void* context,
+                                           bool& was_signalled) {
+    static_cast<void>(wait_packet), static_cast<void>(port), static_cast<void>(object), static_cast<void>(key);
+    static_cast<void>(context);
+    was_signalled = false;
+    return STATUS_NOT_SUPPORTED;
+  }
+
+  /// NtCancelWaitCompletionPacket. STATUS_SUCCESS: it waits no more, and no packet comes. STATUS_PENDING: its packet is
+  /// queued or on its way, may come, and the wait packet cannot be used again for now. STATUS_CANCELLED: its packet was
+  /// dequeued, or it was never associated. With `removes_queued` a queued packet is removed, and what its object has
+  /// given up for it is lost.
+  [[nodiscard]] virtual NTSTATUS disassociate(HANDLE wait_packet, bool removes_queued) {
+    static_cast<void>(wait_packet), static_cast<void>(removes_queued);
+    return STATUS_NOT_SUPPORTED;
+  }
+
+  /// RegisterWaitForSingleObject, once: a thread of the system's pool waits, and posts a packet with status and
+  /// information 0 to the port. What it returns is no kernel handle: end_wait releases it.
+  [[nodiscard]] virtual Result<HANDLE> begin_wait(HANDLE port, HANDLE object, ULONG_PTR key, void* context) {
+    static_cast<void>(port), static_cast<void>(object), static_cast<void>(key), static_cast<void>(context);
+    return failure(std::errc::function_not_supported);
+  }
+
+  /// UnregisterWaitEx: once it returns, the pool's thread does nothing any more. True: the packet was posted.
+  [[nodiscard]] virtual bool end_wait(HANDLE wait) noexcept {
+    static_cast<void>(wait);
+    return false;
+  }
+
+  /// Another handle of the same object, with the same access.
+  [[nodiscard]] virtual Result<HANDLE> duplicate(HANDLE object) {
+    static_cast<void>(object);
+    return failure(std::errc::function_not_supported);
+  }
+
   /// The calling thread's number, which no other thread that runs has. Not a kernel call.
   [[nodiscard]] virtual std::uint32_t thread_id() = 0;
 

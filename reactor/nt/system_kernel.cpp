@@ -28,6 +28,7 @@
 #undef STATUS_NOT_FOUND
 #undef STATUS_SUCCESS
 #undef STATUS_OBJECT_TYPE_MISMATCH
+#undef STATUS_INVALID_PARAMETER
 #undef NT_SUCCESS
 #undef NT_ERROR
 
@@ -36,6 +37,7 @@
 #include <reactor/nt/functions.hpp>
 #include <reactor/nt/handle.hpp>
 #include <reactor/nt/kernel.hpp>
+#include <reactor/nt/object_waits.hpp>
 #include <reactor/nt/status.hpp>
 
 namespace reactor::nt {
@@ -156,6 +158,7 @@ class SystemKernel final : public Kernel {
     in_order(cancel_io_file_);
     set_io_completion_ex_ = reinterpret_cast<NtSetIoCompletionExFn*>(find("NtSetIoCompletionEx"));
     allocate_reserve_ = reinterpret_cast<NtAllocateReserveObjectFn*>(find("NtAllocateReserveObject"));
+    waits_.resolve(find);
     // Not in every import library of ws2_32 that has the others.
     void* const notify =
         reinterpret_cast<void*>(GetProcAddress(GetModuleHandleW(L"ws2_32.dll"), "ProcessSocketNotifications"));
@@ -273,6 +276,21 @@ class SystemKernel final : public Kernel {
     return error;
   }
 
+  [[nodiscard]] bool has_wait_packets() override { return waits_.has_packets(); }
+  [[nodiscard]] Result<HANDLE> create_wait_packet() override { return waits_.create_packet(); }
+  [[nodiscard]] NTSTATUS associate(HANDLE wait_packet, HANDLE port, HANDLE object, ULONG_PTR key, void* context,
+                                   bool& was_signalled) override {
+    return waits_.associate(wait_packet, port, object, key, context, was_signalled);
+  }
+  [[nodiscard]] NTSTATUS disassociate(HANDLE wait_packet, bool removes_queued) override {
+    return waits_.disassociate(wait_packet, removes_queued);
+  }
+  [[nodiscard]] Result<HANDLE> begin_wait(HANDLE port, HANDLE object, ULONG_PTR key, void* context) override {
+    return waits_.begin(port, object, key, context);
+  }
+  [[nodiscard]] bool end_wait(HANDLE wait) noexcept override { return ObjectWaits::end(wait); }
+  [[nodiscard]] Result<HANDLE> duplicate(HANDLE object) override { return ObjectWaits::duplicate(object); }
+
   [[nodiscard]] std::uint32_t thread_id() override { return GetCurrentThreadId(); }
 
   [[nodiscard]] std::chrono::nanoseconds now() override {
@@ -289,6 +307,7 @@ class SystemKernel final : public Kernel {
   }
 
   HelperHandles helpers_;
+  ObjectWaits waits_;
   NtCreateIoCompletionFn* create_io_completion_ = nullptr;
   NtRemoveIoCompletionExFn* remove_io_completion_ = nullptr;
   NtSetIoCompletionFn* set_io_completion_ = nullptr;

@@ -26,7 +26,8 @@ class SimBackend final : public Backend {
     world_.count_call("Poller::add");
     return inner_->add(socket, token, interest, mode);
   }
-  [[nodiscard]] Result<> modify(RegistrationId id, Interest interest, std::optional<Mode> mode) override {
+  [[nodiscard]] Result<> modify(RegistrationId id, std::optional<Interest> interest,
+                                std::optional<Mode> mode) override {
     if (is_elsewhere()) return failure(std::errc::network_down);
     world_.count_call("Registration::modify");
     return inner_->modify(id, interest, mode);
@@ -35,6 +36,11 @@ class SimBackend final : public Backend {
     return inner_->drained(id, direction);
   }
   [[nodiscard]] Result<> remove(RegistrationId id) override { return inner_->remove(id); }
+  [[nodiscard]] Result<RegistrationId> add_handle(NativeHandle handle, Token token) override {
+    if (is_elsewhere()) return failure(std::errc::network_down);
+    return inner_->add_handle(handle, token);
+  }
+  [[nodiscard]] Result<bool> withdraw(RegistrationId id) override { return inner_->withdraw(id); }
   [[nodiscard]] Result<WaitResult> wait(std::span<Event> buffer,
                                         std::optional<std::chrono::nanoseconds> timeout) override {
     if (is_elsewhere()) return failure(std::errc::network_down);

@@ -28,6 +28,8 @@ namespace reactor::sim {
 struct Endpoint;
 struct Port;
 struct Helper;
+struct Waitable;
+struct WaitPacket;
 
 /// What NtAllocateReserveObject makes: serves one queued packet at a time.
 struct Reserve {
@@ -40,7 +42,7 @@ struct Layered {
 };
 
 using Object = std::variant<std::monostate, std::shared_ptr<Port>, std::shared_ptr<Helper>, std::shared_ptr<Reserve>,
-                            std::shared_ptr<Endpoint>, Layered>;
+                            std::shared_ptr<Endpoint>, Layered, std::shared_ptr<Waitable>, std::shared_ptr<WaitPacket>>;
 
 /// One table for all handles of the process. As on Windows: multiples of 4, and what was closed last is used first. As
 /// on Linux: the lowest number that is free.

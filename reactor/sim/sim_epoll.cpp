@@ -138,7 +138,7 @@ Result<RegistrationId> SimEpoll::add(NativeSocket socket, Token token, Interest 
   return RegistrationId{static_cast<std::uint32_t>(number), item->generation};
 }
 
-Result<> SimEpoll::modify(RegistrationId id, Interest interest, std::optional<Mode> mode) {
+Result<> SimEpoll::modify(RegistrationId id, std::optional<Interest> interest, std::optional<Mode> mode) {
   EpollItem* const item = find(id);
   if (item == nullptr) return gone();
   counted_.arm_calls++;
@@ -146,7 +146,7 @@ Result<> SimEpoll::modify(RegistrationId id, Interest interest, std::optional<Mo
     erase(*item);
     return gone();
   }
-  item->interest = interest;
+  item->interest = interest.value_or(item->interest);
   item->mode = mode.value_or(item->mode);
   item->is_disarmed = false;
   queue_if_ready(*item);

@@ -53,7 +53,7 @@ class SimEpoll final : public Backend {
   ~SimEpoll() override { close(); }
 
   [[nodiscard]] Result<RegistrationId> add(NativeSocket socket, Token token, Interest interest, Mode mode) override;
-  [[nodiscard]] Result<> modify(RegistrationId id, Interest interest, std::optional<Mode> mode) override;
+  [[nodiscard]] Result<> modify(RegistrationId id, std::optional<Interest> interest, std::optional<Mode> mode) override;
   [[nodiscard]] Result<> drained(RegistrationId id, Interest direction) override;
   [[nodiscard]] Result<> remove(RegistrationId id) override;
   [[nodiscard]] Result<WaitResult> wait(std::span<Event> buffer,

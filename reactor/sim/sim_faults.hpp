@@ -30,11 +30,18 @@ enum class Call : std::uint8_t {
   base_socket,
   skip_packet,
   close,
-  notify
+  notify,
+  create_wait_packet,
+  associate,
+  disassociate,
+  begin_wait,
+  end_wait,
+  duplicate
 };
-inline constexpr std::array<std::string_view, 11> call_names{"create_port", "dequeue", "create_reserve", "post",
-                                                             "open_helper", "poll",    "cancel",         "base",
-                                                             "skip_packet", "close",   "notify"};
+inline constexpr std::array<std::string_view, 17> call_names{
+    "create_port", "dequeue",      "create_reserve", "post",     "open_helper", "poll",
+    "cancel",      "base",         "skip_packet",    "close",    "notify",      "create_wait",
+    "associate",   "disassociate", "begin_wait",     "end_wait", "duplicate"};
 
 [[nodiscard]] constexpr std::string_view name_of(Call call) noexcept { return call_names[std::to_underlying(call)]; }
 
@@ -119,6 +126,7 @@ struct Faults {
   int notify_refused = 0;   ///< notify fails for a shortage, or for a reason that is not known, and changes nothing
   int change_refused = 0;   ///< a change of notify has one of `shortages` as its result
   int change_invalid = 0;   ///< of a socket that was registered before: as if it were closed, though it is open
+  int wait_refused = 0;     ///< duplicate, create_wait_packet, associate and begin_wait
   int early_time_out = 0;   ///< dequeue ends up to 15 ms, and up to half of its time, early
   int shuffled_packet = 0;  ///< a packet overtakes those that are queued
 };
@@ -140,6 +148,13 @@ struct NoticeReadings {
   bool second_port_takes_over = false;
 };
 
+/// Wait packets: how they do what the documentation leaves open (docs/kernel-facts.md, wait.*). Drawn by the seed
+/// unless Options::waits sets it.
+struct WaitReadings {
+  bool pending_may_be_lost = false;  ///< after STATUS_PENDING the packet need not come
+  bool close_keeps_queued = false;   ///< a packet that is queued when its wait packet is closed still comes
+};
+
 struct Options {
   std::uint64_t seed = 1;
   Flavour flavour = Flavour::windows;
@@ -153,6 +168,8 @@ struct Options {
   bool has_reserves = true;                 ///< NtAllocateReserveObject is there (not on Wine 8)
   bool has_notifications = true;            ///< ProcessSocketNotifications is there (Windows 11, not on Wine)
   std::optional<NoticeReadings> notices{};  ///< none: drawn by the seed
+  bool has_wait_packets = true;             ///< NtCreateWaitCompletionPacket is there (not on Wine 8 and 10)
+  std::optional<WaitReadings> waits{};      ///< none: drawn by the seed
   /// Two polls on one socket, through two handles of it: their results are swapped or one never finishes, as was seen
   /// on Windows. False, and always under Flavour::wine: each gets its own.
   bool entangles = true;

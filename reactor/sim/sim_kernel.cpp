@@ -23,12 +23,16 @@ HANDLE handle(std::uintptr_t number) { return reinterpret_cast<HANDLE>(number); 
 }  // namespace
 
 SimKernel::SimKernel(Options options)
-    : core_(std::move(options)), net_(core_, *this), notice_readings_(readings_of(core_.options)) {}
+    : core_(std::move(options)),
+      net_(core_, *this),
+      notice_readings_(readings_of(core_.options)),
+      wait_readings_(wait_readings_of(core_.options)) {}
 
 SimKernel::SimKernel(std::shared_ptr<Timeline> timeline, Options options, Network* network)
     : core_(std::move(timeline), std::move(options)),
       net_(core_, *this, network),
-      notice_readings_(readings_of(core_.options)) {}
+      notice_readings_(readings_of(core_.options)),
+      wait_readings_(wait_readings_of(core_.options)) {}
 
 SimKernel::~SimKernel() {
   for (const auto& [address, request] : held_) release_memory(*request);
@@ -202,7 +206,8 @@ std::size_t SimKernel::take(Port& port, std::span<Packet> packets) {
   const std::size_t count = std::min(packets.size(), port.packets.size());
   for (std::size_t i = 0; i < count; i++) {
     if (port.packets.front().notice != nullptr) take_notice(port.packets.front());
-    auto& [info, request, reserve, notice] = port.packets.front();
+    auto& [info, request, reserve, notice, wait] = port.packets.front();
+    if (wait != nullptr && wait->state == WaitPacket::State::queued) wait->state = WaitPacket::State::idle;
     if (reserve != nullptr) reserve->is_queued = false;
     if (request != nullptr) {
       give_back(*request);
@@ -258,15 +263,18 @@ void SimKernel::close(HANDLE closed) noexcept {
   const Object& object = core_.handles.at(number(closed));
   const bool is_ours = std::holds_alternative<std::shared_ptr<Port>>(object) ||
                        std::holds_alternative<std::shared_ptr<Helper>>(object) ||
-                       std::holds_alternative<std::shared_ptr<Reserve>>(object);
+                       std::holds_alternative<std::shared_ptr<Reserve>>(object) ||
+                       std::holds_alternative<std::shared_ptr<Waitable>>(object) ||
+                       std::holds_alternative<std::shared_ptr<WaitPacket>>(object);
   if (!is_ours) {
-    core_.violate("close: " + hex(number(closed)) + " is no port, helper or reserve that is open");
+    core_.violate("close: " + hex(number(closed)) + " is no handle that is open, or a socket");
     return;
   }
   const Object gone = core_.handles.close(number(closed));
   handles_--;
   if (const auto* port = std::get_if<std::shared_ptr<Port>>(&gone)) close_port(**port);
   if (const auto* helper = std::get_if<std::shared_ptr<Helper>>(&gone)) close_helper(**helper, closed);
+  if (const auto* wait = std::get_if<std::shared_ptr<WaitPacket>>(&gone)) close_wait_packet(**wait);
   core_.run_due();
 }
 

@@ -21,6 +21,7 @@
 #include <reactor/sim/sim_faults.hpp>
 #include <reactor/sim/sim_net.hpp>
 #include <reactor/sim/sim_notify.hpp>
+#include <reactor/sim/sim_objects.hpp>
 
 namespace reactor::sim {
 
@@ -34,6 +35,7 @@ struct Port {
     std::shared_ptr<Request> request;                // null for a posted one
     std::shared_ptr<Reserve> reserve;                // that it was posted with, if any
     std::shared_ptr<SocketNotice> notice = nullptr;  // whose notification it is; its mask is written when it is taken
+    std::shared_ptr<WaitPacket> wait = nullptr;      // that queued it
   };
   std::deque<Queued> packets;
   WaitQueue sleepers;
@@ -133,6 +135,14 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   bool has_notifications() override { return core_.options.has_notifications; }
   ULONG notify(HANDLE port, std::span<nt::SOCK_NOTIFY_REGISTRATION> changes, std::span<Packet> packets, ULONG& removed,
                std::uint32_t timeout_ms) override;
+  bool has_wait_packets() override { return core_.options.has_wait_packets; }
+  Result<HANDLE> create_wait_packet() override;
+  NTSTATUS associate(HANDLE wait_packet, HANDLE port, HANDLE object, ULONG_PTR key, void* context,
+                     bool& was_signalled) override;
+  NTSTATUS disassociate(HANDLE wait_packet, bool removes_queued) override;
+  Result<HANDLE> begin_wait(HANDLE port, HANDLE object, ULONG_PTR key, void* context) override;
+  bool end_wait(HANDLE wait) noexcept override;
+  Result<HANDLE> duplicate(HANDLE object) override;
   std::uint32_t thread_id() override;
   nanoseconds now() override;
 
@@ -150,6 +160,13 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   void set_when_asleep(std::function<bool()> function);  ///< Options::when_asleep
   /// A pending poll on that socket ends now, if there is one: with STATUS_CANCELLED, or STATUS_SUCCESS and no entry.
   bool end_poll(SocketNumber socket, NTSTATUS status);
+  // Objects that can be waited for. `close` closes a handle of one.
+  [[nodiscard]] HANDLE create_object(Waitable::Kind kind, int signals = 0);
+  void signal(HANDLE object);                  ///< sets an event, ends a process, releases a semaphore
+  void reset(HANDLE object);                   ///< of an event
+  [[nodiscard]] bool try_wait(HANDLE object);  ///< a wait with a time-out of zero: takes the signal, if there is one
+  [[nodiscard]] int signals(HANDLE object);  ///< what a wait could take now
+  [[nodiscard]] std::size_t waits_on(HANDLE object);  ///< waits under way
   [[nodiscard]] NthFault& nth_fault() noexcept { return nth_fault_; }
 
   // What was seen of the caller.
@@ -228,9 +245,17 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   void queue_notice(const std::shared_ptr<SocketNotice>& notice, ULONG events);
   void take_notice(Port::Queued& queued);
 
+  // sim_objects.cpp
+  [[nodiscard]] NTSTATUS start_wait(const std::shared_ptr<WaitPacket>& wait, HANDLE port, HANDLE object, ULONG_PTR key,
+                                    void* context, bool& was_signalled);
+  void fire(const std::shared_ptr<WaitPacket>& wait);
+  void queue_wait(const std::shared_ptr<WaitPacket>& wait);
+  void close_wait_packet(WaitPacket& wait) noexcept;
+
   Core core_;
   SimNet net_;
   NoticeReadings notice_readings_;
+  WaitReadings wait_readings_;
   std::size_t vanished_removals_ = 0;
   std::uint64_t dequeuing_notifies_ = 0;
   NthFault nth_fault_;

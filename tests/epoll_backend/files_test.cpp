@@ -66,6 +66,28 @@ TEST_CASE("pipe: events of the writing end") {
   CHECK(reports_of(poller) == Reports{{1, Readiness::readable | Readiness::writable | Readiness::failed}});
 }
 
+TEST_CASE("add_handle: a timer, a pipe and a process, each reported once; a file and a second time are refused") {
+  auto poller = make_poller();
+  const Fd timer(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+  const itimerspec soonest{.it_interval = {}, .it_value = {.tv_sec = 0, .tv_nsec = 1}};
+  REQUIRE(::timerfd_settime(timer.get(), 0, &soonest, nullptr) == 0);
+  Pipe pipe;
+  auto of_timer = poller.add_handle(timer.get(), Token{1});
+  auto of_pipe = poller.add_handle(pipe.out.get(), Token{2});
+  REQUIRE(of_timer.has_value());
+  REQUIRE(of_pipe.has_value());
+  CHECK(reports_of(poller) == Reports{{1, Readiness::readable}});
+  pipe.in.write();
+  CHECK(reports_of(poller) == Reports{{2, Readiness::readable}});
+  CHECK(reports_of(poller, 0ns) == nothing);
+  REQUIRE(of_pipe->rearm().has_value());
+  CHECK(reports_of(poller) == Reports{{2, Readiness::readable}});
+  CHECK(*of_pipe->withdraw() == false);
+  CHECK(poller.add_handle(timer.get(), Token{3}).error() == std::errc::file_exists);
+  const Fd file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  CHECK(poller.add_handle(file.get(), Token{3}).error() == std::errc::invalid_argument);
+}
+
 TEST_CASE("eventfd and timerfd: readable when written to, and when the time has come") {
   auto poller = make_poller();
   const Fd event(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));

@@ -291,6 +291,30 @@ reactor::nt::HANDLE RealSystem::no_socket() {
   return event;
 }
 
+reactor::nt::HANDLE RealSystem::object(Object kind, bool is_set) {
+  ::HANDLE made = nullptr;
+  switch (kind) {
+    case Object::manual_reset: made = CreateEventW(nullptr, TRUE, is_set ? TRUE : FALSE, nullptr); break;
+    case Object::auto_reset: made = CreateEventW(nullptr, FALSE, is_set ? TRUE : FALSE, nullptr); break;
+    case Object::semaphore: made = CreateSemaphoreW(nullptr, is_set ? 1 : 0, 100, nullptr); break;
+    case Object::mutex: made = CreateMutexW(nullptr, FALSE, nullptr); break;
+  }
+  must(made != nullptr, "an object");
+  state_->handles.push_back(made);
+  return made;
+}
+
+void RealSystem::set(reactor::nt::HANDLE object) {
+  must(SetEvent(object) != 0 || ReleaseSemaphore(object, 1, nullptr) != 0, "set");
+}
+
+bool RealSystem::try_wait(reactor::nt::HANDLE object) { return WaitForSingleObject(object, 0) == WAIT_OBJECT_0; }
+
+void RealSystem::close_object(reactor::nt::HANDLE object) {
+  std::erase(state_->handles, object);
+  CloseHandle(object);
+}
+
 void RealSystem::meanwhile(std::function<void()> what) { state_->running.emplace_back(std::move(what)); }
 
 void RealSystem::join() {

@@ -41,6 +41,10 @@ class RealSystem final : public System {
   std::optional<reactor::nt::NTSTATUS> replace_port(reactor::nt::HANDLE handle, reactor::nt::HANDLE port,
                                                     reactor::nt::ULONG_PTR key) override;
   reactor::nt::HANDLE no_socket() override;
+  reactor::nt::HANDLE object(Object kind, bool is_set = false) override;
+  void set(reactor::nt::HANDLE object) override;
+  bool try_wait(reactor::nt::HANDLE object) override;
+  void close_object(reactor::nt::HANDLE object) override;
   void meanwhile(std::function<void()> what) override;
   void join() override;
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
 #include <deque>
 #include <thread>
+#include <vector>
 
 #include <reactor/net/errors.hpp>
 #include <reactor/sim/sim_kernel.hpp>
@@ -24,7 +26,10 @@ class SimSystem final : public System {
       return true;
     });
   }
-  ~SimSystem() override { SimSystem::join(); }
+  ~SimSystem() override {
+    SimSystem::join();
+    for (const reactor::nt::HANDLE object : objects_) kernel_.close(object);
+  }
 
   reactor::nt::Kernel& kernel() override { return kernel_; }
   [[nodiscard]] Expect expect() const override {
@@ -75,6 +80,19 @@ class SimSystem final : public System {
     return port ? *port : nullptr;
   }
 
+  reactor::nt::HANDLE object(Object kind, bool is_set = false) override {
+    using Kind = reactor::sim::Waitable::Kind;
+    static constexpr std::array kinds{Kind::manual_reset, Kind::auto_reset, Kind::semaphore, Kind::mutex};
+    objects_.push_back(kernel_.create_object(kinds.at(static_cast<std::size_t>(kind)), is_set ? 1 : 0));
+    return objects_.back();
+  }
+  void set(reactor::nt::HANDLE object) override { kernel_.signal(object); }
+  bool try_wait(reactor::nt::HANDLE object) override { return kernel_.try_wait(object); }
+  void close_object(reactor::nt::HANDLE object) override {
+    std::erase(objects_, object);
+    kernel_.close(object);
+  }
+
   void meanwhile(std::function<void()> what) override {
     if (threads) {
       running_.emplace_back(std::move(what));
@@ -98,6 +116,7 @@ class SimSystem final : public System {
     options.flavour = flavour;
     options.real_threads = threads;
     options.has_notifications = flavour == reactor::sim::Flavour::windows;
+    options.has_wait_packets = flavour == reactor::sim::Flavour::windows;
     return options;
   }
   template <class T>
@@ -109,6 +128,7 @@ class SimSystem final : public System {
   reactor::sim::SimKernel kernel_;
   std::deque<std::function<void()>> meanwhile_;
   std::deque<std::thread> running_;
+  std::vector<reactor::nt::HANDLE> objects_;
 };
 
 using SimWindows = SimSystem<reactor::sim::Flavour::windows, false>;

@@ -67,6 +67,13 @@ class System {
   /// An open handle that is not a socket. The System closes it.
   [[nodiscard]] virtual reactor::nt::HANDLE no_socket() = 0;
 
+  /// An object that can be waited for. The System closes it, unless `close_object` has.
+  enum class Object : unsigned char { manual_reset, auto_reset, semaphore, mutex };
+  [[nodiscard]] virtual reactor::nt::HANDLE object(Object kind, bool is_set = false) = 0;
+  virtual void set(reactor::nt::HANDLE object) = 0;                     ///< sets an event, releases a semaphore
+  [[nodiscard]] virtual bool try_wait(reactor::nt::HANDLE object) = 0;  ///< a wait with a time-out of zero
+  virtual void close_object(reactor::nt::HANDLE object) = 0;
+
   /// Runs on another thread, or as if it did: before or while the caller next sleeps in the kernel.
   virtual void meanwhile(std::function<void()> what) = 0;
   /// Waits until all of that is done.

@@ -31,7 +31,7 @@ class VirtualBackend final : public Backend {
   Result<RegistrationId> add(NativeSocket, Token, Interest, Mode) override {
     return failure(std::errc::bad_file_descriptor);
   }
-  Result<> modify(RegistrationId, Interest, std::optional<Mode>) override {
+  Result<> modify(RegistrationId, std::optional<Interest>, std::optional<Mode>) override {
     return failure(std::errc::bad_file_descriptor);
   }
   Result<> drained(RegistrationId, Interest) override { return failure(std::errc::bad_file_descriptor); }

@@ -220,6 +220,24 @@ class SocketPath {
   std::string path_;
 };
 
+/// What add_handle takes: stays signalled once it is set, until it is cleared. A manual-reset event; an eventfd.
+class Signal {
+ public:
+  Signal();
+  Signal(const Signal&) = delete;
+  Signal& operator=(const Signal&) = delete;
+  ~Signal() { close(); }
+  [[nodiscard]] reactor::NativeHandle native() const noexcept { return native_; }
+  void set() const;
+  void clear() const;
+  /// Its number is kept.
+  void close();
+
+ private:
+  reactor::NativeHandle native_;
+  bool is_open_ = true;
+};
+
 /// The fixture of every test here: checks that the test leaves no handle open.
 class NothingIsLeft {
  public:

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -137,7 +138,27 @@ SocketPath::~SocketPath() {
   DeleteFileW(wide.data());  // what opens the file first fails, as it is a reparse point [perl5#20204, zig#5652]
 }
 
+Signal::Signal() : native_(CreateEventW(nullptr, TRUE, FALSE, nullptr)) { REQUIRE(native_ != nullptr); }
+void Signal::set() const { REQUIRE(SetEvent(native_) != 0); }
+void Signal::clear() const { REQUIRE(ResetEvent(native_) != 0); }
+void Signal::close() {
+  if (std::exchange(is_open_, false)) CloseHandle(native_);
+}
+
 #else
+
+Signal::Signal() : native_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) { REQUIRE(native_ >= 0); }
+void Signal::set() const {
+  const std::uint64_t one = 1;
+  REQUIRE(::write(native_, &one, sizeof one) == sizeof one);
+}
+void Signal::clear() const {
+  std::uint64_t count = 0;
+  REQUIRE(::read(native_, &count, sizeof count) == sizeof count);
+}
+void Signal::close() {
+  if (std::exchange(is_open_, false)) ::close(native_);
+}
 
 bool is_windows() noexcept { return false; }
 bool is_wine() noexcept { return false; }

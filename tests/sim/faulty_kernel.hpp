@@ -93,6 +93,35 @@ class FaultyKernel final : public reactor::nt::Kernel {
     removed = 0;
     return status != 0 ? static_cast<nt::ULONG>(status) : below_.notify(port, changes, packets, removed, timeout_ms);
   }
+  bool has_wait_packets() override { return below_.has_wait_packets(); }
+  Result<HANDLE> create_wait_packet() override {
+    const NTSTATUS status = begin(Call::create_wait_packet);
+    return status != 0 ? reactor::failure(reactor::nt::make_error(status)) : below_.create_wait_packet();
+  }
+  NTSTATUS associate(HANDLE wait_packet, HANDLE port, HANDLE object, nt::ULONG_PTR key, void* context,
+                     bool& was_signalled) override {
+    const NTSTATUS status = begin(Call::associate);
+    was_signalled = false;
+    return status != 0 ? status : below_.associate(wait_packet, port, object, key, context, was_signalled);
+  }
+  // Neither this nor end_wait can fail.
+  NTSTATUS disassociate(HANDLE wait_packet, bool removes_queued) override {
+    ++counts_[std::to_underlying(Call::disassociate)];
+    return below_.disassociate(wait_packet, removes_queued);
+  }
+  Result<HANDLE> begin_wait(HANDLE port, HANDLE object, nt::ULONG_PTR key, void* context) override {
+    const NTSTATUS status = begin(Call::begin_wait);
+    return status != 0 ? reactor::failure(reactor::nt::make_error(status))
+                       : below_.begin_wait(port, object, key, context);
+  }
+  bool end_wait(HANDLE wait) noexcept override {
+    ++counts_[std::to_underlying(Call::end_wait)];
+    return below_.end_wait(wait);
+  }
+  Result<HANDLE> duplicate(HANDLE object) override {
+    const NTSTATUS status = begin(Call::duplicate);
+    return status != 0 ? reactor::failure(reactor::nt::make_error(status)) : below_.duplicate(object);
+  }
   std::uint32_t thread_id() override { return below_.thread_id(); }
   std::chrono::nanoseconds now() override { return below_.now(); }
 

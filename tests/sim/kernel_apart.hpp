@@ -67,6 +67,33 @@ class KernelApart final : public reactor::nt::Kernel {
     const FailsNot here;
     return below_.notify(port, changes, packets, removed, timeout_ms);
   }
+  bool has_wait_packets() override { return below_.has_wait_packets(); }
+  reactor::Result<nt::HANDLE> create_wait_packet() override {
+    const FailsNot here;
+    return below_.create_wait_packet();
+  }
+  nt::NTSTATUS associate(nt::HANDLE wait_packet, nt::HANDLE port, nt::HANDLE object, nt::ULONG_PTR key, void* context,
+                         bool& was_signalled) override {
+    const FailsNot here;
+    return below_.associate(wait_packet, port, object, key, context, was_signalled);
+  }
+  nt::NTSTATUS disassociate(nt::HANDLE wait_packet, bool removes_queued) override {
+    const FailsNot here;
+    return below_.disassociate(wait_packet, removes_queued);
+  }
+  reactor::Result<nt::HANDLE> begin_wait(nt::HANDLE port, nt::HANDLE object, nt::ULONG_PTR key,
+                                         void* context) override {
+    const FailsNot here;
+    return below_.begin_wait(port, object, key, context);
+  }
+  bool end_wait(nt::HANDLE wait) noexcept override {
+    const FailsNot here;
+    return below_.end_wait(wait);
+  }
+  reactor::Result<nt::HANDLE> duplicate(nt::HANDLE object) override {
+    const FailsNot here;
+    return below_.duplicate(object);
+  }
   std::uint32_t thread_id() override { return below_.thread_id(); }
   std::chrono::nanoseconds now() override {
     const FailsNot here;

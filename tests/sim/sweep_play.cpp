@@ -9,6 +9,7 @@
 #include <reactor/make_poller.hpp>
 #include <reactor/notify/notify_backend.hpp>
 
+#include "native_handle.hpp"
 #include "sim/kernel_apart.hpp"
 
 namespace sweep {
@@ -81,6 +82,24 @@ void Play::add_again(Socket socket) {
   if (!faulty_.has_denied_socket()) complaint_ = "a registration was retired without a reason";
   const auto found = watched_.find(socket);
   if (found != watched_.end()) add(socket, found->second.interest, found->second.mode);
+}
+
+void Play::add_object(nt::HANDLE object) {
+  const Socket number = number_of(object);
+  for (int i = 0; i < tries_max; i++) {
+    auto added = in_library([&] { return poller_->add_handle(native_of(object), Token{number}); });
+    if (!added) continue;
+    watched_.insert_or_assign(number, Watched{std::move(*added), Interest::readable, Mode::oneshot});
+    return;
+  }
+  complaint_ = "an object could not be added";
+}
+
+void Play::rearm(nt::HANDLE object) {
+  for (int i = 0; i < tries_max; i++) {
+    if (in_library([&] { return watched_.at(number_of(object)).registration.rearm(); })) return;
+  }
+  complaint_ = "an object could not be armed again";
 }
 
 void Play::remove(Socket socket) {

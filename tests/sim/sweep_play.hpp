@@ -43,6 +43,11 @@ class Play {
   void modify(Socket socket, Interest interest);
   void drained(Socket socket);
   void remove(Socket socket);
+  /// The same of an object that can be waited for. Its number is its token.
+  void add_object(reactor::nt::HANDLE object);
+  void rearm(reactor::nt::HANDLE object);
+  void expect_object(reactor::nt::HANDLE object) { expect({number_of(object)}); }
+  void remove_object(reactor::nt::HANDLE object) { remove(number_of(object)); }
   void wake();
 
   /// A wait, whose events are recorded. A wait that fails counts as one without events.
@@ -62,6 +67,7 @@ class Play {
     Interest interest;
     Mode mode;
   };
+  [[nodiscard]] static Socket number_of(reactor::nt::HANDLE object) { return reinterpret_cast<Socket>(object); }
   [[nodiscard]] bool try_add(Socket socket, Interest interest, Mode mode);
   void add_again(Socket socket);
   void note(const reactor::Event& event);

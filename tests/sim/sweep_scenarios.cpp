@@ -71,6 +71,28 @@ void removed_while_pending(Play& play) {
   play.expect({a});
 }
 
+void object(Play& play) {
+  const auto [a, b] = play.system.tcp_pair();
+  const auto event = play.system.object(conformance::System::Object::auto_reset);
+  play.add(a);
+  play.add_object(event);
+  play.wait(0ms);
+  for (int i = 0; i < 2; i++) {
+    play.system.set(event);
+    play.expect_object(event);
+    play.rearm(event);
+  }
+  send(play, b);
+  play.system.set(event);
+  play.expect({a});
+  play.remove_object(event);  // its packet may be queued
+  play.add_object(event);
+  play.system.set(event);
+  play.expect_object(event);
+  play.remove_object(event);
+  play.system.close_object(event);
+}
+
 void closed_unseen(Play& play) {
   const auto [a, b] = play.system.tcp_pair();
   play.add(a);
@@ -207,6 +229,7 @@ constexpr std::array all{
     Scenario{"edge", edge},
     Scenario{"wider interest", wider_interest},
     Scenario{"removed while pending", removed_while_pending},
+    Scenario{"object", object},
     Scenario{"closed unseen", closed_unseen},
     Scenario{"small buffer", small_buffer},
     Scenario{"group", group},

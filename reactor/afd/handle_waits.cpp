@@ -15,9 +15,9 @@ using namespace nt;
 namespace {
 
 // A packet's context: the index, and above it the number of the arming, never 0.
-constexpr int index_bits = std::numeric_limits<std::uintptr_t>::digits / 2;
-constexpr std::uintptr_t index_mask = (std::uintptr_t{1} << index_bits) - 1;
-constexpr std::size_t entries_max = index_bits == 32 ? std::size_t{1} << 31 : index_mask;
+constexpr int entry_bits = std::numeric_limits<std::uintptr_t>::digits / 2;
+constexpr std::uintptr_t entry_mask = (std::uintptr_t{1} << entry_bits) - 1;
+constexpr std::size_t entries_max = entry_bits == 32 ? std::size_t{1} << 31 : entry_mask;
 
 /// STATUS_OBJECT_TYPE_MISMATCH of an object that cannot be waited for; elsewhere it is that of no socket.
 std::unexpected<std::error_code> refusal(std::error_code error) noexcept {
@@ -25,7 +25,7 @@ std::unexpected<std::error_code> refusal(std::error_code error) noexcept {
 }
 
 void* context_of(std::uint32_t index, std::uint32_t arming) noexcept {
-  return reinterpret_cast<void*>(static_cast<std::uintptr_t>(arming) << index_bits | index);
+  return reinterpret_cast<void*>(static_cast<std::uintptr_t>(arming) << entry_bits | index);
 }
 
 }  // namespace
@@ -83,7 +83,7 @@ Result<> HandleWaits::rearm(RegistrationId id) {
 Result<> HandleWaits::arm(std::uint32_t index) {
   Entry& entry = entries_[index];
   REACTOR_ASSERT(!entry.is_armed);
-  if (++last_arming_ > index_mask) last_arming_ = 1;
+  if (++last_arming_ > entry_mask) last_arming_ = 1;
   entry.arming = last_arming_;
   void* const context = context_of(index, entry.arming);
   constexpr auto key = std::to_underlying(PacketKey::object);
@@ -103,7 +103,7 @@ Result<> HandleWaits::arm(std::uint32_t index) {
 
 bool HandleWaits::take(const FILE_IO_COMPLETION_INFORMATION& packet, EventSink& sink) noexcept {
   if (PacketKey{reinterpret_cast<ULONG_PTR>(packet.KeyContext)} != PacketKey::object) return false;
-  const std::uintptr_t index = reinterpret_cast<std::uintptr_t>(packet.ApcContext) & index_mask;
+  const std::uintptr_t index = reinterpret_cast<std::uintptr_t>(packet.ApcContext) & entry_mask;
   Entry* const entry = index < entries_.size() ? &entries_[index] : nullptr;
   const bool is_current = entry != nullptr && entry->generation != 0 && entry->is_armed &&
                           context_of(static_cast<std::uint32_t>(index), entry->arming) == packet.ApcContext;

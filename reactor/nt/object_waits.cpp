@@ -39,7 +39,7 @@ Function* as(void* address) noexcept {
   return reinterpret_cast<Function*>(address);
 }
 
-std::error_code system_error() noexcept { return make_win32_error(GetLastError()); }
+std::error_code last_system_error() noexcept { return make_win32_error(GetLastError()); }
 
 /// The head of OBJECT_TYPE_INFORMATION: a UNICODE_STRING.
 struct TypeName {
@@ -126,13 +126,13 @@ Result<HANDLE> ObjectWaits::begin(HANDLE port, HANDLE object, ULONG_PTR key, voi
   if (const auto checked = check_waitable(object); !checked) return failure(checked.error());
   const auto make = [&]() -> Result<HANDLE> {
     auto wait = std::make_unique<PooledWait>();
-    if (wait->ended == nullptr) return failure(system_error());
+    if (wait->ended == nullptr) return failure(last_system_error());
     wait->post = as<NtSetIoCompletionFn>(post_);
     wait->port = port;
     wait->key = reinterpret_cast<void*>(key);
     wait->context = context;
     if (RegisterWaitForSingleObject(&wait->handle, object, &on_signal, wait.get(), INFINITE, WT_EXECUTEONLYONCE) == 0) {
-      return failure(system_error());
+      return failure(last_system_error());
     }
     return wait.release();
   };
@@ -153,7 +153,7 @@ bool ObjectWaits::end(HANDLE wait) noexcept {
 Result<HANDLE> ObjectWaits::duplicate(HANDLE object) {
   ::HANDLE made = nullptr;
   const ::HANDLE here = GetCurrentProcess();
-  if (DuplicateHandle(here, object, here, &made, 0, FALSE, DUPLICATE_SAME_ACCESS) == 0) return failure(system_error());
+  if (DuplicateHandle(here, object, here, &made, 0, FALSE, DUPLICATE_SAME_ACCESS) == 0) return failure(last_system_error());
   return made;
 }
 

@@ -66,7 +66,7 @@ TEST_CASE("pipe: events of the writing end") {
   CHECK(reports_of(poller) == Reports{{1, Readiness::readable | Readiness::writable | Readiness::failed}});
 }
 
-TEST_CASE("add_handle: a timer, a pipe and a process, each reported once; a file and a second time are refused") {
+TEST_CASE("add_handle: a timer, a pipe and a process, each reported once, and a file or a second time refused") {
   auto poller = make_poller();
   const Fd timer(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
   const itimerspec soonest{.it_interval = {}, .it_value = {.tv_sec = 0, .tv_nsec = 1}};

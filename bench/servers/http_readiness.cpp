@@ -32,8 +32,7 @@ void control(EpollPort port, int operation, reactor::NativeSocket socket, Intere
 
 void serve_http_poller(Service& service) {
   Poller poller = value_or_fail(Poller::create(), "Poller::create");
-  auto accepting =
-      value_or_fail(poller.add(service.listener().native(), Token{0}, Interest::readable), "Poller::add");
+  auto accepting = value_or_fail(poller.add(service.listener().native(), Token{0}, Interest::readable), "Poller::add");
   service.open([&poller](Json& json) { describe(poller.stats(), json); });
   HttpMembers members;
   bool accepts = true;

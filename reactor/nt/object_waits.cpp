@@ -153,7 +153,8 @@ bool ObjectWaits::end(HANDLE wait) noexcept {
 Result<HANDLE> ObjectWaits::duplicate(HANDLE object) {
   ::HANDLE made = nullptr;
   const ::HANDLE here = GetCurrentProcess();
-  if (DuplicateHandle(here, object, here, &made, 0, FALSE, DUPLICATE_SAME_ACCESS) == 0) return failure(last_system_error());
+  if (DuplicateHandle(here, object, here, &made, 0, FALSE, DUPLICATE_SAME_ACCESS) == 0)
+    return failure(last_system_error());
   return made;
 }
 

@@ -165,7 +165,7 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   void signal(HANDLE object);                  ///< sets an event, ends a process, releases a semaphore
   void reset(HANDLE object);                   ///< of an event
   [[nodiscard]] bool try_wait(HANDLE object);  ///< a wait with a time-out of zero: takes the signal, if there is one
-  [[nodiscard]] int signals(HANDLE object);  ///< what a wait could take now
+  [[nodiscard]] int signals(HANDLE object);    ///< what a wait could take now
   [[nodiscard]] std::size_t waits_on(HANDLE object);  ///< waits under way
   [[nodiscard]] NthFault& nth_fault() noexcept { return nth_fault_; }
 

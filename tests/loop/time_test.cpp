@@ -229,7 +229,8 @@ TEST_CASE("timers: many cancelled ones hold no call up") {
   const auto before = timers.entries();
   CHECK(timers.next(Clock::time_point()) < Clock::time_point(1h));
   CHECK(before - timers.entries() <= 64);
-  while (timers.next(Clock::time_point(1min)) != Clock::time_point(1h)) CHECK(timers.expire(Clock::time_point(1min)).owner == nullptr);
+  while (timers.next(Clock::time_point(1min)) != Clock::time_point(1h))
+    CHECK(timers.expire(Clock::time_point(1min)).owner == nullptr);
   CHECK(timers.entries() == 1);
   CHECK(timers.expire(Clock::time_point(1h)).owner == &owner);
 }

@@ -266,6 +266,9 @@ MUTATIONS = [
      "++late_rounds_ <= late_rounds_max",
      "++late_rounds_ > 0"),
     # One bad socket never fails wait; a shortage is no dead connection.
+    ("one bad socket never fails wait: a group takes one that is not AFD's", "afd/dispatcher.cpp",
+     "  slot.activity = {};  // so that no group takes it, either\n",
+     ""),
     ("one bad socket never fails wait: a refusal is ignored", "afd/dispatcher.cpp",
      "if (!is_no_socket(status)) return report_failure(slot, status, sink);",
      "if (!is_no_socket(status)) return;"),

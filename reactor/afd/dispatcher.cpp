@@ -197,6 +197,7 @@ void Dispatcher::resolve_suspect(Slot& slot, bool is_open, EventSink& sink) {
   queue_.erase(slot);
   report_failure(slot, STATUS_NOT_SUPPORTED, sink);
   slot.is_foreign = true;
+  slot.activity = {};  // so that no group takes it, either
 }
 
 void Dispatcher::retire(Slot& slot, bool is_closed) {

@@ -12,6 +12,7 @@
 
 #include <reactor/afd/afd_backend.hpp>
 #include <reactor/afd/epoll_bits.hpp>
+#include <reactor/afd/group_policy.hpp>
 
 #include "afd/fixture.hpp"
 
@@ -118,6 +119,27 @@ TEST_CASE("epoll: a failed connect and a failed poll are reported without EPOLLH
   CHECK(port.wait().empty());
   port.kernel.complete(base(a), 0, static_cast<NTSTATUS>(0xC0000001));
   CHECK(port.wait() == Reports{{1, failed_bits}});
+}
+
+TEST_CASE("epoll: a busy socket that is not AFD's any more is reported once, and never polled with others again") {
+  Port port;
+  REQUIRE_FALSE(port.add(a, Epoll::in, 1));
+  REQUIRE_FALSE(port.add(b, Epoll::in, 2));
+  // Each becomes busy while the other one's poll is pending, so both are polled alone.
+  for (const NativeSocket busy : {b, a}) {
+    CHECK(port.wait().empty());
+    port.kernel.complete(base(busy), AFD_POLL_RECEIVE);
+    port.kernel.ready[base(busy)] = AFD_POLL_RECEIVE;
+    for (int round = 0; round < afd::GroupPolicy::hot_score + 2; round++) CHECK(port.wait().size() == 1);
+    if (busy == b) port.kernel.ready[base(b)] = 0;
+  }
+  port.kernel.not_of_afd.insert(base(a));
+  REQUIRE_FALSE(port.modify(a, Epoll::in, 1));
+  port.kernel.complete(base(b), AFD_POLL_RECEIVE);
+  port.kernel.ready[base(b)] = AFD_POLL_RECEIVE;
+  CHECK(port.wait() == Reports{{1, Epoll::in | Epoll::err}, {2, Epoll::in}});
+  port.kernel.not_of_afd.clear();
+  CHECK(port.wait() == Reports{{2, Epoll::in}});
 }
 
 TEST_CASE("epoll: EPOLLRDHUP without EPOLLIN reports a FIN and no data") {

@@ -267,7 +267,13 @@ TEST_CASE_TEMPLATE("pool.end: a wait that has ended takes no signal, and one tha
   b.system.set(event);
   const bool was_signalled = b.kernel.end_wait(*used);
   CHECK(b.take(was_signalled ? std::chrono::nanoseconds(deadline) : quiet_time).has_value() == was_signalled);
-  CHECK(b.system.try_wait(event) == !was_signalled);
+  const bool is_set = b.system.try_wait(event);
+  if (b.system.expect() == Expect::windows) {
+    CHECK(is_set == !was_signalled);
+  } else {  // Wine drops a signal that comes at the moment at which the wait ends (reactor/nt/object_waits.cpp)
+    CHECK_FALSE((is_set && was_signalled));
+    if (!is_set && !was_signalled) MESSAGE("the signal is lost");
+  }
 }
 
 TEST_CASE_TEMPLATE("pool.refused: a mutex, and a handle that was closed", System, ALL_KERNELS) {

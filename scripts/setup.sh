@@ -6,7 +6,7 @@ set -euo pipefail
 packages_for() {
   case $1 in
     wine) echo cmake ninja-build python3 g++-mingw-w64-x86-64-posix wine64 doctest-dev netcat-openbsd curl socat wrk ;;
-    linux) echo cmake ninja-build python3 g++ doctest-dev netcat-openbsd curl socat wrk libc-ares-dev libssl-dev openssl pkgconf libasio-dev libuv1-dev libglib2.0-dev gdb libgtest-dev catch2 tshark abigail-tools ;;
+    linux) echo cmake ninja-build make git python3 g++ doctest-dev netcat-openbsd curl socat wrk libc-ares-dev libssl-dev openssl pkgconf libasio-dev libuv1-dev libglib2.0-dev gdb libgtest-dev catch2 tshark abigail-tools ;;
     clang)
       packages_for linux
       echo clang-19 libclang-rt-19-dev

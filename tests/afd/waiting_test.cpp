@@ -24,7 +24,7 @@ namespace {
 
 using afd::WaitingThreads;
 
-constexpr auto d = NativeSocket{112}, e = NativeSocket{116};
+constexpr auto d = NativeSocket{112};
 
 using Set = std::set<NativeSocket>;
 

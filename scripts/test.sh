@@ -30,7 +30,7 @@ fi
 sources() { git ls-files --cached --others --exclude-standard '*.cpp' '*.hpp' '*.c' '*.h'; }
 
 # What is compiled for Windows alone. The consumer projects are compiled against an install tree, by their own tests.
-windows_sources='^(poc/.*|reactor/net/win.*|reactor/nt/(mutex|system_kernel)|reactor/(afd|notify)/system_backend|reactor/capi/.*)\.cpp$'
+windows_sources='^(poc/.*|reactor/net/win.*|reactor/nt/(mutex|object_waits|system_kernel)|reactor/(afd|notify)/system_backend|reactor/capi/.*)\.cpp$'
 
 # As the users of other libraries write, for docs/coming-from.md.
 peers_style='^examples/coming_from/(asio|epoll|libuv|wepoll)'

@@ -73,7 +73,7 @@ void WaitLoop::begin() {
 // what any thread has left: it may never wait again.
 void WaitLoop::mark_deferred(std::optional<nanoseconds> now) {
   WaitingThreads& threads = core_.threads;
-  if (overlaps_) threads.overlapped(*now);
+  if (overlaps_ && now) threads.overlapped(*now);
   const std::uint8_t batch = threads.begin_wait(thread_);
   sink_.set_batch(batch);
   if (now && threads.is_overlapping(*now)) {

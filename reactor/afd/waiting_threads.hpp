@@ -63,7 +63,8 @@ class WaitingThreads {
   /// That thread has re-armed one more. True: it was the last of its batch, so it counts as any other thread again.
   [[nodiscard]] bool rearmed(std::uint32_t thread) noexcept {
     Batch& batch = batches_[handled_by(thread)];
-    if (batch.to_rearm == 0 || --batch.to_rearm > 0) return false;
+    if (batch.to_rearm == 0) return false;
+    if (--batch.to_rearm > 0) return false;
     batch.is_handled = false;
     return true;
   }
@@ -116,7 +117,7 @@ class WaitingThreads {
     std::optional<nanoseconds> first;
     if (deferred_ == 0) return first;
     for (const Batch& batch : batches_) {
-      if (batch.due && (!first || *batch.due < *first)) first = batch.due;
+      if (batch.due) first = first ? std::min(*first, *batch.due) : *batch.due;
     }
     return first;
   }
@@ -135,7 +136,7 @@ class WaitingThreads {
     bool is_waiting = false;   // the thread is in a wait
     bool is_handled = false;   // between two waits, and has not re-armed all that it has to
     std::size_t to_rearm = 0;
-    std::optional<nanoseconds> due{};
+    std::optional<nanoseconds> due;
   };
 
   [[nodiscard]] std::uint8_t find(std::uint32_t thread) const noexcept {

@@ -143,7 +143,9 @@ class ScopedTask : public Operation {
     was_resumed();
     return take_flattened(task_.promise());
   }
-  [[nodiscard]] Context& scope() noexcept { return *scope_; }
+  [[nodiscard]] Context& scope() noexcept {
+    return *scope_;  // NOLINT(bugprone-unchecked-optional-access): wait has made it
+  }
 
  private:
   std::optional<Context> scope_;

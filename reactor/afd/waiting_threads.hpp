@@ -124,7 +124,8 @@ class WaitingThreads {
   /// Ends the deferral of each batch that is due, and calls `function` with its number.
   void expire(nanoseconds now, auto&& function) {
     for (std::uint8_t number = 0; number < batches_max; number++) {
-      if (!batches_[number].due || now < *batches_[number].due) continue;
+      const std::optional<nanoseconds> due = batches_[number].due;
+      if (!due || now < *due) continue;
       end_deferral(number);
       function(number);
     }

@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 VCPKG, CONAN = ROOT / "packaging/vcpkg", ROOT / "packaging/conan"
 CMAKE = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
 VERSION = re.search(r"^project\(reactor VERSION ([\d.]+)", CMAKE, re.MULTILINE)[1]
-OPTIONS = set(re.findall(r"^option\((REACTOR_\w+)", CMAKE + (ROOT / "reactor/modules/modules.cmake").read_text(encoding="utf-8"), re.MULTILINE))
+OPTIONS = set(re.findall(r"^(?:option\(|set\((?=REACTOR_\w+ \w+ CACHE))(REACTOR_\w+)", CMAKE + (ROOT / "reactor/modules/modules.cmake").read_text(encoding="utf-8"), re.MULTILINE))
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*$")
 # The fields of vcpkg.json and of a feature, with their types, by vcpkg's reference.
 FIELDS = {"$schema": str, "name": str, "version": str, "version-semver": str, "port-version": int, "description": (str, list),

@@ -2,16 +2,7 @@
 //
 // reactor/epoll.h on Windows: what is asked goes to the port's backend, what fails comes back as errno and
 // GetLastError.
-#define WIN32_NO_STATUS  // the names are constants in nt/types.hpp
-#ifndef NOMINMAX
-#define NOMINMAX
-#endif
-#ifndef WIN32_LEAN_AND_MEAN
-#define WIN32_LEAN_AND_MEAN
-#endif
-#include <winsock2.h>
-// winsock2.h before windows.h
-#include <windows.h>
+#include <reactor/nt/windows.hpp>
 
 #include <chrono>
 #include <climits>

@@ -2,16 +2,7 @@
 //
 // reactor/epoll_post.h on Windows. A file of its own, so that a program that has a function of this name and does not
 // call ours can link the static library.
-#define WIN32_NO_STATUS  // the names are constants in nt/types.hpp
-#ifndef NOMINMAX
-#define NOMINMAX
-#endif
-#ifndef WIN32_LEAN_AND_MEAN
-#define WIN32_LEAN_AND_MEAN
-#endif
-#include <winsock2.h>
-// winsock2.h before windows.h
-#include <windows.h>
+#include <reactor/nt/windows.hpp>
 
 #include <cstdint>
 

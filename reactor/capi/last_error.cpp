@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: MIT
-#ifndef NOMINMAX
-#define NOMINMAX
-#endif
-#ifndef WIN32_LEAN_AND_MEAN
-#define WIN32_LEAN_AND_MEAN
-#endif
-#define WIN32_NO_STATUS  // the names are constants in nt/types.hpp
-#include <winsock2.h>
-// winsock2.h before windows.h
-#include <windows.h>
+#include <reactor/nt/windows.hpp>
 
 #include <cerrno>
 

@@ -8,10 +8,8 @@
 #include <reactor/net/system.hpp>
 
 #ifdef _WIN32
-#ifndef NOMINMAX
-#define NOMINMAX
-#endif
-#include <winsock2.h>
+#include <reactor/nt/windows.hpp>
+// after winsock2.h
 #include <ws2tcpip.h>
 #else
 #include <netdb.h>

@@ -4,15 +4,10 @@
 #include <reactor/net/system.hpp>
 #include <reactor/nt/status.hpp>
 
-#ifndef NOMINMAX
-#define NOMINMAX
-#endif
-#ifndef WIN32_LEAN_AND_MEAN
-#define WIN32_LEAN_AND_MEAN
-#endif
-#include <winsock2.h>
-#include <ws2tcpip.h>
+#include <reactor/nt/windows.hpp>
 // after winsock2.h
+#include <ws2tcpip.h>
+// after ws2tcpip.h
 #include <mstcpip.h>
 
 #include <algorithm>

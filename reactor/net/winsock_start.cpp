@@ -3,13 +3,7 @@
 #include <reactor/net/system.hpp>
 #include <reactor/nt/status.hpp>
 
-#ifndef NOMINMAX
-#define NOMINMAX
-#endif
-#ifndef WIN32_LEAN_AND_MEAN
-#define WIN32_LEAN_AND_MEAN
-#endif
-#include <winsock2.h>
+#include <reactor/nt/windows.hpp>
 
 namespace reactor::sys {
 

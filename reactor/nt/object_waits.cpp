@@ -1,12 +1,5 @@
 // SPDX-License-Identifier: MIT
-#define WIN32_NO_STATUS  // the names are constants in nt/types.hpp
-#ifndef NOMINMAX
-#define NOMINMAX
-#endif
-#ifndef WIN32_LEAN_AND_MEAN
-#define WIN32_LEAN_AND_MEAN
-#endif
-#include <windows.h>
+#include <reactor/nt/windows.hpp>
 
 #include <algorithm>
 #include <array>

@@ -1,14 +1,7 @@
 // SPDX-License-Identifier: MIT
-#ifndef NOMINMAX
-#define NOMINMAX
-#endif
-#ifndef WIN32_LEAN_AND_MEAN
-#define WIN32_LEAN_AND_MEAN
-#endif
-#include <winsock2.h>
-// winsock2.h first
+#include <reactor/nt/windows.hpp>
+// after windows.h
 #include <mswsock.h>
-#include <windows.h>
 #include <winternl.h>
 
 #include <algorithm>
@@ -19,16 +12,7 @@
 #include <utility>
 #include <vector>
 
-// The NTSTATUS names are macros in windows.h; in nt/types.hpp they are constants.
-#undef STATUS_TIMEOUT
-#undef STATUS_PENDING
-#undef STATUS_INVALID_HANDLE
-#undef STATUS_INSUFFICIENT_RESOURCES
-#undef STATUS_CANCELLED
-#undef STATUS_NOT_FOUND
-#undef STATUS_SUCCESS
-#undef STATUS_OBJECT_TYPE_MISMATCH
-#undef STATUS_INVALID_PARAMETER
+// Macros of winternl.h; in nt/types.hpp they are functions.
 #undef NT_SUCCESS
 #undef NT_ERROR
 

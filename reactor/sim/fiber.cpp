@@ -14,13 +14,7 @@
 #include <reactor/sim/sim_memory.hpp>
 
 #ifdef _WIN32
-#ifndef NOMINMAX
-#define NOMINMAX
-#endif
-#ifndef WIN32_LEAN_AND_MEAN
-#define WIN32_LEAN_AND_MEAN
-#endif
-#include <windows.h>
+#include <reactor/nt/windows.hpp>
 #else
 #include <cxxabi.h>
 #include <sys/mman.h>

@@ -86,6 +86,8 @@ if(CMAKE_CROSSCOMPILING)
 endif()
 consumer_test(add_subdirectory)
 consumer_test(fetch_content)
+# It compiles what the former does: one after the other, a compiler cache does that once.
+set_tests_properties(consumer.add_subdirectory consumer.fetch_content PROPERTIES RESOURCE_LOCK consumer_sources)
 if(NOT MSVC)
   consumer_test(no_exceptions)
 endif()

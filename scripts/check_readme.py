@@ -45,7 +45,7 @@ def check_wake():
 
 
 def run(command, folder, home):
-    environment = {**os.environ, "HOME": str(home)}
+    environment = {"CMAKE_BUILD_PARALLEL_LEVEL": str(os.cpu_count()), **os.environ, "HOME": str(home)}
     for name in ("CMAKE_PREFIX_PATH", "PKG_CONFIG_PATH", "CMAKE_BUILD_TYPE"):  # nothing that a reader does not have
         environment.pop(name, None)
     shown = command if isinstance(command, str) else " ".join(map(str, command))
@@ -87,7 +87,9 @@ def check_greeting(output):
 
 
 def check_commands(text):
-    with tempfile.TemporaryDirectory() as name:
+    (ROOT / "build").mkdir(exist_ok=True)
+    # In the build folder, so that a compiler cache that serves the run (CCACHE_BASEDIR) knows these files too.
+    with tempfile.TemporaryDirectory(dir=ROOT / "build") as name:
         home = pathlib.Path(name)
         folder = home / "clone"
         folder.mkdir()

@@ -218,7 +218,7 @@ report_part() {  # PART
 }
 
 lint_beside_wine=
-[[ " ${parts[*]} " != *" linux "*" wine "*" lint "* ]] || lint_beside_wine=1
+[[ " ${parts[*]} " != *" linux "*" wine "*"lint "* ]] || lint_beside_wine=1
 for part in "${parts[@]}"; do
   [ "$part" != lint ] || [ -z "$lint_beside_wine" ] || continue
   printf '%s ...\n' "$part"

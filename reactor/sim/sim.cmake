@@ -1,9 +1,12 @@
 # The simulated NT kernel and its network. The model check, the fuzzers and the sweep run the AFD backend over it.
 set(simulated_kernel_sources sim/sim_answer.cpp sim/sim_core.cpp sim/sim_endpoint.cpp sim/sim_kernel.cpp sim/sim_net.cpp
     sim/sim_notify.cpp sim/sim_objects.cpp sim/sim_poll.cpp sim/sim_seen.cpp sim/sim_stack.cpp sim/sim_wire.cpp)
+# Sources that are in several libraries are compiled with the same options, so a compiler cache compiles them once.
+set(as_in_the_library CXX_EXTENSIONS OFF CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON POSITION_INDEPENDENT_CODE ON)
 if(REACTOR_TESTS OR REACTOR_FUZZ OR REACTOR_BENCH)
   add_library(reactor_sim_kernel STATIC EXCLUDE_FROM_ALL ${simulated_kernel_sources})
   target_link_libraries(reactor_sim_kernel PUBLIC reactor::reactor PRIVATE reactor_build_options)
+  set_target_properties(reactor_sim_kernel PROPERTIES ${as_in_the_library})
 endif()
 
 if(NOT REACTOR_SIM)
@@ -20,7 +23,7 @@ add_library(reactor_sim STATIC ${unless_linked}
   sim/check.cpp sim/check_processes.cpp sim/fiber.cpp sim/network.cpp sim/pcapng.cpp sim/scheduler.cpp sim/sequence_chart.cpp sim/sim_backend.cpp
   sim/sim_epoll.cpp sim/sockaddr.cpp sim/trace.cpp sim/world.cpp)
 add_library(reactor::sim ALIAS reactor_sim)
-set_target_properties(reactor_sim PROPERTIES EXPORT_NAME sim CXX_EXTENSIONS OFF)
+set_target_properties(reactor_sim PROPERTIES EXPORT_NAME sim ${as_in_the_library})
 target_sources(reactor_sim PUBLIC FILE_SET HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}" FILES ${public_headers} ${sim_headers})
 target_compile_features(reactor_sim PUBLIC cxx_std_23)
 if(PROJECT_IS_TOP_LEVEL)

@@ -47,6 +47,16 @@ class Backend {
     static_cast<void>(handle), static_cast<void>(token);
     return failure(std::errc::function_not_supported);
   }
+  /// Packets with this key are events with that token from now on. Error: invalid_argument when there is no such key.
+  [[nodiscard]] virtual Result<std::uintptr_t> completion_key(Token token) {
+    static_cast<void>(token);
+    return failure(std::errc::function_not_supported);
+  }
+  /// What ends on the handle queues packets with the key of the token. As for add_handle: any handle.
+  [[nodiscard]] virtual Result<> associate(NativeHandle handle, Token token) {
+    static_cast<void>(handle), static_cast<void>(token);
+    return failure(std::errc::function_not_supported);
+  }
   /// remove, and whether a signal was taken that no wait has reported.
   [[nodiscard]] virtual Result<bool> withdraw(RegistrationId id) {
     const auto removed = remove(id);

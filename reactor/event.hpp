@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -74,7 +75,15 @@ constexpr Readiness& operator|=(Readiness& a, Readiness b) noexcept { return a =
 /// Keeps these alone.
 constexpr Readiness& operator&=(Readiness& a, Readiness b) noexcept { return a = a & b; }
 
-/// One thing that wait() reports: a registration, by its token, and what its socket is ready for. A plain value.
+/// An operation of the program's own that has ended (Poller::associate), or a packet that was posted
+/// (Poller::completion_key). Windows alone.
+struct Completion {
+  void* overlapped = nullptr;  ///< the operation's OVERLAPPED; of a posted packet what was posted
+  std::uintptr_t bytes = 0;    ///< that were transferred; of a posted packet what was posted
+};
+
+/// One thing that wait() reports: a registration, by its token, and what its socket is ready for; or a completion. A
+/// plain value.
 class Event {
  public:
   /// No event: token 0 and no readiness. For buffers.
@@ -82,8 +91,13 @@ class Event {
   /// For tests of a program. `error_value`: an NTSTATUS, 0 when there is none.
   constexpr Event(Token token, Readiness readiness, std::int32_t error_value = 0) noexcept
       : token_(token), error_value_(error_value), readiness_(readiness) {}
+#ifdef _WIN32
+  /// For tests of a program: a completion.
+  constexpr Event(Token token, const Completion& completion, std::int32_t error_value = 0) noexcept
+      : token_(token), completion_(completion), error_value_(error_value), is_completion_(true) {}
+#endif
 
-  /// What the program gave to Poller::add.
+  /// What the program gave to Poller::add, add_handle, associate or completion_key.
   [[nodiscard]] constexpr Token token() const noexcept { return token_; }
   /// All flags; the functions below ask for one each.
   [[nodiscard]] constexpr Readiness readiness() const noexcept { return readiness_; }
@@ -101,16 +115,31 @@ class Event {
   /// Has Readiness::failed.
   [[nodiscard]] constexpr bool failed() const noexcept { return has(Readiness::failed); }
 
-  /// Why it failed, if the system reports that with the event: Windows does for a connect that failed. Otherwise empty;
-  /// then Socket::take_error() asks.
+  /// Why it failed, if the system reports that with the event: Windows does for a connect that failed, and for an
+  /// operation (`completion`). Otherwise empty; then Socket::take_error() asks.
   [[nodiscard]] REACTOR_API std::error_code error() const noexcept;
+
+  /// What has ended, or was posted; such an event has no Readiness, and `error` says whether the operation has failed.
+  /// None of any other event, and always none on Linux.
+  [[nodiscard]] constexpr std::optional<Completion> completion() const noexcept {
+#ifdef _WIN32
+    if (is_completion_) return completion_;
+#endif
+    return std::nullopt;
+  }
 
  private:
   [[nodiscard]] constexpr bool has(Readiness flag) const noexcept { return (readiness_ & flag) != Readiness::none; }
 
   Token token_{};
+#ifdef _WIN32
+  Completion completion_;
+#endif
   std::int32_t error_value_ = 0;  // an NTSTATUS, 0 when not known
   Readiness readiness_ = Readiness::none;
+#ifdef _WIN32
+  bool is_completion_ = false;
+#endif
 };
 
 }  // namespace reactor

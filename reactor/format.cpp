@@ -30,6 +30,10 @@ std::string to_string(Interest interest) { return text_of(std::to_underlying(int
 std::string to_string(Readiness readiness) { return text_of(std::to_underlying(readiness), names); }
 
 std::string to_string(const Event& event) {
+  if (const auto completion = event.completion()) {
+    return std::to_string(std::to_underlying(event.token())) + ": completion of " + std::to_string(completion->bytes) +
+           " bytes";
+  }
   return std::to_string(std::to_underlying(event.token())) + ": " + to_string(event.readiness());
 }
 

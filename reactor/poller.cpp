@@ -102,6 +102,15 @@ Result<Registration> Poller::add_handle(NativeHandle handle, Token token) {
   return Registration(backend_, id->slot, id->generation);
 }
 
+Result<> Poller::associate(NativeHandle handle, Token token) {
+  return backend_ ? backend_->associate(handle, token) : gone();
+}
+
+Result<std::uintptr_t> Poller::completion_key(Token token) {
+  if (!backend_) return gone();
+  return backend_->completion_key(token);
+}
+
 Result<Events> Poller::wait(std::span<Event> buffer, std::optional<std::chrono::nanoseconds> timeout) {
   if (!backend_) return gone();
   if (buffer.empty() || (timeout && timeout->count() < 0)) return failure(std::errc::invalid_argument);

@@ -284,6 +284,32 @@ class REACTOR_API Poller {
   /// lacks that (Wine), a thread of the system's pool waits and posts a packet.
   [[nodiscard]] Result<Registration> add_handle(NativeHandle handle, Token token);
 
+  /// Windows: each operation on this handle that ends is an event from now on, with this token and Event::completion.
+  /// The handle is the program's: a pipe, a file or a socket, opened for overlapped I/O. It stays associated for as
+  /// long as it is open, and there is no Registration.
+  ///
+  /// - One event for each packet that the kernel queues, in the kernel's order, to one of the threads that wait. What
+  ///   does not fit into a buffer stays in the port for the next wait. Mode and rearm have no part in it.
+  /// - Also an operation that succeeds within the call queues a packet; after SetFileCompletionNotificationModes with
+  ///   FILE_SKIP_COMPLETION_PORT_ON_SUCCESS it does not, so the program handles its result there. One that fails within
+  ///   the call (any error but ERROR_IO_PENDING) queues none.
+  /// - The OVERLAPPED and the buffer are the kernel's until the event has come, after CancelIoEx too. Cancel what is
+  ///   under way and take its events before the Poller ends: after that nothing says that the kernel is done with them.
+  /// - Readiness comes by Poller::add alone. A receive that is pending on a socket takes the data before readiness is
+  ///   reported.
+  ///
+  /// Errors: invalid_argument when the token is too large (completion_key), or the handle is not overlapped or has a
+  /// port already; bad_file_descriptor when it is not open or no file; on Linux function_not_supported.
+  [[nodiscard]] Result<> associate(NativeHandle handle, Token token);
+
+  /// Windows: the completion key whose packets are events with this token, for what `associate` does not do:
+  /// PostQueuedCompletionStatus to native_handle(), whose number of bytes and OVERLAPPED (any pointer, also null) come
+  /// back in Event::completion. Before the first call of this or `associate` all packets of the program are dropped.
+  ///
+  /// Errors: invalid_argument when the token is not below 2^63 (2^31 where pointers have 32 bits), since the other keys
+  /// are the library's; on Linux function_not_supported.
+  [[nodiscard]] Result<std::uintptr_t> completion_key(Token token);
+
   /// Waits until something is ready, a wake, or the end of `timeout` (none: no end), and reports as many events as fit
   /// into `buffer`, one per registration; registrations that did not fit come first the next time. The events lie in
   /// `buffer`. A wake may come alone or together with events, and Events::woken() is true then: what a wake announces
@@ -315,7 +341,7 @@ class REACTOR_API Poller {
   /// queued. Registrations are armed by waits, so wait with a time-out of zero after every change, and when it is
   /// signalled, until a wait reports neither events nor a wake. Where one fails with not_enough_memory, sockets are
   /// left unarmed and no packet comes of them: wait again after a pause, by a timer of the outer loop. Packets that
-  /// others queue there are dropped.
+  /// others queue there are dropped, but for those with a key of completion_key.
   [[nodiscard]] Result<NativeHandle> native_handle() const;
 
   /// What it has done so far. Any thread may ask.

@@ -118,6 +118,12 @@ class FakeKernel final : public reactor::nt::Kernel {
     queue_packet(request, answer, status);
   }
 
+  /// An operation on a file that was associated has ended.
+  void complete_file(HANDLE file, void* overlapped, NTSTATUS status, std::uintptr_t bytes) {
+    const auto [port, key] = files_.at(file);
+    packets.push_back({port, {handle(key), overlapped, {{status}, bytes}}, std::nullopt, {}});
+  }
+
   Result<HANDLE> create_port() override { return open_handle(); }
 
   NTSTATUS dequeue(HANDLE port, std::span<reactor::nt::FILE_IO_COMPLETION_INFORMATION> into, ULONG& removed,
@@ -153,6 +159,12 @@ class FakeKernel final : public reactor::nt::Kernel {
     }
     packets.push_back({port, {handle(key), context, {{0}, 0}}, std::nullopt, {}});
     return reactor::nt::STATUS_SUCCESS;
+  }
+
+  reactor::Result<> associate_file(HANDLE file, HANDLE port, reactor::nt::ULONG_PTR key) override {
+    if (closed.contains(file)) return reactor::failure(std::errc::bad_file_descriptor);
+    if (!files_.try_emplace(file, port, key).second) return reactor::failure(std::errc::invalid_argument);
+    return {};
   }
 
   Result<HANDLE> open_helper(HANDLE port, reactor::nt::ULONG_PTR key) override {
@@ -276,5 +288,6 @@ class FakeKernel final : public reactor::nt::Kernel {
   }
 
   std::map<HANDLE, Helper> helpers_;
+  std::map<HANDLE, std::pair<HANDLE, reactor::nt::ULONG_PTR>> files_;  // port and key
   std::uintptr_t next_handle_ = 0x1000;
 };

@@ -26,6 +26,9 @@ TEST_CASE("texts") {
   CHECK(to_string(~Readiness::none) == "readable|writable|priority|read_closed|hung_up|failed");
   CHECK(to_string(Event(Token{7}, Readiness::readable | Readiness::failed)) == "7: readable|failed");
   CHECK(to_string(Event()) == "0: none");
+#ifdef _WIN32
+  CHECK(to_string(Event(Token{7}, Completion{nullptr, 12})) == "7: completion of 12 bytes");
+#endif
   CHECK(to_string(Address::loopback_ipv4(80)) == "127.0.0.1:80");
   CHECK(to_string(Address()).empty());
 #ifdef __cpp_lib_format

@@ -26,6 +26,9 @@ HANDLE object_of(Native handle) noexcept {
   }
 }
 
+/// The latter is what CreateFile returns on failure, and would be this process itself.
+bool is_none(HANDLE handle) noexcept { return handle == nullptr || handle == reinterpret_cast<HANDLE>(~ULONG_PTR{0}); }
+
 }  // namespace
 
 Result<std::shared_ptr<AfdBackend>> AfdBackend::create(Kernel& kernel, const PollerOptions& options) {
@@ -125,13 +128,26 @@ void AfdBackend::mark(Slot& slot, bool is_rearmed) {
 
 Result<RegistrationId> AfdBackend::add_handle(NativeHandle handle, Token token) {
   const HANDLE object = object_of(handle);
-  // The latter is what CreateFile returns on failure, and would be this process itself.
-  if (object == nullptr || object == reinterpret_cast<HANDLE>(~ULONG_PTR{0}))
-    return failure(std::errc::bad_file_descriptor);
+  if (is_none(object)) return failure(std::errc::bad_file_descriptor);
   const Lock lock(core_.mutex);
   core_.doorbell.pay();
   if (core_.is_closed) return failure(std::errc::bad_file_descriptor);
   return catch_bad_alloc([&] { return core_.handles.add(object, token); }, out_of_memory());
+}
+
+Result<std::uintptr_t> AfdBackend::completion_key(Token token) {
+  const Lock lock(core_.mutex);
+  if (core_.is_closed) return failure(std::errc::bad_file_descriptor);
+  return core_.program_packets.key_of(token);
+}
+
+Result<> AfdBackend::associate(NativeHandle handle, Token token) {
+  const HANDLE file = object_of(handle);
+  if (is_none(file)) return failure(std::errc::bad_file_descriptor);
+  const auto key = completion_key(token);
+  if (!key) return failure(key.error());
+  // Without the lock: of a handle that is not overlapped the kernel lets no call in while an operation is under way.
+  return core_.kernel.associate_file(file, core_.port.get(), *key);
 }
 
 Result<> AfdBackend::modify(RegistrationId id, std::optional<Interest> interest, std::optional<Mode> mode) {

@@ -33,6 +33,7 @@ namespace reactor::afd {
 ///     WaitingThreads  which threads sleep, which are between two waits
 ///     Doorbell        wakes
 ///     HandleWaits     the registrations of objects that are no sockets
+///     ProgramPackets  packets of the program's own
 ///
 /// A base socket that is added again while it is registered has a new registration from then on, and the old one is
 /// retired: on Windows it cannot be determined whether a handle still means the same socket ("a number is not an
@@ -54,6 +55,8 @@ class AfdBackend : public Backend {
   void wake() noexcept override;
   [[nodiscard]] Result<RegistrationId> add_handle(NativeHandle handle, Token token) override;
   [[nodiscard]] Result<bool> withdraw(RegistrationId id) override;
+  [[nodiscard]] Result<std::uintptr_t> completion_key(Token token) override;
+  [[nodiscard]] Result<> associate(NativeHandle handle, Token token) override;
   [[nodiscard]] Stats stats() const noexcept override;
   [[nodiscard]] Result<NativeHandle> native_handle() override;
   void close() noexcept override;

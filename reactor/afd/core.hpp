@@ -14,6 +14,7 @@
 #include <reactor/afd/notifier.hpp>
 #include <reactor/afd/polls.hpp>
 #include <reactor/afd/post_queue.hpp>
+#include <reactor/afd/program_packets.hpp>
 #include <reactor/afd/registry.hpp>
 #include <reactor/afd/waiting_threads.hpp>
 #include <reactor/mutex.hpp>
@@ -58,6 +59,7 @@ struct Core {
   Polls polls;
   Groups groups;
   HandleWaits handles;
+  ProgramPackets program_packets{stats};
   Dispatcher dispatcher{registry, queue, polls, groups, stats};
   std::unique_ptr<Notifier> notifier;  // null: there are polls alone
   WaitingThreads threads;

@@ -21,6 +21,14 @@ struct Answer {
   nt::NTSTATUS status;
 };
 
+/// A packet of the program's own.
+struct ProgramPacket {
+  Token token;
+  void* context;
+  nt::ULONG_PTR information;
+  nt::NTSTATUS status;
+};
+
 /// Turns answers into a caller's events. The backend knows only AFD's events; each interface has its translator.
 class EventSink {
  public:
@@ -52,7 +60,16 @@ class EventSink {
   void deliver(Token posted) noexcept {
     REACTOR_ASSERT(!is_full());
     write_post(count_++, posted);
+    of_program_++;
   }
+  void deliver(const ProgramPacket& packet) noexcept {
+    REACTOR_ASSERT(!is_full());
+    write_packet(count_++, packet);
+    of_program_++;
+  }
+
+  /// How many of the events are the program's own posts and packets.
+  [[nodiscard]] std::size_t of_program() const noexcept { return of_program_; }
 
  protected:
   explicit EventSink(std::size_t capacity) noexcept : capacity_(capacity) {}
@@ -64,8 +81,12 @@ class EventSink {
   /// Only the C API has posts.
   virtual void write_post(std::size_t /*index*/, Token /*posted*/) noexcept { REACTOR_ASSERT(false); }
 
+  /// Not of the C API, where no key for them can be asked for.
+  virtual void write_packet(std::size_t /*index*/, const ProgramPacket& /*packet*/) noexcept { REACTOR_ASSERT(false); }
+
   std::size_t capacity_;
   std::size_t count_ = 0;
+  std::size_t of_program_ = 0;
   std::size_t disarming_ = 0;
   std::uint8_t batch_ = 0;
 };
@@ -78,6 +99,9 @@ class NoSink final : public EventSink {
  private:
   Directions write(std::size_t, const Answer&) noexcept override { return Directions::none; }
 };
+
+// On Windows an event holds what a packet holds, and takes no more memory than that.
+static_assert(sizeof(void*) == 4 || sizeof(Event) <= sizeof(nt::FILE_IO_COMPLETION_INFORMATION));
 
 /// A Poller's events.
 class EventBuffer final : public EventSink {
@@ -96,6 +120,15 @@ class EventBuffer final : public EventSink {
     const bool failed = (readiness & Readiness::failed) != Readiness::none;
     events_[index] = Event(answer.token, readiness, failed ? answer.status : nt::STATUS_SUCCESS);
     return directions_of(readiness);
+  }
+
+  void write_packet(std::size_t index, const ProgramPacket& packet) noexcept override {
+    const nt::NTSTATUS error = nt::NT_SUCCESS(packet.status) ? nt::STATUS_SUCCESS : packet.status;
+#ifdef _WIN32
+    events_[index] = Event(packet.token, Completion{packet.context, packet.information}, error);
+#else
+    events_[index] = Event(packet.token, Readiness::none, error);  // of a simulated kernel: Event has no space for more
+#endif
   }
 
   std::span<Event> events_;

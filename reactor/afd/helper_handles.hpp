@@ -6,20 +6,13 @@
 #include <memory>
 #include <vector>
 
+#include <reactor/afd/packet_key.hpp>
 #include <reactor/nt/handle.hpp>
 #include <reactor/nt/kernel.hpp>
 #include <reactor/poller.hpp>
 #include <reactor/result.hpp>
 
 namespace reactor::afd {
-
-/// What a packet of the port is, by its key ("packets are checked").
-enum class PacketKey : nt::ULONG_PTR {
-  poll = 0x706F6C6C,    ///< a poll completed; the context names its slot
-  group = 0x67727570,   ///< a poll of several sockets completed; the context names its group
-  wake = 0x77616B65,    ///< see Doorbell
-  object = 0x6F626A65,  ///< an object was signalled; the context names its registration in HandleWaits
-};
 
 /// The handles on \Device\Afd that carry polls. Some dozens of sockets share one, since a cancel costs the more the
 /// more is pending on its handle (kernel fact cancel.pending); all groups share another.

@@ -176,8 +176,9 @@ void WaitLoop::dequeue(Timeout timeout) {
   for (;;) {
     // No more than there is a place for; but after packets that brought nothing, such as those of cancelled polls, the
     // next may bring nothing either. A poll that finds the buffer full is submitted again, first of all; but what an
-    // object has given up cannot be asked for again (HandleWaits).
-    const bool are_polls_alone = core_.handles.armed() == 0 && timeout && *timeout <= at_once;
+    // object has given up cannot be asked for again (HandleWaits), nor a packet of the program's own.
+    const bool are_polls_alone =
+        core_.handles.armed() == 0 && !core_.program_packets.are_expected() && timeout && *timeout <= at_once;
     const std::size_t events_max = is_barren_ && are_polls_alone ? BatchSize::max : sink_.left();
     const std::size_t count = std::min(events_max, core_.batch_size.next(packets_expected()));
     const std::size_t events_before = sink_.count();
@@ -208,11 +209,13 @@ std::size_t WaitLoop::dequeue_once(Timeout timeout, std::size_t count) {
   const std::size_t taken = std::min<std::size_t>(removed, count);
   core_.batch_size.took(taken, count);
   core_.stats.packets += taken;
-  std::bitset<BatchSize::max> is_of_object;  // these first, as long as the buffer has space for all of them
-  for (std::size_t i = 0; i < taken; i++) is_of_object[i] = core_.handles.take(packets[i], sink_);
+  std::bitset<BatchSize::max> is_delivered;  // these first, as long as the buffer has space for all of them
+  for (std::size_t i = 0; i < taken; i++) {
+    is_delivered[i] = core_.handles.take(packets[i], sink_) || core_.program_packets.take(packets[i], sink_);
+  }
   for (std::size_t i = 0; i < taken; i++) {
     const auto& packet = packets[i];
-    if (is_of_object[i]) continue;
+    if (is_delivered[i]) continue;
     if (PacketKey{reinterpret_cast<ULONG_PTR>(packet.KeyContext)} != PacketKey::wake) {
       core_.dispatcher.take(packet, sink_);
     } else if (core_.doorbell.answer()) {
@@ -258,11 +261,13 @@ bool WaitLoop::waits_for_changes() const noexcept {
   return refused_changes_ > 0 && core_.queue.changes().size() <= refused_changes_;
 }
 
-// A group's request is one; and beside notifications there may be a wake.
+// A group's request is one; beside notifications there may be a wake; and how many of the program's own there are, only
+// the program knows.
 std::size_t WaitLoop::packets_expected() const noexcept {
   const std::size_t notices =
       core_.notifier == nullptr ? 0 : core_.notifier->enabled() + core_.queue.changes().size() + 1;
-  return core_.polls.requests() + core_.handles.armed() + notices;
+  const std::size_t of_program = core_.program_packets.are_expected() ? BatchSize::min : 0;
+  return core_.polls.requests() + core_.handles.armed() + notices + of_program;
 }
 
 // By our own clock: the kernel's may be a tick early (kernel fact port.timeout_50).
@@ -279,7 +284,7 @@ void WaitLoop::leave() {
   WaitingThreads& threads = core_.threads;
   if (threads.any_sleeps() && !sink_.is_full()) core_.dispatcher.arm_marked(sink_);
   if (threads.any_sleeps()) core_.flush_changes();
-  if (sink_.count() > posts_) core_.groups.policy().end_round();
+  if (sink_.count() > sink_.of_program()) core_.groups.policy().end_round();
   // In turns, so that neither posts nor sockets that fill every buffer keep the other out.
   core_.posts_are_due = !core_.posts.empty() && !posts_came_first_;
   const std::uint8_t batch = sink_.batch();

@@ -12,6 +12,7 @@ using reactor::Address;
 using reactor::BackendKind;
 using reactor::BindOptions;
 using reactor::Clock;
+using reactor::Completion;
 using reactor::Event;
 using reactor::Events;
 using reactor::Interest;

@@ -25,10 +25,11 @@ namespace {
 // A call that makes changes sleeps no longer than this: only when it returns is it known that one was refused.
 constexpr milliseconds longest_sleep{100};
 
-// A completion key: the slot's index, and above it bits of the generation, never 0, so that it is none of PacketKey's.
+// A completion key: the slot's index, and above it bits of the generation, never 0, so that it is none of PacketKey's;
+// without the highest bit, which the program's own keys have.
 constexpr int index_bits = std::numeric_limits<std::uintptr_t>::digits == 64 ? 32 : 20;
 constexpr std::uintptr_t index_mask = (std::uintptr_t{1} << index_bits) - 1;
-constexpr std::uint64_t keys = std::numeric_limits<std::uintptr_t>::max() >> index_bits;
+constexpr std::uint64_t keys = (afd::program_bit - 1) >> index_bits;
 
 std::uint32_t key_bits(std::uint64_t generation) noexcept { return static_cast<std::uint32_t>(generation % keys + 1); }
 void* pack(std::uint32_t index, std::uint32_t key) noexcept {
@@ -40,9 +41,10 @@ std::uint32_t index_in(const void* packed) noexcept {
 std::uint32_t key_in(const void* packed) noexcept {
   return static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(packed) >> index_bits);
 }
-// Where pointers have 32 bits, some index and generation look like a key of another kind.
+// A key of another kind. Where pointers have 32 bits, some index and generation look like one.
 bool is_taken(const void* packed) noexcept {
   using afd::PacketKey;
+  if (afd::is_of_program(packed)) return true;
   const auto key = PacketKey{reinterpret_cast<ULONG_PTR>(packed)};
   return key == PacketKey::poll || key == PacketKey::group || key == PacketKey::wake || key == PacketKey::object;
 }

@@ -129,6 +129,14 @@ class Kernel {
     return failure(std::errc::function_not_supported);
   }
 
+  /// CreateIoCompletionPort, with both: each operation on this handle that ends queues a packet with `key`, the address
+  /// of its OVERLAPPED as context, and its status and information. Errors: invalid_argument when it is not overlapped,
+  /// or has a port already; bad_file_descriptor when it is not open, or no file.
+  [[nodiscard]] virtual Result<> associate_file(HANDLE file, HANDLE port, ULONG_PTR key) {
+    static_cast<void>(file), static_cast<void>(port), static_cast<void>(key);
+    return failure(std::errc::function_not_supported);
+  }
+
   /// The calling thread's number, which no other thread that runs has. Not a kernel call.
   [[nodiscard]] virtual std::uint32_t thread_id() = 0;
 

@@ -16,6 +16,7 @@ struct Row {
 
 constexpr std::array rows{
     Row{0x00000102, std::errc::timed_out, 10060},            // STATUS_TIMEOUT
+    Row{0x80000005, std::errc::message_size},                // STATUS_BUFFER_OVERFLOW: more than the buffer holds
     Row{0x80070005, std::errc::permission_denied},           // ERROR_ACCESS_DENIED
     Row{0x80070006, std::errc::bad_file_descriptor},         // ERROR_INVALID_HANDLE
     Row{0x80070008, std::errc::not_enough_memory},           // ERROR_NOT_ENOUGH_MEMORY
@@ -35,6 +36,8 @@ constexpr std::array rows{
     Row{0xC0000034, std::errc::no_such_file_or_directory},   // STATUS_OBJECT_NAME_NOT_FOUND
     Row{0xC0000044, std::errc::not_enough_memory},           // STATUS_QUOTA_EXCEEDED
     Row{0xC000009A, std::errc::not_enough_memory},           // STATUS_INSUFFICIENT_RESOURCES
+    Row{0xC00000B0, std::errc::broken_pipe},                 // STATUS_PIPE_DISCONNECTED
+    Row{0xC00000B1, std::errc::broken_pipe},                 // STATUS_PIPE_CLOSING
     Row{0xC00000B5, std::errc::timed_out, 10060},            // STATUS_IO_TIMEOUT
     Row{0xC00000BB, std::errc::not_supported},               // STATUS_NOT_SUPPORTED
     Row{0xC00000EF, std::errc::invalid_argument},            // STATUS_INVALID_PARAMETER_1
@@ -42,6 +45,7 @@ constexpr std::array rows{
     Row{0xC00000F1, std::errc::invalid_argument},            // STATUS_INVALID_PARAMETER_3
     Row{0xC000011F, std::errc::too_many_files_open},         // STATUS_TOO_MANY_OPENED_FILES
     Row{0xC0000120, std::errc::operation_canceled},          // STATUS_CANCELLED
+    Row{0xC000014B, std::errc::broken_pipe},                 // STATUS_PIPE_BROKEN
     Row{0xC000020C, std::errc::not_connected, 10057},        // STATUS_CONNECTION_DISCONNECTED
     Row{0xC000020D, std::errc::connection_reset, 10054},     // STATUS_CONNECTION_RESET
     Row{0xC0000225, std::errc::no_such_file_or_directory},   // STATUS_NOT_FOUND

@@ -275,6 +275,11 @@ class SystemKernel final : public Kernel {
   [[nodiscard]] bool end_wait(HANDLE wait) noexcept override { return ObjectWaits::end(wait); }
   [[nodiscard]] Result<HANDLE> duplicate(HANDLE object) override { return ObjectWaits::duplicate(object); }
 
+  [[nodiscard]] Result<> associate_file(HANDLE file, HANDLE port, ULONG_PTR key) override {
+    if (CreateIoCompletionPort(file, port, key, 0) == nullptr) return failure(system_error());
+    return {};
+  }
+
   [[nodiscard]] std::uint32_t thread_id() override { return GetCurrentThreadId(); }
 
   [[nodiscard]] std::chrono::nanoseconds now() override {

@@ -1,22 +1,27 @@
 // SPDX-License-Identifier: MIT
 //
-// What reactor/epoll_post.h needs of the AFD backend, over FakeKernel: each post is delivered once, in order, and
-// shares a small buffer with the sockets.
+// What a program queues itself, over FakeKernel: its posts (reactor/epoll_post.h), and its packets (Poller::associate,
+// Poller::completion_key). Each is delivered once, in order, and shares a small buffer with the sockets.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include <reactor/afd/afd_backend.hpp>
 #include <reactor/afd/epoll_bits.hpp>
+#include <reactor/afd/packet_key.hpp>
 
 #include "afd/fixture.hpp"
 #include "allocation_count.hpp"
+#include "native_handle.hpp"
 
 using namespace afd_fixture;
 
@@ -24,10 +29,11 @@ namespace {
 
 using Delivered = std::vector<std::uint64_t>;
 
-/// Tokens, of sockets and of posts alike.
+/// Tokens, of sockets, posts and packets alike.
 class TokenSink final : public afd::EventSink {
  public:
   explicit TokenSink(std::size_t size) noexcept : EventSink(size) { tokens.resize(size); }
+  std::vector<afd::ProgramPacket> packets;
   [[nodiscard]] Delivered delivered() const { return {tokens.begin(), tokens.begin() + static_cast<long>(count())}; }
 
  private:
@@ -37,6 +43,10 @@ class TokenSink final : public afd::EventSink {
   }
   void write_post(std::size_t index, Token posted) noexcept override {
     tokens[index] = static_cast<std::uint64_t>(posted);
+  }
+  void write_packet(std::size_t index, const afd::ProgramPacket& packet) noexcept override {
+    tokens[index] = static_cast<std::uint64_t>(packet.token);
+    packets.push_back(packet);
   }
 
   Delivered tokens;
@@ -66,6 +76,18 @@ struct Port {
     CHECK(waited->events == sink.count());
     CHECK_FALSE(waited->woken);
     return sink.delivered();
+  }
+  void queue(std::uintptr_t key, void* context = nullptr) {
+    REQUIRE(kernel.post(backend->port(), nullptr, key, context) == STATUS_SUCCESS);
+  }
+  std::uintptr_t key(std::uint64_t token) {
+    const auto made = backend->completion_key(Token{token});
+    REQUIRE(made.has_value());
+    return *made;
+  }
+  std::error_code associate(HANDLE file, std::uint64_t token) {
+    const auto associated = backend->associate(native_of(file), Token{token});
+    return associated ? std::error_code() : associated.error();
   }
 };
 
@@ -189,4 +211,163 @@ TEST_CASE("posts: nothing is allocated while no more wait than did before") {
   const std::size_t before = allocations();
   for (std::uint64_t data = 0; data < 100; data++) static_cast<void>(port.backend->post(Token{data}));
   CHECK(allocations() == before);
+}
+
+TEST_CASE("packets: what ends on a handle of the program is delivered with its token, context, bytes and status") {
+  Port port;
+  const HANDLE pipe = FakeKernel::handle(0x500);
+  int operation = 0;
+  REQUIRE(port.associate(pipe, 7) == std::error_code());
+  port.kernel.complete_file(pipe, &operation, STATUS_SUCCESS, 5);
+  port.kernel.complete_file(pipe, nullptr, STATUS_CANCELLED, 0);
+  TokenSink sink(8);
+  REQUIRE(port.backend->wait(sink, 0ns).has_value());
+  CHECK(sink.delivered() == Delivered{7, 7});
+  REQUIRE(sink.packets.size() == 2);
+  CHECK(sink.packets[0].context == &operation);
+  CHECK(sink.packets[0].information == 5);
+  CHECK(sink.packets[0].status == STATUS_SUCCESS);
+  CHECK(sink.packets[1].context == nullptr);
+  CHECK(sink.packets[1].status == STATUS_CANCELLED);
+  CHECK(port.backend->stats().events == 2);
+  CHECK(port.backend->stats().registrations == 0);
+}
+
+TEST_CASE("packets: a Poller's event has the token, no readiness, and an error only of an operation that has failed") {
+  Fixture f;
+  const HANDLE pipe = FakeKernel::handle(0x500);
+  REQUIRE(f.poller->associate(native_of(pipe), Token{7}).has_value());
+  for (const NTSTATUS status : {STATUS_SUCCESS, STATUS_TIMEOUT, STATUS_CANCELLED}) {
+    f.kernel.complete_file(pipe, &f, status, 5);
+    const auto events = f.wait();
+    REQUIRE(events.size() == 1);
+    CHECK(events[0].token() == Token{7});
+    CHECK(events[0].readiness() == Readiness::none);
+    CHECK((events[0].error() == std::errc::operation_canceled) == (status == STATUS_CANCELLED));
+    CHECK(static_cast<bool>(events[0].error()) == (status == STATUS_CANCELLED));
+#ifdef _WIN32
+    REQUIRE(events[0].completion().has_value());
+    CHECK(events[0].completion()->overlapped == &f);
+    CHECK(events[0].completion()->bytes == 5);
+#endif
+  }
+}
+
+TEST_CASE("packets: until a key was asked for they are unrecognised") {
+  Port port;
+  port.queue(afd::program_bit | 7);
+  CHECK(port.wait().empty());
+  CHECK(port.backend->stats().unknown_packets == 1);
+  port.queue(port.key(7));
+  port.queue(7);
+  CHECK(port.key(7) == (afd::program_bit | 7));
+  CHECK(port.wait() == Delivered{7});
+  CHECK(port.backend->stats().unknown_packets == 2);
+}
+
+TEST_CASE("packets: a token that is no key, and a handle that cannot be associated, are refused") {
+  Port port;
+  const HANDLE pipe = FakeKernel::handle(0x500), closed = FakeKernel::handle(0x504);
+  port.kernel.closed.insert(closed);
+  const std::uint64_t largest = afd::program_bit - 1;
+  CHECK(port.associate(pipe, largest + 1) == std::errc::invalid_argument);
+  CHECK(port.associate(pipe, ~std::uint64_t{0}) == std::errc::invalid_argument);
+  CHECK(port.associate(nullptr, 1) == std::errc::bad_file_descriptor);
+  CHECK(port.associate(FakeKernel::handle(~std::uintptr_t{0}), 1) == std::errc::bad_file_descriptor);
+  CHECK(port.associate(closed, 1) == std::errc::bad_file_descriptor);
+  CHECK(port.associate(pipe, largest) == std::error_code());
+  CHECK(port.associate(pipe, 1) == std::errc::invalid_argument);
+  port.queue(port.key(0));
+  port.kernel.complete_file(pipe, nullptr, STATUS_SUCCESS, 0);
+  CHECK(port.wait() == Delivered{0, largest});
+  port.backend->retire();
+  CHECK(port.backend->completion_key(Token{1}).error() == std::errc::bad_file_descriptor);
+  CHECK(port.associate(FakeKernel::handle(0x508), 1) == std::errc::bad_file_descriptor);
+}
+
+TEST_CASE("packets: what does not fit into a buffer stays in the port, in order") {
+  Port port;
+  for (std::uint64_t token = 1; token <= 60; token++) {
+    port.queue(port.key(token));
+    if (token % 20 == 0) {  // packets that bring nothing
+      for (int i = 0; i < 20; i++) port.queue(0x1234);
+    }
+  }
+  Delivered all;
+  for (std::size_t size = 1; all.size() < 60; size = size % 5 + 1) {
+    const Delivered some = port.wait(size);
+    REQUIRE_FALSE(some.empty());
+    all.insert(all.end(), some.begin(), some.end());
+  }
+  for (std::size_t i = 0; i < all.size(); i++) CHECK(all[i] == i + 1);
+  CHECK(port.wait().empty());
+  CHECK(port.backend->stats().unknown_packets == 60);
+}
+
+TEST_CASE("packets: one dequeue takes many, although no poll is pending") {
+  Port port;
+  for (std::uint64_t token = 1; token <= 16; token++) port.queue(port.key(token));
+  port.kernel.removes = 0;
+  CHECK(port.wait(32).size() == 16);
+  CHECK(port.kernel.removes <= 2);
+}
+
+TEST_CASE("packets: sockets do not take their space, and lose nothing") {
+  Port port;
+  port.kernel.can_skip = false;
+  for (int i = 0; i < 4; i++) port.add(hot(i), 100 + static_cast<std::uint64_t>(i));
+  CHECK(port.wait().empty());
+  for (int i = 0; i < 4; i++) {
+    port.kernel.ready[base(hot(i))] = AFD_POLL_RECEIVE;
+    port.kernel.complete(base(hot(i)), AFD_POLL_RECEIVE);
+    port.queue(port.key(static_cast<std::uint64_t>(i)));
+  }
+  std::multiset<std::uint64_t> packets, sockets;
+  for (int i = 0; i < 12; i++) {
+    for (const std::uint64_t token : port.wait(2)) (token < 100 ? packets : sockets).insert(token);
+  }
+  CHECK(packets == std::multiset<std::uint64_t>{0, 1, 2, 3});
+  for (std::uint64_t token = 100; token < 104; token++) CHECK(sockets.count(token) > 0);
+}
+
+TEST_CASE("packets: sockets that are always ready do not keep them waiting") {
+  Port port;
+  port.add(a, 100);
+  port.kernel.ready[base(a)] = AFD_POLL_RECEIVE;
+  CHECK(port.wait(1) == Delivered{100});
+  port.queue(port.key(1));
+  Delivered all;
+  for (int i = 0; i < 4; i++) all.push_back(port.wait(1).at(0));
+  CHECK(std::ranges::count(all, std::uint64_t{1}) == 1);
+}
+
+TEST_CASE("packets: one ends a sleep, and each goes to one of the threads that wait") {
+  Port port;
+  const std::uintptr_t first = port.key(1);
+  Delivered others;
+  port.kernel.when_asleep = [&, is_done = false]() mutable {  // another thread waits meanwhile
+    if (std::exchange(is_done, true)) return false;
+    for (std::uintptr_t i = 0; i < 3; i++) port.queue(first + i);
+    port.kernel.thread = 2;
+    others = port.wait(1);
+    port.kernel.thread = 1;
+    return true;
+  };
+  port.kernel.thread = 1;
+  CHECK(port.wait(8, 10s) == Delivered{2, 3});
+  CHECK(others == Delivered{1});
+}
+
+TEST_CASE("packets: nothing is allocated, and at the end what is queued is dropped") {
+  Port port;
+  const std::uintptr_t key = port.key(1);
+  for (int i = 0; i < 100; i++) port.queue(key);
+  TokenSink sink(100);
+  sink.packets.reserve(100);
+  const std::size_t before = allocations();
+  const auto waited = port.backend->wait(sink, 0ns);
+  CHECK(allocations() == before);
+  CHECK(waited.has_value());
+  CHECK(sink.count() == 100);
+  port.queue(key);
 }

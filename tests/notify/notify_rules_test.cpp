@@ -2,6 +2,8 @@
 //
 // The rules of docs/architecture.md over socket notifications, each with every reading of what is not documented.
 
+#include <reactor/afd/packet_key.hpp>
+
 #include "notify/notify_fixture.hpp"
 
 using namespace notify_fixture;
@@ -337,4 +339,29 @@ TEST_CASE("notify: a socket that is reported under an older key is polled") {
   CHECK(f.wait().empty());
   f.send(a_peer);
   for (int i = 0; i < 3; i++) CHECK(f.one(Token{2}) == Readiness::readable);
+}
+
+TEST_CASE("notify: packets of the program's own are delivered, and are never taken for a notification") {
+  for_each_reading([](const sim::Options& options) {
+    Fixture f(options);
+    const auto [a, a_peer] = f.net.tcp_pair();
+    const Registration registration = f.add(a);
+    CHECK(f.wait().empty());
+    const HANDLE port = FakeKernel::handle(0x104);  // the first that the kernel gives out
+    const auto queue = [&](std::uintptr_t key) { REQUIRE(f.kernel.post(port, nullptr, key, &f) == STATUS_SUCCESS); };
+    queue(afd::program_bit);  // names the slot of the registration, if it is taken for a notification
+    CHECK(f.wait().empty());
+    CHECK(f.poller->stats().unknown_packets == 1);
+    const auto key = f.poller->completion_key(Token{7});
+    REQUIRE(key.has_value());
+    for (int i = 0; i < 3; i++) queue(*key);
+    f.send(a_peer);
+    int packets = 0;
+    for (int i = 0; i < 3; i++) {
+      for (const Event& event : f.wait(0ns, 1)) packets += event.token() == Token{7} ? 1 : 0;
+    }
+    CHECK(packets == 3);
+    CHECK(f.one(a) == Readiness::readable);
+    CHECK(f.polls() == 1);  // of the probe
+  });
 }

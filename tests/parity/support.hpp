@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
@@ -194,6 +195,37 @@ class Waiting {
 /// Runs `handler` as the system does when the user interrupts the program: in a signal handler of this thread, or on
 /// Windows on the thread of its console control handlers. Returns after that.
 void interrupt(void (*handler)());
+#ifdef _WIN32
+/// The overlapped end of a pipe, which reads.
+class OverlappedPipe {
+ public:
+  OverlappedPipe();
+  OverlappedPipe(const OverlappedPipe&) = delete;
+  OverlappedPipe& operator=(const OverlappedPipe&) = delete;
+  ~OverlappedPipe();
+  [[nodiscard]] reactor::NativeHandle native() const noexcept { return native_; }
+  /// One read at a time. False: it has failed at once.
+  bool begin_read();
+  void cancel() const;
+  /// FILE_SKIP_COMPLETION_PORT_ON_SUCCESS.
+  void skip_packets_on_success() const;
+  [[nodiscard]] const void* overlapped() const noexcept;  ///< of the read
+  [[nodiscard]] std::string text(std::size_t bytes) const { return {buffer_.data(), bytes}; }
+  /// At the other end.
+  void write(const std::string& text) const;
+  void close_other();
+
+ private:
+  struct Read;
+  std::array<char, 64> buffer_{};
+  std::unique_ptr<Read> read_;
+  reactor::NativeHandle native_ = nullptr, other_ = nullptr;
+};
+/// An overlapped receive of one byte; one at a time.
+void begin_receive(const TcpStream& stream);
+/// PostQueuedCompletionStatus to the port of a Poller.
+void post(const Poller& poller, std::uintptr_t key, unsigned bytes, void* overlapped);
+#endif
 /// A handle or descriptor that is not a socket.
 class RegularFile {
  public:

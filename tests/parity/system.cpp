@@ -145,6 +145,58 @@ void Signal::close() {
   if (std::exchange(is_open_, false)) CloseHandle(native_);
 }
 
+struct OverlappedPipe::Read {
+  OVERLAPPED overlapped{};
+};
+
+OverlappedPipe::OverlappedPipe() : read_(std::make_unique<Read>()) {
+  static int number = 0;
+  const std::wstring name =
+      L"\\\\.\\pipe\\reactor_parity." + std::to_wstring(GetCurrentProcessId()) + L"." + std::to_wstring(number++);
+  constexpr DWORD mode = PIPE_ACCESS_INBOUND | FILE_FLAG_OVERLAPPED | FILE_FLAG_FIRST_PIPE_INSTANCE;
+  native_ = CreateNamedPipeW(name.c_str(), mode, PIPE_TYPE_BYTE, 1, 0, 4096, 0, nullptr);
+  REQUIRE(native_ != INVALID_HANDLE_VALUE);
+  other_ = CreateFileW(name.c_str(), GENERIC_WRITE, 0, nullptr, OPEN_EXISTING, 0, nullptr);
+  REQUIRE(other_ != INVALID_HANDLE_VALUE);
+}
+OverlappedPipe::~OverlappedPipe() {
+  close_other();
+  CloseHandle(native_);
+}
+bool OverlappedPipe::begin_read() {
+  read_->overlapped = {};
+  const BOOL is_done =
+      ReadFile(native_, buffer_.data(), static_cast<DWORD>(buffer_.size()), nullptr, &read_->overlapped);
+  return is_done != 0 || GetLastError() == ERROR_IO_PENDING;
+}
+void OverlappedPipe::cancel() const { REQUIRE(CancelIoEx(native_, &read_->overlapped) != 0); }
+void OverlappedPipe::skip_packets_on_success() const {
+  REQUIRE(SetFileCompletionNotificationModes(native_, FILE_SKIP_COMPLETION_PORT_ON_SUCCESS) != 0);
+}
+const void* OverlappedPipe::overlapped() const noexcept { return &read_->overlapped; }
+void OverlappedPipe::write(const std::string& text) const {
+  DWORD written = 0;
+  REQUIRE(WriteFile(other_, text.data(), static_cast<DWORD>(text.size()), &written, nullptr) != 0);
+}
+void OverlappedPipe::close_other() {
+  if (const HANDLE other = std::exchange(other_, nullptr)) CloseHandle(other);
+}
+
+void begin_receive(const TcpStream& stream) {
+  static OVERLAPPED overlapped;
+  static char byte;
+  overlapped = {};
+  WSABUF buffer{1, &byte};
+  DWORD flags = 0;
+  const bool is_done = WSARecv(stream.native(), &buffer, 1, nullptr, &flags, &overlapped, nullptr) == 0;
+  REQUIRE((is_done || WSAGetLastError() == WSA_IO_PENDING));
+}
+
+void post(const Poller& poller, std::uintptr_t key, unsigned bytes, void* overlapped) {
+  REQUIRE(PostQueuedCompletionStatus(must(poller.native_handle()), bytes, key, static_cast<OVERLAPPED*>(overlapped)) !=
+          0);
+}
+
 #else
 
 Signal::Signal() : native_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) { REQUIRE(native_ >= 0); }

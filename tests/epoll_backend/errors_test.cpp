@@ -12,8 +12,6 @@ using namespace epoll_test;
 
 namespace {
 
-constexpr auto both = Interest::readable | Interest::writable;
-
 void set(const Fd& socket, int level, int name, int value) {
   REQUIRE(::setsockopt(socket.get(), level, name, &value, sizeof value) == 0);
 }

@@ -17,7 +17,6 @@ using namespace epoll_test;
 
 namespace {
 
-constexpr auto both = Interest::readable | Interest::writable;
 constexpr auto all = both | Interest::priority;
 
 struct Pipe {

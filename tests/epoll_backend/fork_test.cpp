@@ -64,13 +64,13 @@ TEST_CASE("fork: each call of the child is refused, and the parent's registratio
   CHECK(code == 0);
 
   CHECK(poller->stats().kernel_calls() == before.kernel_calls());
-  const auto both = Reports{{1, Readiness::readable}, {2, Readiness::readable}};
-  CHECK(reports_of(*poller) == both);
+  const auto both_readable = Reports{{1, Readiness::readable}, {2, Readiness::readable}};
+  CHECK(reports_of(*poller) == both_readable);
   CHECK(reports_of(*poller) == Reports{{1, Readiness::readable}});
   CHECK(poller->stats().wakes == 0);
   CHECK(poller->stats().post_calls == 0);
   CHECK(second->modify(Interest::readable));
-  CHECK(reports_of(*poller) == both);
+  CHECK(reports_of(*poller) == both_readable);
 }
 
 TEST_CASE("fork: a child closes its own descriptors, all of them and no others") {

@@ -44,6 +44,7 @@ using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 using Reports = std::vector<std::pair<std::uint64_t, Readiness>>;
 
+constexpr auto both = Interest::readable | Interest::writable;
 constexpr auto soon = 10s;  // the deadline of what must happen
 
 class Fd {

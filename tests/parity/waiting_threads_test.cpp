@@ -6,11 +6,13 @@
 #include <atomic>
 #include <chrono>
 
+#include <reactor/clock.hpp>
+
 using namespace parity;
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using Clock = reactor::Clock;
 
 constexpr int waiting_count = 4;
 

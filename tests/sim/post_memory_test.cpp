@@ -23,7 +23,7 @@ TEST_CASE("posts: without memory one is refused, and none of the others is lost"
     sim::FailingNew::set(fails ? 1 : 0);
     bool taken = false;
     {
-      const sim::FailsHere here;
+      const sim::FailsHere during_push;
       taken = queue.push(Token{posted});
     }
     sim::FailingNew::set(0);

@@ -19,16 +19,11 @@
 using namespace reactor;
 using namespace reactor::nt;
 using namespace std::chrono_literals;
-
-namespace {
-
-using Fixture = afd_fixture::SimFixture;
-
-}  // namespace
+using afd_fixture::SimFixture;
 
 TEST_CASE("smoke: add, data, event, remove, close") {
   for (const auto flavour : {sim::Flavour::windows, sim::Flavour::wine}) {
-    Fixture f({.flavour = flavour, .flight = {1ms, 1ms}});
+    SimFixture f({.flavour = flavour, .flight = {1ms, 1ms}});
     const auto [a, b] = f.kernel.net().tcp_pair();
     auto registration = f.add(a, Interest::readable);
     CHECK(f.wait(10ms).empty());
@@ -57,7 +52,7 @@ TEST_CASE("smoke: add, data, event, remove, close") {
 }
 
 TEST_CASE("smoke: a socket is closed without remove, and its number used again at once") {
-  Fixture f;
+  SimFixture f;
   const auto [a, b] = f.kernel.net().tcp_pair();
   auto first = f.add(a, Interest::readable);
   CHECK(f.wait(0ms).empty());
@@ -76,7 +71,7 @@ TEST_CASE("smoke: a socket is closed without remove, and its number used again a
 }
 
 TEST_CASE("smoke: refused and accepted connects, a reset, a layered socket") {
-  Fixture f({.refusal = {2s, 2s}});
+  SimFixture f({.refusal = {2s, 2s}});
   auto& net = f.kernel.net();
   const SocketNumber listener = net.listener(), refused = net.tcp(), accepted = net.tcp();
   auto first = f.add(refused, Interest::writable);
@@ -104,7 +99,7 @@ TEST_CASE("smoke: refused and accepted connects, a reset, a layered socket") {
 }
 
 TEST_CASE("smoke: one thread plays others, which act while it sleeps") {
-  Fixture f;
+  SimFixture f;
   const auto [a, b] = f.kernel.net().tcp_pair();
   std::optional<Registration> registration;
   int asleep = 0;
@@ -143,7 +138,7 @@ TEST_CASE("smoke: faults and delays of every kind, 300 seeds") {
                       .poll_refused = 50,
                       .early_time_out = 500,
                       .shuffled_packet = 300};
-    Fixture f(options);
+    SimFixture f(options);
     auto& net = f.kernel.net();
     std::vector<std::pair<SocketNumber, SocketNumber>> pairs;
     std::vector<Registration> registrations;
@@ -179,7 +174,7 @@ TEST_CASE("smoke: the same seed is the same run") {
     std::string trace;
     sim::Options options{.seed = seed, .flight = {0ns, 5ms}, .completion = {0ns, 5ms}, .packet = {0ns, 5ms}};
     options.trace = [&](std::string_view line) { (trace += line) += '\n'; };
-    Fixture f(options);
+    SimFixture f(options);
     std::vector<Registration> registrations;
     for (int i = 0; i < 4; i++) {
       const auto [a, b] = f.kernel.net().tcp_pair();

@@ -14,7 +14,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# A Windows program and its wineserver have one core, so `lint` runs on the other one, beside the tests of `wine`.
+# A Windows program and its wineserver share one core, so `lint` runs beside the tests of `wine`.
 all=(format linux linux-clang-asan linux-clang-tsan linux-clang-fuzz wine lint)
 parts=("$@") left_out=()
 if [ "${1:-}" = --without ]; then
@@ -41,9 +41,8 @@ run_format() {
   counted="$(sources | wc -l) files"
 }
 
-run_lint() {  # [beside]: on one core, after linux and wine were configured
-  local processes
-  processes=$(nproc)
+run_lint() {  # [beside]: with what the tests leave of the processor, after linux and wine were configured
+  local politely=()
   shellcheck scripts/*.sh scripts/hooks/* .ci/run
   python3 -m compileall -q scripts bench
   scripts/hooks/pre-commit  # with the house rules
@@ -54,7 +53,7 @@ run_lint() {  # [beside]: on one core, after linux and wine were configured
   scripts/interface.py
   scripts/check_recipes.py
   if [ "${1:-}" = beside ]; then
-    processes=1
+    politely=(nice -n 19)
   else
     cmake --preset linux
     cmake --preset wine
@@ -62,8 +61,8 @@ run_lint() {  # [beside]: on one core, after linux and wine were configured
   # The tests, the benchmark and the simulation are left out of clang-tidy: its analyzer spends minutes on doctest's macros,
   # on Asio and on the simulator's steps.
   sources | grep -E '^(reactor|examples)/.*\.cpp$' | grep -vE "$windows_sources|^reactor/(sim/|net/sim_)|^examples/replicated_log/|$peers_style" |
-    xargs -P "$processes" -n 1 clang-tidy-19 --quiet -p build/linux
-  sources | grep -E "$windows_sources" | xargs -P "$processes" -n 1 scripts/tidy_windows.sh
+    "${politely[@]}" xargs -P "$(nproc)" -n 1 clang-tidy-19 --quiet -p build/linux
+  sources | grep -E "$windows_sources" | "${politely[@]}" xargs -P "$(nproc)" -n 1 scripts/tidy_windows.sh
   counted="$(sources | grep -cE '^(reactor|examples|poc)/.*\.cpp$') files"
 }
 

@@ -26,9 +26,17 @@ using namespace reactor;
 class Workers {
  public:
   Workers() {
-    for (std::jthread& thread : threads_) {
-      thread = std::jthread([this](const std::stop_token& stop) { work(stop); });
+    for (std::thread& thread : threads_) thread = std::thread([this] { work(); });
+  }
+  Workers(const Workers&) = delete;
+  Workers& operator=(const Workers&) = delete;
+  ~Workers() {
+    {
+      const std::lock_guard lock(mutex_);
+      is_ending_ = true;
     }
+    changed_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
   }
   void run(std::function<void()> job) {
     const std::lock_guard lock(mutex_);
@@ -37,10 +45,11 @@ class Workers {
   }
 
  private:
-  void work(const std::stop_token& stop) {
+  void work() {
     for (;;) {
       std::unique_lock lock(mutex_);
-      if (!changed_.wait(lock, stop, [this] { return !jobs_.empty(); })) return;
+      changed_.wait(lock, [this] { return is_ending_ || !jobs_.empty(); });
+      if (jobs_.empty()) return;
       const auto job = std::move(jobs_.front());
       jobs_.pop_front();
       lock.unlock();
@@ -49,9 +58,10 @@ class Workers {
   }
 
   std::mutex mutex_;
-  std::condition_variable_any changed_;
+  std::condition_variable changed_;
   std::deque<std::function<void()>> jobs_;
-  std::array<std::jthread, 3> threads_;  // ended first
+  bool is_ending_ = false;
+  std::array<std::thread, 3> threads_;
 };
 
 std::string upper(std::string line) {

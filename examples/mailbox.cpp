@@ -126,7 +126,7 @@ void serve(const reactor::TcpListener& listener, std::size_t connections_max) {
   const auto accepting = value_or_exit(poller.add(listener.native(), listener_token, Interest::readable), "add");
   Queue replies;
   std::array<Queue, workers> jobs;  // one for each worker, so that the lines of a connection stay in order
-  std::vector<std::jthread> threads;
+  std::vector<std::thread> threads;
   threads.reserve(workers);
   for (Queue& queue : jobs)
     threads.emplace_back([&queue, &replies, waker = poller.waker()] { work(queue, replies, waker); });
@@ -163,6 +163,7 @@ void serve(const reactor::TcpListener& listener, std::size_t connections_max) {
     }
   }
   for (Queue& queue : jobs) queue.close();
+  for (std::thread& thread : threads) thread.join();
 }
 
 /// --self-test: a client that sends lines without waiting for replies, and checks that all come back as they should.
@@ -199,10 +200,11 @@ int self_test(const reactor::TcpListener& listener) {
   std::array<bool, 5> good{};
   {
     const auto server = value_or_exit(listener.local_address(), "address");
-    std::vector<std::jthread> clients;
+    std::vector<std::thread> clients;
     clients.reserve(good.size());
     for (std::size_t i = 0; i < good.size(); ++i) clients.emplace_back([&, i] { good.at(i) = converse(server, i); });
     serve(listener, good.size());
+    for (std::thread& client : clients) client.join();
   }
   const auto count = std::ranges::count(good, true);
   std::printf("%s mailbox: %d of %d clients got every line back, in order\n", count == 5 ? "PASS" : "FAIL",

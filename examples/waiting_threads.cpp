@@ -150,11 +150,12 @@ int self_test() {
   Server server(reactor::Address::loopback_ipv4());
   bool is_right = false;
   {
-    std::vector<std::jthread> threads;
+    std::vector<std::thread> threads;
     threads.reserve(threads_count);
     for (int i = 0; i < threads_count; ++i) threads.emplace_back([&] { server.run(); });
     is_right = converse(server.address());
     server.stop();
+    for (std::thread& thread : threads) thread.join();
   }
   is_right = is_right && server.overlaps() == 0;
   std::printf("%s waiting_threads: %d overlaps\n", is_right ? "PASS" : "FAIL", server.overlaps());
@@ -169,7 +170,8 @@ int main(int argc, char** argv) {
   Server server(value_or_exit(reactor::Address::parse(argument), "address"));
   std::printf("listening on %s\n", server.address().text().c_str());
   std::fflush(stdout);
-  std::vector<std::jthread> threads;
+  std::vector<std::thread> threads;
   threads.reserve(threads_count);
   for (int i = 0; i < threads_count; ++i) threads.emplace_back([&] { server.run(); });
+  for (std::thread& thread : threads) thread.join();
 }

@@ -9,7 +9,7 @@
 #   arm64-linux      the portable tests as ARM64 programs under qemu-user
 #   arm64-windows    the library and the gates for Windows on ARM64, compiled and linked, not run
 #   packages         the packages of a release, made and used: .deb, zip, recipes for vcpkg and Conan, C++20 modules
-#   compilers        GCC 12 to 16, clang 16 to 22, libstdc++ and libc++: no warning, and the quick tests
+#   compilers        GCC 12 to 16, clang 16 to 22, libstdc++ and libc++: no warning, and the quick tests; 32-bit MinGW
 #   scripts/test.sh --without PART...      all but these
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -159,7 +159,7 @@ needs() {  # PART: what scripts/setup.sh installs for it
     wine-x86) echo wine wine-x86 roots ;;
     arm64-linux | arm64-windows) echo "$1" ;;
     packages) echo packages ;;
-    compilers) echo roots ;;
+    compilers) echo roots linux wine-x86 ;;
     *)
       echo "test.sh: no part '$1': ${all[*]}" >&2
       return 1

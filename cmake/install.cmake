@@ -44,7 +44,7 @@ if(NOT WIN32)
 endif()
 if(has_cares AND NOT type STREQUAL "SHARED_LIBRARY")
   set(pc_loop_libs -lcares)
-  install(FILES ${PROJECT_SOURCE_DIR}/cmake/FindCAres.cmake DESTINATION ${package_dir})
+  install(FILES ${PROJECT_SOURCE_DIR}/cmake/FindCAres.cmake DESTINATION ${package_dir} COMPONENT dev)
 endif()
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/reactorConfig.cmake.in
                               ${PROJECT_BINARY_DIR}/reactorConfig.cmake INSTALL_DESTINATION ${package_dir})

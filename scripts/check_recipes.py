@@ -20,6 +20,7 @@ VCPKG, CONAN = ROOT / "packaging/vcpkg", ROOT / "packaging/conan"
 CMAKE = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
 VERSION = re.search(r"^project\(reactor VERSION ([\d.]+)", CMAKE, re.MULTILINE)[1]
 OPTIONS = set(re.findall(r"^(?:option\(|set\((?=REACTOR_\w+ \w+ CACHE))(REACTOR_\w+)", CMAKE + (ROOT / "reactor/modules/modules.cmake").read_text(encoding="utf-8"), re.MULTILINE))
+UNOPTIMIZED = "-DCMAKE_CXX_FLAGS_RELEASE=-O0"  # it is about what is built and installed, and takes half the time
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*$")
 # The fields of vcpkg.json and of a feature, with their types, by vcpkg's reference.
 FIELDS = {"$schema": str, "name": str, "version": str, "version-semver": str, "port-version": int, "description": (str, list),
@@ -49,7 +50,7 @@ function(vcpkg_check_features)
 endfunction()
 function(vcpkg_cmake_configure)
   cmake_parse_arguments(PARSE_ARGV 0 a "" SOURCE_PATH OPTIONS)
-  execute_process(COMMAND ${{CMAKE_COMMAND}} -S "${{a_SOURCE_PATH}}" -B "{work}/build" -G Ninja -DCMAKE_BUILD_TYPE=Release
+  execute_process(COMMAND ${{CMAKE_COMMAND}} -S "${{a_SOURCE_PATH}}" -B "{work}/build" -G Ninja -DCMAKE_BUILD_TYPE=Release {unoptimized}
     -DBUILD_SHARED_LIBS=OFF "-DCMAKE_INSTALL_PREFIX=${{CURRENT_PACKAGES_DIR}}" ${{a_OPTIONS}} COMMAND_ERROR_IS_FATAL ANY)
 endfunction()
 function(vcpkg_cmake_install)
@@ -103,8 +104,12 @@ def check_manifest():
         check(NAME.match(feature) and "description" in values, f"vcpkg.json: feature {feature}")
         check_fields(f"vcpkg.json, feature {feature}", values, FEATURE_FIELDS)
     check(set(manifest["default-features"]) <= set(manifest["features"]), "vcpkg.json: a default feature that is none")
-    for dependency in manifest["dependencies"]:
-        check(NAME.match(dependency if isinstance(dependency, str) else dependency["name"]), "vcpkg.json: a dependency's name")
+    for where in (manifest, *manifest["features"].values()):
+        for dependency in where.get("dependencies", []):
+            dependency = {"name": dependency} if isinstance(dependency, str) else dependency
+            check(NAME.match(dependency["name"]), "vcpkg.json: a dependency's name")
+            check(dependency["name"] != "reactor" or set(dependency["features"]) <= set(manifest["features"]),
+                  "vcpkg.json: it depends on a feature of its own that is none")
     portfile = (VCPKG / "portfile.cmake").read_text(encoding="utf-8")
     mapped = re.search(r"FEATURES\n(.*?)\)", portfile, re.DOTALL)[1].split()
     check(set(mapped[::2]) == set(manifest["features"]), "portfile.cmake maps other features than vcpkg.json has")
@@ -115,12 +120,20 @@ def check_manifest():
 
 def build_port(features, work):
     script = work / "port.cmake"
-    text = STUBS.format(work=work, version=VERSION, vcpkg=VCPKG, root=ROOT)
+    text = STUBS.format(work=work, version=VERSION, vcpkg=VCPKG, root=ROOT, unoptimized=UNOPTIMIZED)
     script.write_text(f"cmake_minimum_required(VERSION 3.25)\nset(FEATURES {';'.join(features)})\n" + text, encoding="utf-8")
     run("cmake", "-P", script)
     for file in ("share/reactor/usage", "share/reactor/LICENSE", "lib/libreactor.a", "lib/libreactor_loop.a", "lib/libreactor_sim.a"):
         check((work / "packages" / file).exists(), f"the port installs no {file}")
+    check_c_ares(work / "packages", True)
     build_app(work, work / "packages")
+
+
+def check_c_ares(prefix, wanted):
+    library = next((prefix / "lib").glob("libreactor_loop.*"))
+    symbols = subprocess.run(["nm", "-u", *([] if library.suffix == ".a" else ["-D"]), library], text=True, check=True,
+                             stdout=subprocess.PIPE).stdout
+    check((" ares_init_options" in symbols) == wanted, f"{library.name} {'does not call' if wanted else 'calls'} c-ares")
 
 
 def build_app(work, prefix):
@@ -169,8 +182,8 @@ def stub_conan(work):
 
         def configure(self):
             variables = {**self.recipe.toolchain, "BUILD_SHARED_LIBS": self.recipe.options.shared}
-            run("cmake", "-S", self.recipe.source_folder, "-B", work / "build", "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
-                f"-DCMAKE_INSTALL_PREFIX={self.recipe.package_folder}", *(f"-D{n}={'ON' if v else 'OFF'}" for n, v in variables.items()))
+            run("cmake", "-S", self.recipe.source_folder, "-B", work / "build", "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", UNOPTIMIZED,
+                f"-DCMAKE_INSTALL_PREFIX={self.recipe.package_folder}", f"-DCMAKE_PREFIX_PATH={work}/config", *(f"-D{n}={'ON' if v else 'OFF'}" for n, v in variables.items()))
 
         def build(self):
             run("cmake", "--build", work / "build")
@@ -193,7 +206,15 @@ def stub_conan(work):
             to.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(file, to)
 
-    names = {"conan": {"ConanFile": object},
+    class ConanFile:
+        def __init__(self):
+            self.required = []
+
+        def requires(self, reference):
+            check(re.fullmatch(r"[a-z0-9-]+/\[[^\]]+\]", reference), f"conanfile.py requires {reference}")
+            self.required.append(reference.split("/")[0])
+
+    names = {"conan": {"ConanFile": ConanFile},
              "conan.tools": {}, "conan.tools.build": {"check_min_cppstd": lambda *_: None, "can_run": lambda _: True},
              "conan.tools.cmake": {"CMake": CMake, "CMakeToolchain": CMakeToolchain, "cmake_layout": lambda _: None},
              "conan.tools.files": {"copy": copy, "rmdir": lambda _, folder: shutil.rmtree(folder, ignore_errors=True)}}
@@ -222,37 +243,57 @@ def recipe_for(work, os, **chosen):
     recipe.cpp_info.components = Components()
     recipe.config_options()
     recipe.configure()
+    recipe.requirements()
     recipe.validate()
     recipe.layout()
     recipe.generate()
     for option in recipe.toolchain:
         check(option in OPTIONS, f"conanfile.py: CMakeLists.txt has no option {option}")
     recipe.package_info()
+    used = set()
     for name, component in recipe.cpp_info.components.items():
         check(component.properties["cmake_target_name"] == f"reactor::{name}", f"conanfile.py: the target of {name}")
-        check(set(component.requires) <= set(recipe.cpp_info.components), f"conanfile.py: {name} requires what is not there")
+        outside = {r for r in component.requires if "::" in r}
+        check(set(component.requires) - outside <= set(recipe.cpp_info.components), f"conanfile.py: {name} requires what is not there")
+        used |= {r.split("::")[0] for r in outside}
+    check(used == set(recipe.required), f"conanfile.py requires {recipe.required}, its components {used}")
+    check(bool(used) == bool(recipe.toolchain["REACTOR_CARES"]), "conanfile.py: REACTOR_CARES without c-ares, or the other way round")
     return recipe
 
 
 def config_of(recipe):
     """What Conan generates of package_info for those who find_package."""
-    lines = []
+    lines = [f"find_package({name} REQUIRED CONFIG)" for name in recipe.required]
     for name, component in recipe.cpp_info.components.items():
-        libraries = [str(next(pathlib.Path(recipe.package_folder, "lib").glob(f"lib{lib}.*"))) for lib in component.libs]
-        lines += [f"add_library(reactor::{name} INTERFACE IMPORTED)",
-                  f"set_target_properties(reactor::{name} PROPERTIES INTERFACE_INCLUDE_DIRECTORIES {recipe.package_folder}/include"
-                  f" INTERFACE_COMPILE_DEFINITIONS \"{';'.join(component.defines)}\" INTERFACE_LINK_LIBRARIES "
-                  f"\"{';'.join(libraries + [f'reactor::{r}' for r in component.requires] + component.system_libs)}\")"]
+        lines.append(f"add_library(reactor::{name} {'UNKNOWN' if component.libs else 'INTERFACE'} IMPORTED)")
+        for lib in component.libs:
+            file = next(pathlib.Path(recipe.package_folder, "lib").glob(f"lib{lib}.*"))
+            lines.append(f"set_target_properties(reactor::{name} PROPERTIES IMPORTED_LOCATION {file})")
+        needed = [r if "::" in r else f"reactor::{r}" for r in component.requires] + component.system_libs
+        lines.append(f"set_target_properties(reactor::{name} PROPERTIES INTERFACE_INCLUDE_DIRECTORIES {recipe.package_folder}/include"
+                     f" INTERFACE_COMPILE_DEFINITIONS \"{';'.join(component.defines)}\" INTERFACE_LINK_LIBRARIES \"{';'.join(needed)}\")")
     return "\n".join(lines)
+
+
+# c-ares as Conan's CMakeDeps describes it, found by the recipe's own build and by those who use the package.
+C_ARES = """if(NOT TARGET c-ares::cares)
+  add_library(c-ares::cares INTERFACE IMPORTED)
+  target_link_libraries(c-ares::cares INTERFACE cares)
+endif()
+"""
 
 
 def build_conan(work, **options):
     recipe = recipe_for(work, "Linux", **options)
+    (work / "config").mkdir()
+    if recipe.required:
+        (work / "config/c-ares-config.cmake").write_text(C_ARES, encoding="utf-8")
+        (work / "config/c-ares-config-version.cmake").write_text('set(PACKAGE_VERSION "1.18.1")\n', encoding="utf-8")
     recipe.export_sources()
     recipe.build()
     recipe.package()
     check((work / "package/licenses/LICENSE").exists(), "the Conan package has no licence")
-    (work / "config").mkdir()
+    check_c_ares(work / "package", bool(recipe.required))
     (work / "config/reactorConfig.cmake").write_text(config_of(recipe), encoding="utf-8")
     build_app(work, work / "config")
 
@@ -266,7 +307,9 @@ def main():
         for os in ("Linux", "Windows"):
             for shared in (False, True):
                 for loop in (False, True):
-                    recipe_for(work, os, shared=shared, loop=loop)
+                    for c_ares in (False, True):
+                        recipe = recipe_for(work, os, shared=shared, loop=loop, c_ares=c_ares)
+                        check(bool(recipe.required) == (c_ares and loop), "conanfile.py: what it requires")
         if "--build" in sys.argv[1:]:
             (work / "port").mkdir()
             build_port(features, work / "port")
@@ -274,7 +317,7 @@ def main():
                 folder = work / f"conan{shared}"
                 folder.mkdir()
                 stub_conan(folder)
-                build_conan(folder, shared=shared, sim=not shared)
+                build_conan(folder, shared=shared, sim=not shared, c_ares=not shared)
     print("PASS recipes: vcpkg's and Conan's" + (", built by stubs and used" if "--build" in sys.argv[1:] else ", their form"))
 
 

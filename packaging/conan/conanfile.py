@@ -16,9 +16,11 @@ class ReactorConan(ConanFile):
     description = "Readiness for Windows and Linux: a reactor on AFD_POLL and epoll"
     topics = ("epoll", "reactor", "sockets", "coroutines", "afd")
     package_type = "library"
+    generators = "CMakeDeps"
     settings = "os", "arch", "compiler", "build_type"
-    options = {"shared": [True, False], "fPIC": [True, False], "loop": [True, False], "sim": [True, False]}
-    default_options = {"shared": False, "fPIC": True, "loop": True, "sim": False}
+    options = {"shared": [True, False], "fPIC": [True, False], "loop": [True, False], "sim": [True, False],
+               "c_ares": [True, False]}
+    default_options = {"shared": False, "fPIC": True, "loop": True, "sim": False, "c_ares": False}
 
     def export_sources(self):
         root = os.path.join(self.recipe_folder, os.pardir, os.pardir)
@@ -28,11 +30,16 @@ class ReactorConan(ConanFile):
     def config_options(self):
         if self.settings.os == "Windows":
             del self.options.fPIC
-            del self.options.sim
 
     def configure(self):
         if self.options.shared:
             self.options.rm_safe("fPIC")
+        if not self.options.loop:
+            self.options.rm_safe("c_ares")
+
+    def requirements(self):
+        if self.options.get_safe("c_ares", False):
+            self.requires("c-ares/[>=1.16 <2]")
 
     def validate(self):
         check_min_cppstd(self, 23)
@@ -42,10 +49,11 @@ class ReactorConan(ConanFile):
 
     def generate(self):
         toolchain = CMakeToolchain(self)
-        for name in ("TESTS", "EXAMPLES", "GATES", "MODULE", "CARES"):
+        for name in ("TESTS", "EXAMPLES", "GATES", "MODULE"):
             toolchain.cache_variables[f"REACTOR_{name}"] = False
         toolchain.cache_variables["REACTOR_LOOP"] = bool(self.options.loop)
-        toolchain.cache_variables["REACTOR_SIM"] = bool(self.options.get_safe("sim", False))
+        toolchain.cache_variables["REACTOR_SIM"] = bool(self.options.sim)
+        toolchain.cache_variables["REACTOR_CARES"] = bool(self.options.get_safe("c_ares", False))
         toolchain.generate()
 
     def build(self):
@@ -70,8 +78,9 @@ class ReactorConan(ConanFile):
         windows = self.settings.os == "Windows"
         self._component("epoll", ["reactor_epoll"] if windows else [], [] if self.options.shared else ["reactor"])
         if self.options.loop:
-            self._component("loop", ["reactor_loop"], ["reactor"])
-        if self.options.get_safe("sim", False):
+            c_ares = ["c-ares::cares"] if self.options.get_safe("c_ares", False) else []
+            self._component("loop", ["reactor_loop"], ["reactor", *c_ares])
+        if self.options.sim:
             self._component("sim", ["reactor_sim"], [])  # in place of reactor
             if self.options.loop:
                 self._component("loop_sim", ["reactor_loop_sim"], ["sim"])

@@ -10,6 +10,7 @@ vcpkg_from_github(
 
 vcpkg_check_features(OUT_FEATURE_OPTIONS FEATURE_OPTIONS
     FEATURES
+        c-ares REACTOR_CARES
         loop REACTOR_LOOP
         sim REACTOR_SIM
 )
@@ -20,7 +21,6 @@ vcpkg_cmake_configure(
         -DREACTOR_TESTS=OFF
         -DREACTOR_EXAMPLES=OFF
         -DREACTOR_GATES=OFF
-        -DREACTOR_CARES=OFF
         -DREACTOR_MODULE=OFF
         ${FEATURE_OPTIONS}
 )

@@ -4,8 +4,9 @@
 usage: size.py [--wepoll FOLDER] [--repeat N] [--doc]      scripts/bench.sh --size
 
 Sizes are of programs that are linked statically and stripped, and of the stripped shared libraries. Seconds are CPU time of the
-compiler for one source file, the median of N turns, in each of which all programs are compiled once. FOLDER has wepoll.c and
-wepoll.h. What is not found is left out. --doc writes docs/performance/size.md.
+compiler for one source file, the median of N turns, in each of which all programs are compiled once; beside them the same as a
+share of the Poller's program of that system in the same turn, which another machine should answer alike. FOLDER has wepoll.c
+and wepoll.h. What is not found is left out. --doc writes docs/performance/size.md.
 """
 import argparse
 import pathlib
@@ -61,7 +62,7 @@ def build_library(system, shared):
     folder = OUT / f"{system}-{'shared' if shared else 'static'}"
     toolchain = [f"-DCMAKE_TOOLCHAIN_FILE={ROOT}/cmake/mingw-w64-x86-64.cmake"] if system == "windows" else []
     run(["cmake", "-S", ROOT, "-B", folder, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DREACTOR_TESTS=OFF", "-DREACTOR_EXAMPLES=OFF",
-         "-DREACTOR_SIM=OFF", "-DREACTOR_GATES=OFF", f"-DBUILD_SHARED_LIBS={'ON' if shared else 'OFF'}", *toolchain])
+         "-DREACTOR_SIM=OFF", "-DREACTOR_GATES=OFF", "-DREACTOR_CARES=OFF", f"-DBUILD_SHARED_LIBS={'ON' if shared else 'OFF'}", *toolchain])
     run(["cmake", "--build", folder])
     return folder / "reactor"
 
@@ -94,7 +95,8 @@ def programs(wepoll):
         yield "wepoll", MINGW, [windows / "libreactor_epoll.a", windows / "libreactor.a", "-lws2_32"], "wepoll.h of this library, Windows"
         if wepoll:
             run([MINGW.replace("g++", "gcc"), "-O2", "-c", wepoll / "wepoll.c", "-o", OUT / "wepoll.o"])
-            yield "wepoll", MINGW, [OUT / "wepoll.o", "-lws2_32"], "wepoll, Windows"
+            version = re.search(r"v([\d.]+)", (wepoll / "version.txt").read_text()) if (wepoll / "version.txt").exists() else None
+            yield "wepoll", MINGW, [OUT / "wepoll.o", "-lws2_32"], f"wepoll {version[1] if version else ''}".rstrip() + ", Windows"
 
 
 def measure(given):
@@ -104,7 +106,7 @@ def measure(given):
     rows = []
     for turn in range(given.repeat):
         for name, compiler, libraries, label in entries:
-            compat = given.wepoll if label == "wepoll, Windows" else ROOT / "reactor/compat"
+            compat = given.wepoll if OUT / "wepoll.o" in libraries else ROOT / "reactor/compat"
             objects = OUT / f"{re.sub('[^a-z]+', '_', label.lower())}.o"
             seconds[label].append(cpu_seconds([compiler, "-std=c++23", "-O2", "-DASIO_STANDALONE", f"-I{ROOT}", f"-I{compat}", "-c",
                                                source_of(name), "-o", objects]))
@@ -114,7 +116,11 @@ def measure(given):
                 rows.append((label, size_of(program, MINGW.replace("g++-posix", "strip") if compiler == MINGW else "strip")))
     shared = build_library("linux", True)
     libraries = [(f"lib{name}.so", size_of((shared / f"lib{name}.so").resolve())) for name in ("reactor", "reactor_loop")]
-    return [(label, size, statistics.median(seconds[label])) for label, size in rows], libraries
+    shares = {}
+    for label, turns in seconds.items():
+        base = seconds["reactor::Poller, Windows" if label.endswith("Windows") else "reactor::Poller"]
+        shares[label] = statistics.median(mine / its for mine, its in zip(turns, base))
+    return [(label, size, statistics.median(seconds[label]), shares[label]) for label, size in rows], libraries
 
 
 def page(rows, libraries, repeat):
@@ -122,9 +128,10 @@ def page(rows, libraries, repeat):
     lines = ["# Size and compile time", "",
              "Written by `scripts/bench.sh --size --doc`. The echo server of [coming-from.md](../coming-from.md) without its test",
              f"client, compiled by GCC {version} with `-std=c++23 -O2` (Windows: MinGW), linked with `-static` and stripped. Most of a static",
-             f"program is the C and the C++ runtime: compare the rows of one system. Seconds are CPU time, the median of {repeat} turns.", "",
-             "| program on | stripped static program, KiB | compile, s |", "| --- | ---: | ---: |"]
-    lines += [f"| {label} | {size / 1024:.0f} | {time:.2f} |" for label, size, time in rows]
+             f"program is the C and the C++ runtime: compare the rows of one system. Seconds are CPU time of the compiler, the median of {repeat}",
+             "turns; the last column is the same as a share of the Poller's program of that system in the same turn.", "",
+             "| program on | stripped static program, KiB | compile, s | share of Poller's |", "| --- | ---: | ---: | ---: |"]
+    lines += [f"| {label} | {size / 1024:.0f} | {time:.2f} | {share:.2f} |" for label, size, time, share in rows]
     lines += ["", "| shared library | stripped, KiB |", "| --- | ---: |"]
     lines += [f"| {name} | {size / 1024:.0f} |" for name, size in libraries]
     return "\n".join(lines) + "\n"

@@ -32,6 +32,12 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
+#if defined(_LIBCPP_VERSION) && !defined(_WIN32)  // its <cxxabi.h> does not declare this function of the C++ ABI
+namespace __cxxabiv1 {
+extern "C" void* __cxa_get_globals() noexcept;
+}
+#endif
+
 namespace reactor::sim {
 
 #ifdef _WIN32

@@ -75,7 +75,7 @@ PROGRAMS = [
     Program("the model check and the sweep",
             [f"tests/sim/{name}.cpp" for name in ("model_test", "sweep_test", "post_memory_test")],
             [f"tests/sim/{name}.cpp" for name in ("model_program", "model_steps", "model_wait", "model_judge", "model_check",
-                                                  "model_numbers", "sweep_play", "sweep_scenarios", "failing_new")]),
+                                                  "model_numbers", "model_objects", "sweep_play", "sweep_scenarios", "failing_new")]),
 ]
 ALL_PROGRAMS = EPOLL_PROGRAMS + PROGRAMS
 ALL_SOURCES = sorted({source for program in ALL_PROGRAMS for source in program.sources})

@@ -217,7 +217,7 @@ Stats AfdBackend::stats() const noexcept {
   stats.helper_handles = core_.polls.helpers();
   stats.arena_slots = core_.registry.slots();
   stats.arena_blocks = core_.registry.blocks();
-  stats.memory_bytes = core_.registry.bytes() + core_.polls.bytes() + core_.handles.bytes();
+  stats.memory_bytes = core_.registry.bytes() + core_.polls.bytes() + core_.handles.bytes() + core_.timers.bytes();
   return stats;
 }
 
@@ -243,6 +243,7 @@ void AfdBackend::close() noexcept {
   if (std::exchange(core_.is_released, true)) return;
   if (core_.notifier != nullptr) core_.notifier->remove_all();
   core_.handles.close();
+  core_.timers.close();
   core_.registry.arena().for_each([this](Slot& slot) {
     if (slot.is_live()) return core_.dispatcher.retire(slot, false);
     core_.queue.erase(slot);
@@ -274,7 +275,7 @@ void AfdBackend::drain() noexcept {
     if (status != STATUS_SUCCESS) continue;
     for (const auto& packet : std::span(packets).first(std::min<std::size_t>(removed, packets.size()))) {
       const auto key = PacketKey{reinterpret_cast<ULONG_PTR>(packet.KeyContext)};
-      if (key == PacketKey::wake || core_.handles.take(packet, none)) continue;
+      if (key == PacketKey::wake || core_.handles.take(packet, none) || core_.timers.take(packet, 0)) continue;
       core_.dispatcher.take(packet, none);
     }
   }

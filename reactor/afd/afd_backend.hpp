@@ -34,6 +34,7 @@ namespace reactor::afd {
 ///     Doorbell        wakes
 ///     HandleWaits     the registrations of objects that are no sockets
 ///     ProgramPackets  packets of the program's own
+///     DeadlineTimers  ends waits at their deadlines, where high_resolution is wanted
 ///
 /// A base socket that is added again while it is registered has a new registration from then on, and the old one is
 /// retired: on Windows it cannot be determined whether a handle still means the same socket ("a number is not an

@@ -7,6 +7,7 @@
 
 #include <reactor/afd/arm_queue.hpp>
 #include <reactor/afd/batch_size.hpp>
+#include <reactor/afd/deadline_timers.hpp>
 #include <reactor/afd/dispatcher.hpp>
 #include <reactor/afd/doorbell.hpp>
 #include <reactor/afd/groups.hpp>
@@ -33,7 +34,8 @@ struct Core {
         doorbell(its_kernel, its_port),
         polls(its_kernel, its_port, registry.arena(), options.inline_completions, stats),
         groups(polls, options.hot_groups),
-        handles(its_kernel, its_port, stats) {}
+        handles(its_kernel, its_port, stats),
+        timers(its_kernel, its_port, options.high_resolution, stats) {}
 
   /// There is work for a sleeping thread, if one sleeps.
   void nudge_if_needed() noexcept {
@@ -60,6 +62,7 @@ struct Core {
   Groups groups;
   HandleWaits handles;
   ProgramPackets program_packets{stats};
+  DeadlineTimers timers;
   Dispatcher dispatcher{registry, queue, polls, groups, stats};
   std::unique_ptr<Notifier> notifier;  // null: there are polls alone
   WaitingThreads threads;

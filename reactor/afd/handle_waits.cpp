@@ -59,12 +59,13 @@ Result<RegistrationId> HandleWaits::add(HANDLE object, Token token) {
 
 // A handle of its own: the caller may close the other at any moment, and its number would mean another object then.
 Result<> HandleWaits::open(Entry& entry, HANDLE object) {
-  stats_.other_calls += 2;
+  stats_.other_calls++;
   const auto duplicate = kernel_.duplicate(object);
   if (!duplicate) return failure(duplicate.error());
   entry.object = *duplicate;
   entry.uses_pool = !kernel_.has_wait_packets();
   if (entry.uses_pool) return {};
+  stats_.other_calls++;
   const auto packet = kernel_.create_wait_packet();
   if (packet) {
     entry.wait = *packet;

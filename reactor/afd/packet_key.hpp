@@ -12,6 +12,7 @@ enum class PacketKey : nt::ULONG_PTR {
   group = 0x67727570,   ///< a poll of several sockets completed; the context names its group
   wake = 0x77616B65,    ///< see Doorbell
   object = 0x6F626A65,  ///< an object was signalled; the context names its registration in HandleWaits
+  timer = 0x74696D65,   ///< a timer has expired; the context names its association in DeadlineTimers
 };
 
 /// The highest bit: of the keys that the program's own packets have (ProgramPackets), and of no other.

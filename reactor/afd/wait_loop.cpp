@@ -43,6 +43,7 @@ Result<WaitResult> WaitLoop::run() {
   if (core_.is_closed) return failure(std::errc::bad_file_descriptor);
   begin();
   while (!is_done()) step();
+  core_.timers.release(timer_);
   if (core_.is_closed) {  // meanwhile: every thread that sleeps has to learn of it
     if (core_.threads.any_sleeps()) core_.doorbell.wake();
     return failure(std::errc::bad_file_descriptor);
@@ -103,7 +104,7 @@ void WaitLoop::step() {
     return;
   }
   const bool is_shared = sink_.count() > 0;
-  dequeue(time_to_sleep());
+  dequeue(with_timer(time_to_sleep()));
   take_posts();
   // What was ready at once may have left too little of the buffer for what the port had.
   core_.port_is_due = is_shared && core_.port_has_more;
@@ -165,6 +166,17 @@ WaitLoop::Timeout WaitLoop::time_to_sleep() {
   return left;
 }
 
+// The port's time-outs end with a clock tick (DeadlineTimers): the deadline is met by a timer, and the port's time-out
+// comes a tick later, should the packet not come to this thread; or earlier, for another reason.
+WaitLoop::Timeout WaitLoop::with_timer(Timeout timeout) {
+  if (!core_.timers.is_on() || !deadline_ || !timeout || *timeout <= at_once) return timeout;
+  const nanoseconds left = *deadline_ - core_.kernel.now();
+  if (left <= at_once) return timeout;
+  if (left > DeadlineTimers::distance_max) return std::min(*timeout, left - 2 * DeadlineTimers::tick_max);
+  if (!core_.timers.arm(timer_, left) || *timeout < left) return timeout;
+  return left + DeadlineTimers::tick_max;
+}
+
 // As many as fit into the buffer. True: some.
 bool WaitLoop::take_posts() {
   const std::size_t before = posts_;
@@ -215,7 +227,7 @@ std::size_t WaitLoop::dequeue_once(Timeout timeout, std::size_t count) {
   }
   for (std::size_t i = 0; i < taken; i++) {
     const auto& packet = packets[i];
-    if (is_delivered[i]) continue;
+    if (is_delivered[i] || core_.timers.take(packet, timer_)) continue;
     if (PacketKey{reinterpret_cast<ULONG_PTR>(packet.KeyContext)} != PacketKey::wake) {
       core_.dispatcher.take(packet, sink_);
     } else if (core_.doorbell.answer()) {
@@ -267,7 +279,7 @@ std::size_t WaitLoop::packets_expected() const noexcept {
   const std::size_t notices =
       core_.notifier == nullptr ? 0 : core_.notifier->enabled() + core_.queue.changes().size() + 1;
   const std::size_t of_program = core_.program_packets.are_expected() ? BatchSize::min : 0;
-  return core_.polls.requests() + core_.handles.armed() + notices + of_program;
+  return core_.polls.requests() + core_.handles.armed() + core_.timers.pending() + notices + of_program;
 }
 
 // By our own clock: the kernel's may be a tick early (kernel fact port.timeout_50).

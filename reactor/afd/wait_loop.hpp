@@ -45,6 +45,7 @@ class WaitLoop {
   void resolve_suspects();
   [[nodiscard]] Timeout time_to_sleep();
   bool take_posts();
+  [[nodiscard]] Timeout with_timer(Timeout timeout);
   void dequeue(Timeout timeout);
   [[nodiscard]] std::size_t dequeue_once(Timeout timeout, std::size_t count);
   [[nodiscard]] nt::NTSTATUS dequeue_and_change(std::span<nt::FILE_IO_COMPLETION_INFORMATION> packets,
@@ -61,6 +62,7 @@ class WaitLoop {
   const bool overlaps_;  // another wait was under way when this one began
   std::unique_lock<Mutex> lock_;
   std::uint32_t thread_ = 0;
+  DeadlineTimers::Number timer_ = 0;
   Timeout deadline_;
   nt::NTSTATUS status_ = nt::STATUS_SUCCESS;    // of the port
   nt::NTSTATUS shortage_ = nt::STATUS_SUCCESS;  // of the last time that something was armed

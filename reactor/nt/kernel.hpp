@@ -123,6 +123,16 @@ class Kernel {
     return false;
   }
 
+  /// CreateWaitableTimerEx with CREATE_WAITABLE_TIMER_HIGH_RESOLUTION: a timer that ends between two clock ticks, and
+  /// that a wait resets. Fails before Windows 10 1803.
+  [[nodiscard]] virtual Result<HANDLE> create_timer() { return failure(std::errc::function_not_supported); }
+
+  /// SetWaitableTimer, once: signalled in so long, and not before, whatever it was set to. A wait for it goes on.
+  [[nodiscard]] virtual NTSTATUS set_timer(HANDLE timer, std::chrono::nanoseconds time) {
+    static_cast<void>(timer), static_cast<void>(time);
+    return STATUS_NOT_SUPPORTED;
+  }
+
   /// Another handle of the same object, with the same access.
   [[nodiscard]] virtual Result<HANDLE> duplicate(HANDLE object) {
     static_cast<void>(object);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <string_view>
@@ -149,6 +150,20 @@ Result<HANDLE> ObjectWaits::duplicate(HANDLE object) {
   if (DuplicateHandle(here, object, here, &made, 0, FALSE, DUPLICATE_SAME_ACCESS) == 0)
     return failure(last_system_error());
   return made;
+}
+
+Result<HANDLE> ObjectWaits::create_timer() {
+  constexpr ::DWORD high_resolution = 2;  // CREATE_WAITABLE_TIMER_HIGH_RESOLUTION, which older headers lack
+  const ::HANDLE timer = CreateWaitableTimerExW(nullptr, nullptr, high_resolution, TIMER_MODIFY_STATE | SYNCHRONIZE);
+  if (timer == nullptr) return failure(last_system_error());
+  return timer;
+}
+
+NTSTATUS ObjectWaits::set_timer(HANDLE timer, std::chrono::nanoseconds time) {
+  LARGE_INTEGER due;  // negative: from now, in 100 ns; rounded up, so as not to expire early by rounding
+  due.QuadPart = -((time.count() + 99) / 100);
+  const bool is_set = SetWaitableTimer(timer, &due, 0, nullptr, nullptr, FALSE) != 0;
+  return is_set ? STATUS_SUCCESS : STATUS_INSUFFICIENT_RESOURCES;
 }
 
 }  // namespace reactor::nt

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
+
 #include <reactor/nt/kernel.hpp>
 #include <reactor/result.hpp>
 
@@ -20,6 +22,8 @@ class ObjectWaits {
   [[nodiscard]] Result<HANDLE> begin(HANDLE port, HANDLE object, ULONG_PTR key, void* context) const;
   [[nodiscard]] static bool end(HANDLE wait) noexcept;
   [[nodiscard]] static Result<HANDLE> duplicate(HANDLE object);
+  [[nodiscard]] static Result<HANDLE> create_timer();
+  [[nodiscard]] static NTSTATUS set_timer(HANDLE timer, std::chrono::nanoseconds time);
 
  private:
   [[nodiscard]] Result<> check_waitable(HANDLE object) const;

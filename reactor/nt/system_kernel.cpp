@@ -274,6 +274,10 @@ class SystemKernel final : public Kernel {
   }
   [[nodiscard]] bool end_wait(HANDLE wait) noexcept override { return ObjectWaits::end(wait); }
   [[nodiscard]] Result<HANDLE> duplicate(HANDLE object) override { return ObjectWaits::duplicate(object); }
+  [[nodiscard]] Result<HANDLE> create_timer() override { return ObjectWaits::create_timer(); }
+  [[nodiscard]] NTSTATUS set_timer(HANDLE timer, std::chrono::nanoseconds time) override {
+    return ObjectWaits::set_timer(timer, time);
+  }
 
   [[nodiscard]] Result<> associate_file(HANDLE file, HANDLE port, ULONG_PTR key) override {
     if (CreateIoCompletionPort(file, port, key, 0) == nullptr) return failure(system_error());

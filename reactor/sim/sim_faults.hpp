@@ -36,12 +36,14 @@ enum class Call : std::uint8_t {
   disassociate,
   begin_wait,
   end_wait,
-  duplicate
+  duplicate,
+  create_timer,
+  set_timer
 };
-inline constexpr std::array<std::string_view, 17> call_names{
-    "create_port", "dequeue",      "create_reserve", "post",     "open_helper", "poll",
-    "cancel",      "base",         "skip_packet",    "close",    "notify",      "create_wait",
-    "associate",   "disassociate", "begin_wait",     "end_wait", "duplicate"};
+inline constexpr std::array<std::string_view, 19> call_names{
+    "create_port", "dequeue",     "create_reserve", "post",         "open_helper", "poll",      "cancel",
+    "base",        "skip_packet", "close",          "notify",       "create_wait", "associate", "disassociate",
+    "begin_wait",  "end_wait",    "duplicate",      "create_timer", "set_timer"};
 
 [[nodiscard]] constexpr std::string_view name_of(Call call) noexcept { return call_names[std::to_underlying(call)]; }
 
@@ -126,7 +128,7 @@ struct Faults {
   int notify_refused = 0;   ///< notify fails for a shortage, or for a reason that is not known, and changes nothing
   int change_refused = 0;   ///< a change of notify has one of `shortages` as its result
   int change_invalid = 0;   ///< of a socket that was registered before: as if it were closed, though it is open
-  int wait_refused = 0;     ///< duplicate, create_wait_packet, associate and begin_wait
+  int wait_refused = 0;     ///< duplicate, create_wait_packet, associate, begin_wait, create_timer, set_timer
   int early_time_out = 0;   ///< dequeue ends up to 15 ms, and up to half of its time, early
   int shuffled_packet = 0;  ///< a packet overtakes those that are queued
 };
@@ -170,6 +172,10 @@ struct Options {
   std::optional<NoticeReadings> notices{};  ///< none: drawn by the seed
   bool has_wait_packets = true;             ///< NtCreateWaitCompletionPacket is there (not on Wine 8 and 10)
   std::optional<WaitReadings> waits{};      ///< none: drawn by the seed
+  bool has_timers = true;                   ///< of high resolution (Windows 10 1803)
+  /// The clock's interrupts: a time-out of a dequeue begins with the last one and ends with another, so it may be early
+  /// or late. 0: it ends when it is asked to. Timers of high resolution do either way.
+  std::chrono::nanoseconds tick{0};
   /// Two polls on one socket, through two handles of it: their results are swapped or one never finishes, as was seen
   /// on Windows. False, and always under Flavour::wine: each gets its own.
   bool entangles = true;

@@ -176,7 +176,12 @@ NTSTATUS SimKernel::await(Core::Lock& lock, const PortPtr& port, std::span<Packe
   if (packets.empty()) core_.violate("dequeue: no buffer for a packet");
   removed = 1;  // fact port.timeout_removed
   std::optional<nanoseconds> deadline;
-  if (timeout && *timeout < nanoseconds::max() - core_.now()) deadline = core_.now() + *timeout;
+  if (timeout && *timeout < nanoseconds::max() / 2 - core_.now()) {
+    const nanoseconds tick = *timeout == 0ns ? 0ns : core_.options.tick;
+    const auto ticks = [tick](nanoseconds time) { return tick * (time / tick); };  // rounded down
+    deadline = core_.now() + *timeout;
+    if (tick > 0ns) deadline = ticks(ticks(core_.now()) + *timeout + tick - 1ns);
+  }
   if (deadline && core_.random.chance(core_.options.faults.early_time_out)) {
     *deadline -= core_.random.between(0ns, std::min<nanoseconds>(15ms, *timeout / 2));
   }

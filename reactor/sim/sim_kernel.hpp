@@ -143,6 +143,8 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   Result<HANDLE> begin_wait(HANDLE port, HANDLE object, ULONG_PTR key, void* context) override;
   bool end_wait(HANDLE wait) noexcept override;
   Result<HANDLE> duplicate(HANDLE object) override;
+  Result<HANDLE> create_timer() override;
+  NTSTATUS set_timer(HANDLE timer, nanoseconds time) override;
   std::uint32_t thread_id() override;
   nanoseconds now() override;
 
@@ -248,6 +250,7 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   // sim_objects.cpp
   [[nodiscard]] NTSTATUS start_wait(const std::shared_ptr<WaitPacket>& wait, HANDLE port, HANDLE object, ULONG_PTR key,
                                     void* context, bool& was_signalled);
+  void signal(Waitable& object);
   void fire(const std::shared_ptr<WaitPacket>& wait);
   void queue_wait(const std::shared_ptr<WaitPacket>& wait);
   void close_wait_packet(WaitPacket& wait) noexcept;

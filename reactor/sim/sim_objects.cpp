@@ -31,20 +31,24 @@ WaitReadings wait_readings_of(const Options& options) {
 HANDLE SimKernel::create_object(Waitable::Kind kind, int signals) {
   const Core::Lock lock(core_.mutex);
   handles_++;
-  return handle(core_.handles.open(std::make_shared<Waitable>(Waitable{kind, signals, {}})));
+  return handle(core_.handles.open(std::make_shared<Waitable>(Waitable{.kind = kind, .signals = signals})));
 }
 
 void SimKernel::signal(HANDLE object) {
   const Core::Lock lock(core_.mutex);
   const auto found = core_.handles.find<Waitable>(number(object));
   if (found == nullptr) throw std::logic_error("signal: no such object");
-  found->signals = found->kind == Waitable::Kind::semaphore ? found->signals + 1 : 1;
-  while (!found->waits.empty() && found->take()) {
-    const auto wait = std::move(found->waits.front());
-    found->waits.pop_front();
+  signal(*found);
+  core_.run_due();
+}
+
+void SimKernel::signal(Waitable& object) {
+  object.signals = object.kind == Waitable::Kind::semaphore ? object.signals + 1 : 1;
+  while (!object.waits.empty() && object.take()) {
+    const auto wait = std::move(object.waits.front());
+    object.waits.pop_front();
     fire(wait);
   }
-  core_.run_due();
 }
 
 void SimKernel::reset(HANDLE object) {
@@ -81,6 +85,31 @@ SimKernel::Result<HANDLE> SimKernel::duplicate(HANDLE object) {
   // A reserve stands for all that cannot be waited for.
   return handle(waitable == nullptr ? core_.handles.open(std::make_shared<Reserve>())
                                     : core_.handles.open(std::move(waitable)));
+}
+
+SimKernel::Result<HANDLE> SimKernel::create_timer() {
+  const Core::Lock lock(core_.mutex);
+  const NTSTATUS status = begin(Call::create_timer, core_.options.faults.wait_refused);
+  if (!core_.options.has_timers) return failure(make_win32_error(87));  // ERROR_INVALID_PARAMETER
+  if (status != STATUS_SUCCESS) return failure(make_error(status));
+  handles_++;
+  return handle(core_.handles.open(std::make_shared<Waitable>(Waitable{.kind = Waitable::Kind::auto_reset})));
+}
+
+NTSTATUS SimKernel::set_timer(HANDLE timer, nanoseconds time) {
+  const Core::Lock lock(core_.mutex);
+  const NTSTATUS refused = begin(Call::set_timer, core_.options.faults.wait_refused);
+  if (refused != STATUS_SUCCESS) return refused;
+  const auto found = core_.handles.find<Waitable>(number(timer));
+  if (found == nullptr) {
+    core_.violate("set_timer: there is no timer " + hex(number(timer)));
+    return STATUS_INVALID_HANDLE;
+  }
+  found->signals = 0;
+  core_.after(time, [this, found, setting = ++found->settings] {
+    if (found->settings == setting) signal(*found);
+  });
+  return STATUS_SUCCESS;
 }
 
 SimKernel::Result<HANDLE> SimKernel::create_wait_packet() {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <vector>
 
 #include <reactor/nt/types.hpp>
 #include <reactor/sim/sim_faults.hpp>
@@ -12,6 +13,7 @@ namespace reactor::sim {
 
 struct Port;
 struct WaitPacket;
+class EpollItem;
 
 /// An object that can be waited for.
 struct Waitable {
@@ -22,8 +24,10 @@ struct Waitable {
     mutex,         ///< refused
   };
   Kind kind = Kind::manual_reset;
-  int signals = 0;  // 1 when it is set; of a semaphore its count
-  std::deque<std::shared_ptr<WaitPacket>> waits;
+  int signals = 0;             // 1 when it is set; of a semaphore its count
+  std::uint64_t settings = 0;  // of a timer: how often it was set
+  std::deque<std::shared_ptr<WaitPacket>> waits{};
+  std::vector<EpollItem*> watching{};  // registrations of a simulated epoll
 
   /// As a wait does that finds it signalled.
   [[nodiscard]] bool take() noexcept {

@@ -233,6 +233,50 @@ TEST_CASE_TEMPLATE("wait.closed, wait.close_packet: handles are closed meanwhile
   b.fact("wait.close_packet", "the wait packet is closed while its packet is queued: it comes", yes_no(still_comes));
 }
 
+// Timers of high resolution (PollerOptions::high_resolution).
+TEST_CASE_TEMPLATE("timer.create, timer.set, timer.once, timer.anew, timer.later, timer.expired: a timer", System,
+                   ALL_KERNELS) {
+  Packets<System> b;
+  if (!b.kernel.has_wait_packets()) return;
+  const auto made = b.kernel.create_timer();
+  b.fact("timer.create", "a timer of high resolution is created", yes_no(made.has_value()));
+  if (b.system.is_simulated()) REQUIRE(made.has_value());
+  if (!made) return;  // Windows before 10 1803
+  const HANDLE timer = *made, packet = b.packet();
+  const auto set = [&](std::chrono::nanoseconds time) { REQUIRE(b.kernel.set_timer(timer, time) == STATUS_SUCCESS); };
+  const auto ms_until_packet = [&] {
+    const auto begin = b.kernel.now();
+    CHECK(b.comes());
+    return std::chrono::duration<double, std::milli>(b.kernel.now() - begin).count();
+  };
+  set(3ms);
+  REQUIRE(b.associate(packet, timer) == STATUS_SUCCESS);
+  const double first_ms = ms_until_packet();
+  b.fact("timer.set", "set for 3 ms: its packet comes after less than 10 ms", yes_no(first_ms < 10));
+  CHECK(first_ms >= 2);
+  REQUIRE(b.associate(packet, timer) == STATUS_SUCCESS);
+  const bool is_quiet = b.is_quiet();
+  b.fact("timer.once", "associated again: another packet", yes_no(!is_quiet));
+  CHECK(is_quiet);
+  set(3ms);
+  const double anew_ms = ms_until_packet();
+  b.fact("timer.anew", "set for 3 ms while it is associated: its packet comes after less than 10 ms",
+         yes_no(anew_ms < 10));
+  set(40ms);
+  REQUIRE(b.associate(packet, timer) == STATUS_SUCCESS);
+  set(3min);
+  const bool is_later = b.is_quiet();
+  b.fact("timer.later", "set for 40 ms, associated, set for 3 min: a packet after 50 ms", yes_no(!is_later));
+  CHECK(is_later);
+  REQUIRE(b.kernel.disassociate(packet, true) == STATUS_SUCCESS);
+  set(1ns);
+  CHECK(b.is_quiet());
+  REQUIRE(b.associate(packet, timer) == STATUS_SUCCESS);
+  const bool came = b.comes();
+  b.fact("timer.expired", "associated when it has expired: a packet comes", yes_no(came));
+  b.kernel.close(timer);
+}
+
 TEST_CASE_TEMPLATE("pool.wait: a wait of the pool posts one packet, and its end returns that", System, ALL_KERNELS) {
   Packets<System> b;
   for (const auto kind : {System::Object::manual_reset, System::Object::auto_reset, System::Object::semaphore}) {

@@ -122,6 +122,14 @@ class FaultyKernel final : public reactor::nt::Kernel {
     const NTSTATUS status = begin(Call::duplicate);
     return status != 0 ? reactor::failure(reactor::nt::make_error(status)) : below_.duplicate(object);
   }
+  Result<HANDLE> create_timer() override {
+    const NTSTATUS status = begin(Call::create_timer);
+    return status != 0 ? reactor::failure(reactor::nt::make_error(status)) : below_.create_timer();
+  }
+  NTSTATUS set_timer(HANDLE timer, std::chrono::nanoseconds time) override {
+    const NTSTATUS status = begin(Call::set_timer);
+    return status != 0 ? status : below_.set_timer(timer, time);
+  }
   std::uint32_t thread_id() override { return below_.thread_id(); }
   std::chrono::nanoseconds now() override { return below_.now(); }
 

@@ -94,6 +94,14 @@ class KernelApart final : public reactor::nt::Kernel {
     const FailsNot here;
     return below_.duplicate(object);
   }
+  reactor::Result<nt::HANDLE> create_timer() override {
+    const FailsNot here;
+    return below_.create_timer();
+  }
+  nt::NTSTATUS set_timer(nt::HANDLE timer, std::chrono::nanoseconds time) override {
+    const FailsNot here;
+    return below_.set_timer(timer, time);
+  }
   std::uint32_t thread_id() override { return below_.thread_id(); }
   std::chrono::nanoseconds now() override {
     const FailsNot here;

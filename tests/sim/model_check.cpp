@@ -18,7 +18,9 @@ using namespace std::chrono_literals;
 
 Checker::Checker(const Program& program, const Log* log)
     : program_(program), log_(log), sim_(program.options), kernel_(sim_), net_(sim_.net()) {
-  const PollerOptions options{.inline_completions = program.inline_completions, .hot_groups = program.hot_groups};
+  const PollerOptions options{.inline_completions = program.inline_completions,
+                              .hot_groups = program.hot_groups,
+                              .high_resolution = program.high_resolution};
   const auto create = [&]() -> Result<std::shared_ptr<afd::AfdBackend>> {
     if (!program.notifications) return afd::AfdBackend::create(kernel_, options);
     return notify::NotifyBackend::create(kernel_, options);
@@ -117,20 +119,23 @@ void Checker::see_denial(const Denial& denial) {
 void Checker::check_books() {
   see_denials();
   const Stats stats = backend_->stats();
-  require(stats.registrations >= live_ && stats.registrations <= live_ + closed_, "stats: registrations");
+  const std::size_t of_sockets = stats.registrations - objects_live_;
+  require(of_sockets >= live_ && of_sockets <= live_ + closed_, "stats: registrations");
   // Each slot is a registration's or the kernel's.
-  require(stats.arena_slots >= stats.registrations &&
-              stats.arena_slots <= stats.registrations + stats.pending_polls + kernel_.removing(),
+  require(stats.arena_slots >= of_sockets && stats.arena_slots <= of_sockets + stats.pending_polls + kernel_.removing(),
           "stats: arena_slots");
   require(!checks(Rule::no_posts) || kernel_.posted_answers() == 0, "an answer was posted to the port");
   require(stats.pending_polls + kernel_.held_probes() == sim_.held_entries() + kernel_.posted_answers(),
           "stats: pending_polls");
-  require(stats.helper_handles + 1 + kernel_.reserves() + kernel_.probe_handles() == sim_.open_handles(),
-          "stats: helper_handles");
+  require(
+      stats.helper_handles + 1 + kernel_.reserves() + kernel_.probe_handles() + kernel_.others() + objects_.size() ==
+          sim_.open_handles(),
+      "stats: helper_handles");
   require(stats.events == events_, "stats: events");
   require(stats.packets == kernel_.counted().packets, "stats: packets");
   require(stats.unknown_packets <= junk_, "a packet of ours was taken for another program's (packets are checked)");
   check_counts(stats);
+  check_objects();
   const auto violations = sim_.violations();
   if (!violations.empty()) fail("the kernel saw: " + violations.front());
 }
@@ -140,13 +145,19 @@ void Checker::check_counts(const Stats& stats) {
   const Counts counts = sim_.counts();
   const auto of = [&counts](Call call) { return counts[std::to_underlying(call)]; };
   const std::uint64_t notify_waits = sim_.dequeuing_notifies();
-  require(stats.arm_calls == of(Call::poll) + of(Call::notify) - notify_waits, "stats: arm_calls");
+  // Of wait packets, those of timers and those of objects.
+  require(stats.arm_calls + stats.timer_calls + stats.cancel_calls ==
+              of(Call::poll) + of(Call::notify) - notify_waits + of(Call::cancel) + of(Call::associate) +
+                  of(Call::disassociate) + of(Call::begin_wait) + of(Call::set_timer),
+          "stats: arm_calls, timer_calls, cancel_calls");
+  require(program_.high_resolution || stats.timer_calls == 0, "stats: timer_calls");
   require(stats.wait_calls == of(Call::dequeue) + notify_waits, "stats: wait_calls");
-  require(stats.cancel_calls == of(Call::cancel), "stats: cancel_calls");
   require(stats.post_calls == of(Call::post) - junk_posts_, "stats: post_calls");
   require(stats.other_calls == of(Call::create_port) - refused_ports_ + of(Call::create_reserve) +
                                    of(Call::open_helper) + of(Call::skip_packet) + of(Call::base_socket) +
-                                   of(Call::close) + kernel_.probe_handles(),  // whose close is counted already
+                                   of(Call::duplicate) + of(Call::create_wait_packet) + of(Call::create_timer) +
+                                   of(Call::close) - object_closes_ +
+                                   kernel_.probe_handles(),  // whose close is counted already
           "stats: other_calls");
   require(stats.group_arms == kernel_.counted().group_polls, "stats: group_arms");
 }
@@ -163,19 +174,21 @@ void Checker::checkpoint(std::size_t buffer_size) {
   calm();
   sim_.run_for(grace);  // what was delivered to other threads is due, as they do not wait again
   std::vector<std::uint32_t> waiting;
+  const std::size_t fired = objects_fired();
   for (const std::uint32_t token : open_) {
     if (is_owed(token)) waiting.push_back(token);
   }
   // Every other wait may be spent on events that come by packets, however few. Packets without events may come one at a
   // time.
   const std::size_t on_the_way = sim_.held_entries() + sim_.queued_packets();
-  const std::size_t reporters = waiting.size() + closed_;  // a closed one may report another socket of its number
+  const std::size_t reporters =
+      waiting.size() + closed_ + fired;  // a closed one may report another socket of its number
   // A notification that was queued before the registration was changed is asked for anew, behind all others.
   const std::size_t rounds = program_.notifications ? 2 : 1;
   const std::size_t turns = rounds * 2 * ((reporters + buffer_size - 1) / buffer_size) + on_the_way + 2;
   const std::uint64_t begin = waits_;
   std::array<Event, 64> buffer;
-  for (std::size_t turn = 0; turn < turns && !waiting.empty();) {
+  for (std::size_t turn = 0; turn < turns && (!waiting.empty() || objects_fired() > 0);) {
     const std::uint64_t wakes = backend_->stats().wakes;
     const std::size_t count = wait_once(std::span(buffer).first(buffer_size), 0ns);
     if (count > 0 || backend_->stats().wakes == wakes) turn++;
@@ -183,6 +196,7 @@ void Checker::checkpoint(std::size_t buffer_size) {
     std::erase_if(waiting,
                   [&](std::uint32_t token) { return registered_[token].delivered_in > begin || !is_owed(token); });
   }
+  require(objects_fired() == 0, "readiness was lost: an object that was signalled is not reported");
   if (!waiting.empty()) {
     fail("readiness was lost: " + std::to_string(waiting.front()) + " was not reported within " +
          std::to_string(turns) + " waits with a buffer of " + std::to_string(buffer_size));
@@ -216,7 +230,7 @@ void Checker::check_idle() {
   }
   std::array<Event, 64> buffer;
   for (std::size_t waits = 0;; waits++) {
-    require(waits <= 3 + open_.size(), "reported repeatedly though disarmed");
+    require(waits <= 3 + open_.size() + objects_.size(), "reported repeatedly though disarmed");
     const std::uint64_t wakes = backend_->stats().wakes;
     if (wait_once(buffer, 0ns) == 0 && backend_->stats().wakes == wakes) break;
   }
@@ -225,8 +239,11 @@ void Checker::check_idle() {
   is_quiet_ = true;
   require(wait_once(buffer, 1h) == 0, "reported though disarmed");
   is_quiet_ = false;
-  require(sim_.now() - begin == 1h, "a wait of an hour that takes less or more");
-  require(kernel_.counted().calls - calls <= (program_.notifications ? 3U : 2U),
+  const nanoseconds taken = sim_.now() - begin;
+  require(taken >= 1h && taken <= 1h + lateness(), "a wait of an hour that takes less or more");
+  // A timer that is left, one that is set and associated, and a dequeue for each.
+  const std::uint64_t of_ticks = program_.high_resolution ? 5 : program_.options.tick > 0ns ? 1 : 0;
+  require(kernel_.counted().calls - calls <= (program_.notifications ? 3U : 2U) + of_ticks,
           "an idle wait that makes kernel calls (no spin)");
   require(backend_->stats().unknown_packets == junk_,
           "an unrecognised packet was taken for ours (packets are checked)");
@@ -260,6 +277,7 @@ void Checker::remove_everything() {
 void Checker::finish() {
   checkpoint(1 + program_.seed % 8);
   check_idle();
+  if (program_.ending != Ending::close_pending) end_objects();
   net_.end_child();
   // For a closed socket, an earlier event may have been delivered. The next poll finds that it is closed.
   for (const std::uint32_t token : std::vector(open_)) {
@@ -313,6 +331,7 @@ void Checker::finish() {
   require(!backend_->wait(buffer, 0ns).has_value(), "a wait after close did not fail");
   backend_->wake();
   backend_.reset();
+  close_objects();
   require(sim_.open_handles() == 0, "a handle is left open");
   require(sim_.held_requests() == 0, "the kernel still holds a request after close (kernel owns its memory)");
   const auto violations = sim_.violations();

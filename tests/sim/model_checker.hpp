@@ -13,6 +13,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <reactor/afd/afd_backend.hpp>
@@ -88,6 +89,16 @@ struct Registered {
     bool is_of_any = false;  ///< it was marked: until a wait of any thread begins
   };
   std::optional<Deferral> deferral{};
+};
+
+/// An object that can be waited for, and its registration.
+struct Object {
+  reactor::nt::HANDLE handle = nullptr;
+  bool is_auto_reset = false;
+  std::optional<reactor::RegistrationId> place{};
+  bool is_armed = false;
+  int owed = 0;          ///< signals that were given to an auto-reset one and not reported
+  bool was_set = false;  ///< of the other: at some time since it was armed
 };
 
 /// What a thread's last wait delivered and it has not re-armed.
@@ -197,6 +208,21 @@ class Checker {
   void modify_number(SocketNumber number, Interest interest, Mode mode);
   void remove_number(SocketNumber number);
 
+  // model_objects.cpp
+  void object(const Step& step);
+  void add_object(Object& object);
+  void rearm_object(Object& object);
+  void remove_object(Object& object, bool asks);
+  void signal_object(Object& object);
+  void was_armed(Object& object);
+  void judge_object(const Event& event);
+  [[nodiscard]] bool is_fired(const Object& object);
+  void check_objects();
+  void end_objects();
+  void close_objects();
+  [[nodiscard]] std::size_t objects_fired();
+  [[nodiscard]] static bool is_object(const Event& event) { return std::to_underlying(event.token()) >> 40 == 1; }
+
   // model_wait.cpp
   void wake();
   void wait(const Step& step);
@@ -210,6 +236,7 @@ class Checker {
   void judge_readiness(const Registered& reg, Readiness reported) const;
   void judge_failure(const Wait& wait, std::error_code why);
   void disarm(Registered& reg, Readiness reported) const;
+  [[nodiscard]] nanoseconds lateness() const;
   void judge_wakes(Wait& wait, bool is_empty, bool is_woken);
   void judge_calls(const Wait& wait, std::size_t events, bool has_failed);
   [[nodiscard]] std::size_t unarmed();
@@ -265,6 +292,8 @@ class Checker {
   std::vector<Registered> registered_;
   std::vector<std::uint32_t> open_;  // tokens of those that are not retired
   std::vector<std::uint32_t> suspects_;
+  std::vector<Object> objects_;
+  std::size_t objects_live_ = 0;
   std::size_t live_ = 0, closed_ = 0;
 
   std::size_t next_step_ = 0;
@@ -278,7 +307,7 @@ class Checker {
   nanoseconds woken_at_{0};
   std::optional<nanoseconds> overlapped_at_;  // a wait began while another was under way
   std::uint64_t waits_since_wake_ = 0, wakes_seen_ = 0;
-  std::uint64_t refused_ports_ = 0, denied_ = 0, packets_max_ = 0;
+  std::uint64_t object_closes_ = 0, refused_ports_ = 0, denied_ = 0, packets_max_ = 0;
   std::uint64_t replaced_ = 0, not_afd_ = 0, deferred_ = 0;  // for Totals
   reactor::Stats last_stats_;
 };

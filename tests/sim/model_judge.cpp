@@ -76,7 +76,8 @@ void Checker::judge_failure(const Wait& wait, std::error_code why) {
   require(checks(Rule::shortage) && is_shortage, "a wait failed (one bad socket never fails wait)");
   require(why == std::errc::not_enough_memory || why == make_error(STATUS_QUOTA_EXCEEDED),
           "a wait failed with another error than the shortage's");
-  const bool may_be_early = program_.options.faults.early_time_out > 0 || now.packets > wait.counted.packets;
+  const bool may_be_early =
+      program_.options.faults.early_time_out > 0 || program_.options.tick > 0ns || now.packets > wait.counted.packets;
   const nanoseconds pause = std::min<nanoseconds>(pause_of_shortage, wait.timeout.value_or(pause_of_shortage));
   require(may_be_early || sim_.now() - wait.begin >= pause, "a wait failed for a shortage without its pause");
 }
@@ -125,7 +126,9 @@ void Checker::judge_calls(const Wait& wait, std::size_t events, bool has_failed)
   // that poll, all in one wait.
   const std::uint64_t returned_armed = by_number_ != nullptr ? 0 : std::min(returned, reported);
   std::uint64_t to_arm = wait.unarmed + (marked_ - wait.marked) + (returned - returned_armed);
-  const std::uint64_t dequeues = 2 + late + (packets - reporting) + (reporting > 0 ? 9 : 0);
+  std::uint64_t dequeues = 2 + late + (packets - reporting) + (reporting > 0 ? 9 : 0);
+  if (program_.options.tick > 0ns) dequeues += 4;              // a tick is early
+  if (program_.high_resolution) dequeues = 3 * dequeues + 10;  // a timer is set, associated; a packet passed on
   constexpr std::uint64_t opening = 2;
   const std::uint64_t again = refusals + 2 * (sim_.empty_answers() - wait.empties) + wait.owed;
   const std::uint64_t others = (asleep_.empty() ? 0 : 1) + (waits_ - wait.number);
@@ -140,6 +143,7 @@ void Checker::judge_event(const Wait& wait, const Event& event) {
   const auto token = std::to_underlying(event.token());
   const Readiness reported = event.readiness();
   if (log_ != nullptr) note("    ", std::to_string(token), ": ", text_of(reported));
+  if (is_object(event)) return judge_object(event);
   require(token < registered_.size(), "an event with an unknown token");
   Registered& reg = registered_[static_cast<std::size_t>(token)];
   require(reg.state != State::retired,
@@ -231,6 +235,16 @@ void Checker::restart_history(Registered& reg) {
   endpoint.history = reg.seen = net_.events_of(endpoint);
 }
 
+// How late a wait may end: with the clock's tick; with a timer as late as its packet is, and at most with the kernel's
+// time-out.
+Checker::nanoseconds Checker::lateness() const {
+  const Options& options = program_.options;
+  if (!program_.high_resolution || !options.has_wait_packets) return options.tick;
+  const nanoseconds by_timer =
+      std::min(options.completion.high + options.packet.high, afd::DeadlineTimers::tick_max + options.tick);
+  return options.faults.wait_refused > 0 ? std::max(options.tick, by_timer) : by_timer;
+}
+
 void Checker::judge_wakes(Wait& wait, bool is_empty, bool is_woken) {
   const std::uint64_t wakes = backend_->stats().wakes;
   const std::uint64_t taken = wakes - std::exchange(wakes_seen_, wakes);
@@ -243,7 +257,7 @@ void Checker::judge_wakes(Wait& wait, bool is_empty, bool is_woken) {
   const bool is_late = was_owed && taken == 0 && now > latest && !kernel_.owes_post();
   if (is_empty && taken == 0) {
     require(wait.timeout && now - wait.begin >= *wait.timeout, "a wait ended early and without an event");
-    require(wait.was_kept || now - wait.begin <= *wait.timeout, "a wait ended late");
+    require(wait.was_kept || now - wait.begin <= *wait.timeout + lateness(), "a wait ended late");
     require(!is_late, "a wake was lost (no lost wake)");
     if (program_.is_strict()) judge_no_events("a wait reported nothing", asleep_.size() + (wait.was_kept ? 2 : 1));
   }
@@ -253,6 +267,7 @@ void Checker::judge_wakes(Wait& wait, bool is_empty, bool is_woken) {
 
 // Nothing is reported: then nothing is ready, except what may wait.
 void Checker::judge_no_events(std::string_view where, std::size_t sleepers) {
+  if (objects_fired() > 0) fail("readiness was lost: " + std::string(where) + ", but an object was signalled");
   for (const std::uint32_t token : open_) {
     const Registered& reg = registered_[token];
     if (reg.state != State::live) continue;
@@ -273,7 +288,9 @@ void Checker::judge_no_events(std::string_view where, std::size_t sleepers) {
 // would have returned long ago.
 bool Checker::is_excused(const Registered& reg, std::size_t sleepers) {
   const nanoseconds now = sim_.now();
-  const auto is_in_time = [&](nanoseconds since) { return sleepers > 1 || now <= since + grace; };
+  const auto is_in_time = [&](nanoseconds since) {
+    return sleepers > 1 || now <= since + grace + program_.options.tick;
+  };
   if (checks(Rule::defer) && reg.deferral && is_in_time(reg.deferral->at)) {
     deferred_++;
     return true;

@@ -14,15 +14,15 @@ namespace {
 
 // How often each step is drawn, in the order of Op, while the program is in a phase of that kind.
 using Weights = std::array<int, op_names.size()>;
-//                          op ad mo dr rm cl se re sh ur co ac wk wait pa st ep bu pk ch in
-constexpr Weights building{30, 40, 4, 1, 1, 1, 5, 1, 0, 1, 6, 2, 1, 6, 1, 1, 0, 1, 0, 0, 0};
-constexpr Weights mixed{6, 8, 9, 5, 6, 6, 12, 6, 2, 3, 4, 3, 4, 22, 4, 2, 2, 3, 1, 1, 1};
-constexpr Weights hot{1, 2, 3, 1, 1, 1, 5, 1, 0, 1, 1, 1, 2, 40, 1, 0, 1, 38, 0, 0, 1};
-constexpr Weights churn{18, 22, 3, 1, 8, 20, 5, 1, 1, 0, 4, 3, 2, 14, 1, 4, 1, 3, 1, 0, 4};
+//                          op ad mo dr rm cl se re sh ur co ac wk wait pa st ep bu pk ch in ob
+constexpr Weights building{30, 40, 4, 1, 1, 1, 5, 1, 0, 1, 6, 2, 1, 6, 1, 1, 0, 1, 0, 0, 0, 0};
+constexpr Weights mixed{6, 8, 9, 5, 6, 6, 12, 6, 2, 3, 4, 3, 4, 22, 4, 2, 2, 3, 1, 1, 1, 0};
+constexpr Weights hot{1, 2, 3, 1, 1, 1, 5, 1, 0, 1, 1, 1, 2, 40, 1, 0, 1, 38, 0, 0, 1, 0};
+constexpr Weights churn{18, 22, 3, 1, 8, 20, 5, 1, 1, 0, 4, 3, 2, 14, 1, 4, 1, 3, 1, 0, 4, 0};
 // Few sockets, whose numbers are used again and again while duplicates and children keep the old ones open.
-constexpr Weights reuse{8, 22, 8, 3, 3, 22, 10, 3, 1, 0, 1, 1, 2, 18, 3, 2, 1, 3, 0, 1, 8};
+constexpr Weights reuse{8, 22, 8, 3, 3, 22, 10, 3, 1, 0, 1, 1, 2, 18, 3, 2, 1, 3, 0, 1, 8, 0};
 // Several threads, which wait and change what is registered.
-constexpr Weights threads{2, 4, 10, 8, 1, 1, 14, 4, 0, 1, 1, 1, 3, 36, 6, 0, 1, 14, 0, 0, 0};
+constexpr Weights threads{2, 4, 10, 8, 1, 1, 14, 4, 0, 1, 1, 1, 3, 36, 6, 0, 1, 14, 0, 0, 0, 0};
 
 Op draw(Random& random, const Weights& weights) {
   int total = 0;
@@ -107,6 +107,28 @@ void draw_circumstances(Program& program, Random& random) {
   program.ending = static_cast<Ending>(random.below(3));
 }
 
+/// Steps with objects that can be waited for, between the others.
+void add_objects(Program& program, Random& random) {
+  std::vector<Step> steps;
+  for (const Step& step : program.steps) {
+    steps.push_back(step);
+    while (random.chance(200)) {
+      const std::uint8_t which = byte(random), how = byte(random), more = byte(random);
+      steps.push_back({Op::object, which, how, more, random.chance(200)});
+    }
+  }
+  program.steps = std::move(steps);
+  if (random.chance(300)) program.options.faults.wait_refused = 1 + static_cast<int>(random.below(200));
+  program.options.has_wait_packets = random.chance(750);
+}
+
+/// A fifth of all seeds: where the clock has ticks. Half of these have timers of high resolution.
+void add_ticks(Program& program) {
+  if (program.seed % 5 != 2) return;
+  program.options.tick = 15'625us;
+  program.high_resolution = program.seed % 2 == 0;
+}
+
 }  // namespace
 
 bool Program::is_strict() const noexcept {
@@ -161,6 +183,8 @@ Program make_program(std::uint64_t seed) {
     const Weights& weights = *kinds[random.below(kinds.size())];
     add_phase(program, random, weights, count);
   }
+  if (seed % 3 == 1 && !program.by_number) add_objects(program, random);
+  add_ticks(program);
   return program;
 }
 
@@ -222,10 +246,16 @@ Program decode_program(std::span<const std::uint8_t> bytes) {
   if ((head[3] & 2) != 0) program.buffer_max = 300;
   constexpr std::size_t steps_max = 400;
   for (; bytes.size() >= 4 && program.steps.size() < steps_max; bytes = bytes.subspan(4)) {
-    const auto op = static_cast<Op>((bytes[0] & 0x7F) % op_names.size());
+    // What this was before there were objects, so that the corpus keeps its meaning.
+    const std::size_t kind = bytes[0] & 0x7F;
+    const auto op = kind >= 120 ? Op::object : static_cast<Op>(kind % std::to_underlying(Op::object));
     program.steps.push_back({op, bytes[1], bytes[2], bytes[3], (bytes[0] & 0x80) != 0 && op != Op::checkpoint});
   }
   if ((head[3] & 32) != 0) program = with_notifications(std::move(program));
+  if ((head[3] & 64) != 0) options.tick = 15'625us;
+  program.high_resolution = (head[3] & 128) != 0;
+  options.has_wait_packets = (head[6] & 2) == 0;
+  if ((head[6] & 4) != 0) faults.wait_refused = 100;
   return program;
 }
 
@@ -260,6 +290,9 @@ std::string describe(const Program& program) {
   if (!program.hot_groups) text += ", no hot groups";
   if (program.by_number) text += ", by number";
   if (program.notifications) text += ", on notifications";
+  if (o.tick > 0ns) text += ", with ticks";
+  if (program.high_resolution) text += ", high_resolution";
+  if (!o.has_wait_packets) text += ", no wait packets";
   if (program.buffer_max != 64) text += ", buffers of up to " + std::to_string(program.buffer_max);
   const auto fault = [&](const char* name, int per_mille) {
     if (per_mille > 0) text += std::string(", ") + name + " " + std::to_string(per_mille) + "/1000";
@@ -284,6 +317,7 @@ std::string describe(const Program& program) {
   fault("shuffled packet", f.shuffled_packet);
   fault("poll invalid", f.poll_invalid);
   fault("port refused", f.port_refused);
+  fault("wait refused", f.wait_refused);
   constexpr std::array endings{"remove all", "close with polls pending", "close the sockets without remove"};
   return text + "; ends: " + endings[static_cast<std::size_t>(program.ending)];
 }

@@ -40,10 +40,11 @@ enum class Op : std::uint8_t {
   packet,      ///< a: an unrecognised packet
   checkpoint,  ///< a: size of the buffer; whatever is ready and armed must be delivered
   inherit,     ///< a: socket, b: whether a child gets a handle of it, or the child ends
+  object,      ///< a: an object that can be waited for, b: what is done with it
 };
-inline constexpr std::array<std::string_view, 21> op_names{
-    "open",   "add",  "modify", "drained", "remove", "close",    "send",  "recv",   "shutdown",   "urgent", "connect",
-    "accept", "wake", "wait",   "pass",    "stale",  "end_poll", "burst", "packet", "checkpoint", "inherit"};
+inline constexpr std::array<std::string_view, 22> op_names{
+    "open",   "add",  "modify", "drained", "remove", "close",    "send",  "recv",   "shutdown",   "urgent",  "connect",
+    "accept", "wake", "wait",   "pass",    "stale",  "end_poll", "burst", "packet", "checkpoint", "inherit", "object"};
 
 /// A requirement that can be switched off, to see that the check finds what it is for.
 enum class Rule : std::uint8_t {
@@ -77,8 +78,9 @@ struct Program {
   std::uint64_t seed = 0;
   Options options;  ///< of the kernel
   bool inline_completions = true, hot_groups = true;
-  bool notifications = false;  ///< the backend is the one on socket notifications
-  bool by_number = false;      ///< as the C API does it: registrations named by their socket's number, epoll's bits
+  bool notifications = false;    ///< the backend is the one on socket notifications
+  bool high_resolution = false;  ///< PollerOptions::high_resolution
+  bool by_number = false;        ///< as the C API does it: registrations named by their socket's number, epoll's bits
   std::size_t sockets_max = 48;
   std::size_t buffer_max = 64;  ///< for events
   Ending ending = Ending::remove_all;

@@ -59,6 +59,7 @@ void Checker::perform(const Step& step) {
     case Op::pass: return sim_.run_for(step.a * 50us);
     case Op::stale: return stale(step);
     case Op::packet: return post_junk(step);
+    case Op::object: return object(step);
     case Op::checkpoint: return asleep_.empty() ? pause(1 + step.a % 64) : void();
     case Op::modify: return modify(step);
     case Op::drained:

@@ -64,7 +64,7 @@ class Hash {
 TEST_CASE("model: a seed is the same program with every compiler") {
   Hash hash;
   for (std::uint64_t seed = 0; seed < 1000; seed++) hash.add(make_program(seed));
-  CHECK(hash.value() == 3341443718254862758);  // changes with make_program: then write the new value here
+  CHECK(hash.value() == 3597018709551390413);  // changes with make_program: then write the new value here
 }
 
 TEST_CASE("model: 400 seeds") {

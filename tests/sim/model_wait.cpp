@@ -48,7 +48,10 @@ std::size_t Checker::wait_once(std::span<Event> buffer, std::optional<nanosecond
   asleep_.push_back(&wait);
   const auto waited = wait_in_backend(buffer, timeout);
   asleep_.pop_back();
-  judge_calls(wait, waited ? waited->events : 0, !waited);
+  const std::size_t events = waited ? waited->events : 0;
+  const auto of_objects = std::ranges::count_if(buffer.first(events), is_object);
+  wait.buffer -= static_cast<std::size_t>(of_objects);
+  judge_calls(wait, events - static_cast<std::size_t>(of_objects), !waited);
   if (!waited) {
     note("  the wait failed: ", waited.error().message());
     judge_failure(wait, waited.error());
@@ -89,7 +92,13 @@ bool Checker::while_asleep() {
 
 void Checker::serve(std::span<const Event> events, std::uint8_t how) {
   if ((how & 1) == 0) return;
-  for (const Event& event : events) serve(event, how);
+  for (const Event& event : events) {
+    if (!is_object(event)) {
+      serve(event, how);
+    } else if ((how & 2) != 0) {
+      rearm_object(objects_[static_cast<std::size_t>(event.token()) & 0xFF]);
+    }
+  }
 }
 
 // What a program does with an event: it reads, calls drained or modify, and closes when the peer did.

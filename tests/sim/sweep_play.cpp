@@ -35,8 +35,9 @@ Play::Play(conformance::System& the_system, sim::FaultyKernel& faulty)
   for (int i = 0; i < tries_max && !poller_; i++) {
     try {
       auto backend = in_library([this]() -> Result<std::shared_ptr<afd::AfdBackend>> {
-        if (!kernel_->has_notifications()) return afd::AfdBackend::create(*kernel_, {});
-        return notify::NotifyBackend::create(*kernel_, {});
+        const PollerOptions options{.high_resolution = true};
+        if (!kernel_->has_notifications()) return afd::AfdBackend::create(*kernel_, options);
+        return notify::NotifyBackend::create(*kernel_, options);
       });
       if (backend) poller_.emplace(reactor::poller_on(std::move(*backend)));
     } catch (const std::bad_alloc&) {  // allowed at construction time

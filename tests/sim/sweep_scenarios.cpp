@@ -93,6 +93,19 @@ void object(Play& play) {
   play.system.close_object(event);
 }
 
+// Waits that end by timers, and one whose timer is left.
+void time_outs(Play& play) {
+  const auto [a, b] = play.system.tcp_pair();
+  play.add(a);
+  for (int i = 0; i < 2; i++) play.wait(3ms);
+  play.system.meanwhile([&play, peer = b] { send(play, peer); });
+  play.wait(5ms);
+  play.system.join();
+  play.expect({a});
+  read_all(play, a);
+  play.wait(100ms);
+}
+
 void closed_unseen(Play& play) {
   const auto [a, b] = play.system.tcp_pair();
   play.add(a);
@@ -230,6 +243,7 @@ constexpr std::array all{
     Scenario{"wider interest", wider_interest},
     Scenario{"removed while pending", removed_while_pending},
     Scenario{"object", object},
+    Scenario{"time-outs", time_outs, false},  // a real kernel of Wine's has no wait packets
     Scenario{"closed unseen", closed_unseen},
     Scenario{"small buffer", small_buffer},
     Scenario{"group", group},

@@ -185,7 +185,7 @@ sim::Options options_of(std::uint64_t seed) {
 
 TEST_CASE("threads: eight threads with hot groups") { run(options_of(1), {}, 0ns); }
 
-TEST_CASE("threads: eight threads, three of which sleep") { run(options_of(5), {}, 20ms); }
+TEST_CASE("threads: eight threads, three of which sleep") { run(options_of(5), {.high_resolution = true}, 20ms); }
 
 TEST_CASE("threads: eight threads without inline completions") {
   run(options_of(2), {.inline_completions = false}, 20ms);
@@ -203,7 +203,7 @@ TEST_CASE("threads: eight threads with delays and faults") {
                     .dequeue_refused = 10,
                     .early_time_out = 300,
                     .shuffled_packet = 200};
-  run(options, {}, 20ms);
+  run(options, {.high_resolution = true}, 20ms);
 }
 
 // Without a time-out: what a thread has left must be armed by another one, or it is never received.

@@ -79,6 +79,8 @@ class WatchedKernel final : public reactor::nt::Kernel {
   [[nodiscard]] const Counted& counted() const noexcept { return counted_; }
   [[nodiscard]] HANDLE port() const noexcept { return port_; }
   [[nodiscard]] std::size_t reserves() const noexcept { return reserves_.size(); }
+  /// Objects that can be waited for, wait packets and timers that are open.
+  [[nodiscard]] std::size_t others() const noexcept { return others_.size(); }
   /// The handles and polls of the probe for inline completions.
   [[nodiscard]] std::size_t probe_handles() const noexcept { return probes_.size(); }
   [[nodiscard]] std::size_t held_probes() const noexcept { return held_probes_; }
@@ -245,6 +247,7 @@ class WatchedKernel final : public reactor::nt::Kernel {
   void close(HANDLE handle) noexcept override {
     probes_.erase(handle);
     reserves_.erase(handle);
+    others_.erase(handle);
     below_.close(handle);
   }
   Result<HANDLE> base_socket(reactor::nt::SocketNumber socket) override {
@@ -258,10 +261,39 @@ class WatchedKernel final : public reactor::nt::Kernel {
     count();
     return below_.skip_packet_on_success(helper);
   }
+  bool has_wait_packets() override { return below_.has_wait_packets(); }
+  Result<HANDLE> create_wait_packet() override { return note_opened(below_.create_wait_packet()); }
+  NTSTATUS associate(HANDLE wait_packet, HANDLE port, HANDLE object, reactor::nt::ULONG_PTR key, void* context,
+                     bool& was_signalled) override {
+    count();
+    return below_.associate(wait_packet, port, object, key, context, was_signalled);
+  }
+  NTSTATUS disassociate(HANDLE wait_packet, bool removes_queued) override {
+    count();
+    return below_.disassociate(wait_packet, removes_queued);
+  }
+  Result<HANDLE> begin_wait(HANDLE port, HANDLE object, reactor::nt::ULONG_PTR key, void* context) override {
+    return note_opened(below_.begin_wait(port, object, key, context));
+  }
+  bool end_wait(HANDLE wait) noexcept override {
+    others_.erase(wait);
+    return below_.end_wait(wait);
+  }
+  Result<HANDLE> duplicate(HANDLE object) override { return note_opened(below_.duplicate(object)); }
+  Result<HANDLE> create_timer() override { return note_opened(below_.create_timer()); }
+  NTSTATUS set_timer(HANDLE timer, nanoseconds time) override {
+    count();
+    return below_.set_timer(timer, time);
+  }
   std::uint32_t thread_id() override { return below_.thread_id(); }
   nanoseconds now() override { return below_.now(); }
 
  private:
+  Result<HANDLE> note_opened(Result<HANDLE> opened) {
+    count();
+    if (opened) others_.insert(*opened);
+    return opened;
+  }
   void note_packets(std::span<const nt::FILE_IO_COMPLETION_INFORMATION> packets) {
     counted_.packets += packets.size();
     counted_.packets_max = std::max<std::uint64_t>(counted_.packets_max, packets.size());
@@ -332,7 +364,7 @@ class WatchedKernel final : public reactor::nt::Kernel {
   Counted counted_;
   std::uint64_t last_call_ = 1000, taken_answers_ = 0;
   std::vector<void*> posted_;
-  std::set<HANDLE> reserves_, probes_;
+  std::set<HANDLE> reserves_, probes_, others_;
   std::size_t held_probes_ = 0;
   std::vector<Denial> denials_;
   std::uint64_t taken_notices_ = 0;

@@ -20,7 +20,7 @@ add_library(reactor_sim STATIC ${unless_linked}
   address.cpp event.cpp format.cpp poller.cpp result.cpp socket.cpp nt/functions.cpp nt/status.cpp $<$<BOOL:${WIN32}>:nt/mutex.cpp>
   ${afd_sources} notify/notifications.cpp notify/notify_backend.cpp
   net/sim_ip_text.cpp net/sim_socket.cpp ${simulated_kernel_sources}
-  sim/check.cpp sim/check_processes.cpp sim/fiber.cpp sim/network.cpp sim/pcapng.cpp sim/scheduler.cpp sim/sequence_chart.cpp sim/sim_backend.cpp
+  sim/check.cpp sim/check_processes.cpp sim/fiber.cpp sim/network.cpp sim/pcapng.cpp sim/scheduler.cpp sim/sequence_chart.cpp sim/signal.cpp sim/sim_backend.cpp
   sim/sim_epoll.cpp sim/sockaddr.cpp sim/trace.cpp sim/world.cpp)
 add_library(reactor::sim ALIAS reactor_sim)
 set_target_properties(reactor_sim PROPERTIES EXPORT_NAME sim ${as_in_the_library})

@@ -2,6 +2,7 @@
 #include <reactor/sim/sim_epoll.hpp>
 
 #include <algorithm>
+#include <type_traits>
 #include <utility>
 
 namespace reactor::sim {
@@ -14,6 +15,9 @@ std::unexpected<std::error_code> gone() noexcept { return failure(std::errc::bad
 struct Bits {
   bool in = false, out = false, pri = false, rdhup = false, hup = false, err = false;
 };
+
+// As an eventfd.
+Bits bits_of(const Waitable& signal) { return {.in = signal.signals > 0, .out = true}; }
 
 Bits bits_of(const Endpoint& socket) {
   Bits bits;
@@ -46,6 +50,15 @@ Bits bits_of(const Endpoint& socket) {
   return bits;
 }
 
+template <class Native>
+std::uintptr_t number_of(Native handle) noexcept {
+  if constexpr (std::is_pointer_v<Native>) {
+    return reinterpret_cast<std::uintptr_t>(handle);
+  } else {
+    return static_cast<std::uintptr_t>(handle);
+  }
+}
+
 bool has(Interest interest, Interest flag) noexcept { return (interest & flag) != Interest::none; }
 
 }  // namespace
@@ -58,8 +71,19 @@ void LinuxHost::socket_closed(Endpoint& endpoint) {
   for (EpollItem* const item : std::exchange(endpoint.watching, {})) item->owner->socket_closed(*item);
 }
 
+void LinuxHost::set(Waitable& signal, bool is_set) {
+  signal.signals = is_set ? 1 : 0;
+  for (EpollItem* const item : signal.watching) item->owner->socket_woken(*item, Wake::everything);
+}
+
+void LinuxHost::close_signal(std::uintptr_t number) {
+  const auto signal = core.handles.find<Waitable>(number);
+  static_cast<void>(core.handles.close(number));
+  for (EpollItem* const item : std::exchange(signal->watching, {})) item->owner->socket_closed(*item);
+}
+
 Readiness SimEpoll::readiness(const EpollItem& item) {
-  const Bits bits = bits_of(*item.endpoint);
+  const Bits bits = item.signal != nullptr ? bits_of(*item.signal) : bits_of(*item.endpoint);
   if (!bits.out) item.endpoint->wants_space = true;  // as SOCK_NOSPACE: reported when there is some
   const bool reads = has(item.interest, Interest::readable);
   auto readiness = Readiness::none;
@@ -80,6 +104,7 @@ EpollItem* SimEpoll::find(RegistrationId id) noexcept {
 
 void SimEpoll::detach(EpollItem& item) noexcept {
   if (const auto endpoint = std::exchange(item.endpoint, nullptr)) std::erase(endpoint->watching, &item);
+  if (const auto signal = std::exchange(item.signal, nullptr)) std::erase(signal->watching, &item);
   if (std::exchange(item.is_queued, false)) std::erase(ready_, &item);
 }
 
@@ -109,31 +134,41 @@ void SimEpoll::socket_woken(EpollItem& item, Wake wake) {
 void SimEpoll::socket_closed(EpollItem& item) {
   if (std::exchange(item.is_queued, false)) std::erase(ready_, &item);
   item.endpoint = nullptr;
+  item.signal = nullptr;
 }
 
 Result<RegistrationId> SimEpoll::add(NativeSocket socket, Token token, Interest interest, Mode mode) {
+  return add(static_cast<std::uintptr_t>(socket), {.token = token, .interest = interest, .mode = mode});
+}
+
+Result<RegistrationId> SimEpoll::add_handle(NativeHandle handle, Token token) {
+  auto added = add(number_of(handle),
+                   {.token = token, .interest = Interest::readable, .mode = Mode::oneshot, .is_handle = true});
+  if (!added && added.error() == std::errc::not_a_socket) return failure(std::errc::invalid_argument);
+  return added;
+}
+
+Result<RegistrationId> SimEpoll::add(std::uintptr_t number, const EpollItem& wanted) {
   if (is_closed_) return gone();
   counted_.arm_calls++;
-  const auto number = static_cast<std::uintptr_t>(socket);
   const auto endpoint = host_.core.handles.find<Endpoint>(number);
-  if (endpoint == nullptr) {
+  const auto signal = host_.core.handles.find<Waitable>(number);
+  if (endpoint == nullptr && signal == nullptr) {
     const bool is_open = !std::holds_alternative<std::monostate>(host_.core.handles.at(number));
     return failure(is_open ? std::errc::not_a_socket : std::errc::bad_file_descriptor);
   }
   if (number >= table_.size()) table_.resize(number + 1);
   auto& item = table_[number];
   if (item == nullptr) item = std::make_unique<EpollItem>();
-  if (item->generation != 0 && item->endpoint == endpoint) return failure(std::errc::file_exists);
-  if (item->generation != 0) erase(*item);  // of a socket that had the number
+  if (item->generation != 0 && is_open(*item, number)) return failure(std::errc::file_exists);
+  if (item->generation != 0) erase(*item);  // of what had the number before
   live_++;
+  *item = wanted;
   item->owner = this;
   item->endpoint = endpoint;
+  item->signal = signal;
   item->generation = ++generations_;
-  item->token = token;
-  item->interest = interest;
-  item->mode = mode;
-  item->is_disarmed = false;
-  endpoint->watching.push_back(item.get());
+  (signal != nullptr ? signal->watching : endpoint->watching).push_back(item.get());
   queue_if_ready(*item);
   return RegistrationId{static_cast<std::uint32_t>(number), item->generation};
 }
@@ -141,8 +176,9 @@ Result<RegistrationId> SimEpoll::add(NativeSocket socket, Token token, Interest 
 Result<> SimEpoll::modify(RegistrationId id, std::optional<Interest> interest, std::optional<Mode> mode) {
   EpollItem* const item = find(id);
   if (item == nullptr) return gone();
+  if (item->is_handle && interest) return failure(std::errc::invalid_argument);
   counted_.arm_calls++;
-  if (item->endpoint == nullptr || host_.core.handles.find<Endpoint>(id.slot) != item->endpoint) {
+  if (!is_open(*item, id.slot)) {
     erase(*item);
     return gone();
   }
@@ -151,6 +187,12 @@ Result<> SimEpoll::modify(RegistrationId id, std::optional<Interest> interest, s
   item->is_disarmed = false;
   queue_if_ready(*item);
   return {};
+}
+
+// The number still means what it was added for.
+bool SimEpoll::is_open(const EpollItem& item, std::uintptr_t number) const {
+  if (item.signal != nullptr) return host_.core.handles.find<Waitable>(number) == item.signal;
+  return item.endpoint != nullptr && host_.core.handles.find<Endpoint>(number) == item.endpoint;
 }
 
 Result<> SimEpoll::drained(RegistrationId id, Interest) {

@@ -11,6 +11,7 @@
 
 #include <reactor/backend.hpp>
 #include <reactor/sim/sim_net.hpp>
+#include <reactor/sim/sim_objects.hpp>
 
 namespace reactor::sim {
 
@@ -30,17 +31,23 @@ class LinuxHost final : public Watcher {
   void socket_changed(Endpoint& endpoint) override { socket_woken(endpoint, Wake::everything); }
   void socket_woken(Endpoint& endpoint, Wake wake) override;
   void socket_closed(Endpoint& endpoint) override;
+
+  // What is no socket: a descriptor that is readable while it is set.
+  void set(Waitable& signal, bool is_set);
+  void close_signal(std::uintptr_t number);
 };
 
-/// A registration. The endpoint knows it until one of the two ends.
+/// A registration. What it is of knows it until one of the two ends.
 class EpollItem {
  public:
   SimEpoll* owner = nullptr;
-  std::shared_ptr<Endpoint> endpoint;
-  std::uint64_t generation = 0;  // 0: none
+  std::shared_ptr<Endpoint> endpoint{};
+  std::shared_ptr<Waitable> signal{};  // or this
+  std::uint64_t generation = 0;        // 0: none
   Token token{};
   Interest interest = Interest::none;
   Mode mode = Mode::level;
+  bool is_handle = false;  // of add_handle
   bool is_disarmed = false;
   bool is_queued = false;
 };
@@ -54,6 +61,7 @@ class SimEpoll final : public Backend {
 
   [[nodiscard]] Result<RegistrationId> add(NativeSocket socket, Token token, Interest interest, Mode mode) override;
   [[nodiscard]] Result<> modify(RegistrationId id, std::optional<Interest> interest, std::optional<Mode> mode) override;
+  [[nodiscard]] Result<RegistrationId> add_handle(NativeHandle handle, Token token) override;
   [[nodiscard]] Result<> drained(RegistrationId id, Interest direction) override;
   [[nodiscard]] Result<> remove(RegistrationId id) override;
   [[nodiscard]] Result<WaitResult> wait(std::span<Event> buffer,
@@ -66,7 +74,9 @@ class SimEpoll final : public Backend {
   void socket_closed(EpollItem& item);
 
  private:
+  [[nodiscard]] Result<RegistrationId> add(std::uintptr_t number, const EpollItem& wanted);
   [[nodiscard]] EpollItem* find(RegistrationId id) noexcept;
+  [[nodiscard]] bool is_open(const EpollItem& item, std::uintptr_t number) const;
   void erase(EpollItem& item) noexcept;
   void detach(EpollItem& item) noexcept;
   void queue(EpollItem& item);

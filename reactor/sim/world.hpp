@@ -12,6 +12,7 @@
 
 #include <reactor/address.hpp>
 #include <reactor/clock.hpp>
+#include <reactor/poller.hpp>
 
 /// A simulated network in simulated time, to test programs that use this library. Link with reactor::sim instead of
 /// reactor::reactor: the program's code, its headers and its calls stay as they are. docs/simulation.md shows how.
@@ -130,6 +131,30 @@ class Host {
 
  private:
   std::unique_ptr<HostState> state_;
+};
+
+/// What a simulated program can wait for by Poller::add_handle: stays signalled once it is set, until it is cleared. By
+/// Windows's rules it is a manual-reset event, by Linux's an eventfd, which a clear has read. A test sets it in the
+/// place of what its program would wait for: a child process, a timer, a message of another thread.
+///
+/// Nothing else in a simulation can be waited for and is no socket: the numbers of the system's own handles and
+/// descriptors mean nothing there.
+class Signal {
+ public:
+  explicit Signal(Host& host);  ///< of that host, for its programs; it outlives their crashes, but not the World
+  ~Signal();                    ///< closes it
+  Signal(const Signal&) = delete;
+  Signal& operator=(const Signal&) = delete;
+
+  void set();                                                             ///< ends waits for it
+  void clear();                                                           ///< from now on it is not signalled
+  void close();                                                           ///< its number may mean something else then
+  [[nodiscard]] NativeHandle native() const noexcept { return native_; }  ///< for add_handle
+
+ private:
+  HostState& host_;
+  NativeHandle native_;
+  bool is_open_ = true;
 };
 
 /// Hosts, the network between them and the time that they have in common: one thread, and the same run for the same

@@ -268,6 +268,7 @@ class Signal {
  private:
   reactor::NativeHandle native_;
   bool is_open_ = true;
+  std::shared_ptr<void> of_system_;  // of a simulated one
 };
 
 /// The fixture of every test here: checks that the test leaves no handle open.

@@ -35,6 +35,7 @@ constexpr std::array left_out{
     LeftOut{"*changes by another thread*", threads},
     LeftOut{"one socket in ten*", threads},
     LeftOut{"ten threads*", threads},
+    LeftOut{"*a signal of another thread*", threads},
     LeftOut{"*steady state allocates*", "counts allocations; the simulated kernel makes some"},
 };
 constexpr LeftOut files_left_out{"*waiting_threads_test*", threads};

@@ -50,6 +50,15 @@ std::size_t available(const TcpStream& stream) {
 RegularFile::RegularFile()
     : native_(static_cast<NativeSocket>(here().core().handles.open(std::make_shared<reactor::sim::Reserve>()))) {}
 
+Signal::Signal() {
+  const auto signal = std::make_shared<reactor::sim::Signal>(*here().host);
+  native_ = signal->native();
+  of_system_ = signal;
+}
+void Signal::set() const { static_cast<reactor::sim::Signal*>(of_system_.get())->set(); }
+void Signal::clear() const { static_cast<reactor::sim::Signal*>(of_system_.get())->clear(); }
+void Signal::close() { static_cast<reactor::sim::Signal*>(of_system_.get())->close(); }
+
 // A simulated host has no files: a path is free again when its socket is closed.
 SocketPath::SocketPath() : path_("/run/parity.sock") {}
 SocketPath::~SocketPath() = default;

@@ -164,6 +164,39 @@ TEST_CASE("what a program throws comes out of run, and other programs are unwoun
   }
 }
 
+TEST_CASE("a program waits for what is no socket") {
+  for (const auto rules : both_rules) {
+    sim::World world(1, by(rules));
+    auto& host = world.host("a");
+    sim::Signal child(host);
+    host.run([&] {
+      Poller poller = must(Poller::create());
+      Registration registration = must(poller.add_handle(child.native(), Token{5}));
+      std::array<Event, 4> buffer;
+      CHECK(must(poller.wait(buffer, 1s)).empty());
+      for (int i = 0; i < 2; i++) {  // it stays set
+        const auto events = must(poller.wait(buffer));
+        REQUIRE(events.size() == 1);
+        CHECK(events[0].token() == Token{5});
+        CHECK(events[0].readiness() == Readiness::readable);
+        CHECK(must(poller.wait(buffer, 0s)).empty());
+        must(registration.rearm());
+      }
+      CHECK(world.elapsed() - 2s < 1ms);
+      CHECK(must(poller.wait(buffer, 0s)).size() == 1);
+      child.clear();
+      must(registration.rearm());
+      CHECK(must(poller.wait(buffer, 1s)).empty());
+      CHECK(registration.modify(Interest::readable).error() == std::errc::invalid_argument);
+      child.close();
+      CHECK(poller.add_handle(child.native(), Token{6}).error() == std::errc::bad_file_descriptor);
+      CHECK(registration.remove().has_value());
+    });
+    world.after(2s, [&] { child.set(); });
+    world.run_until_idle();
+  }
+}
+
 TEST_CASE("on another thread of the system there is no network") {
   sim::World world(1);
   world.host("a").run([] {

@@ -48,6 +48,7 @@ constexpr std::array texts{
     Text{std::errc::network_reset, "the network dropped the connection"},
     Text{std::errc::network_unreachable, "the network is unreachable"},
     Text{std::errc::no_buffer_space, "no buffer space"},
+    Text{std::errc::no_message, "nothing more comes"},
     Text{std::errc::no_protocol_option, "the protocol has no such option"},
     Text{std::errc::no_space_on_device, "a limit of the system is reached"},
     Text{std::errc::no_such_file_or_directory, "no such entry"},

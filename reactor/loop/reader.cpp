@@ -76,7 +76,7 @@ IoOperation::Tried ReadOperation::attempt() {
     }
     if (*size == 0) {
       const bool is_clean = reader_->begin_ == reader_->end_;
-      return fail(failure(is_clean ? std::errc::no_message_available : std::errc::connection_aborted).error());
+      return fail(failure(is_clean ? std::errc::no_message : std::errc::connection_aborted).error());
     }
     const bool is_empty_now = *size < into.size() && was_emptied();
     reader_->end_ += *size;

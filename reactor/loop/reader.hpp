@@ -74,9 +74,9 @@ class ReadBytesOperation final : public ReadOperation {
 /// kept for the next reads, so do not receive from the stream itself meanwhile. While a read waits and nothing is
 /// buffered, there is no buffer: a connection that is idle costs no memory for it.
 ///
-/// Errors of all reads: no_message_available when the peer has ended and nothing is left; connection_aborted when it
-/// has ended in the middle; message_size when the limit is reached first (nothing is lost, and nothing more is
-/// received); those of receive. Cancelled: nothing is lost, the next read continues.
+/// Errors of all reads: no_message when the peer has ended and nothing is left; connection_aborted when it has ended in
+/// the middle; message_size when the limit is reached first (nothing is lost, and nothing more is received); those of
+/// receive. Cancelled: nothing is lost, the next read continues.
 class REACTOR_LOOP_API BufferedReader {
  public:
   /// The stream must outlive the reader. `limit_bytes` is how much one read may return.

@@ -31,7 +31,7 @@ bool is_end_by_reset(std::error_code error) {
 // Whether the connection is of use after such an error: those that lose nothing leave it as it was.
 bool goes_on(const Connection& connection, std::error_code error, bool loses_nothing) {
   if (error == errc::operation_canceled || error == errc::timed_out) return loses_nothing;
-  require(is_end_by_reset(error) || error == errc::no_message_available, "an operation failed with something else");
+  require(is_end_by_reset(error) || error == errc::no_message, "an operation failed with something else");
   require(connection.server_has_ended, "a connection failed that had not ended");
   return false;
 }

@@ -219,7 +219,7 @@ TEST_CASE("a reader: lines, up to a delimiter, sizes, limits and the end") {
     other.close();
     CHECK(error_of(co_await reader.read_line()) == errc::connection_aborted);
     CHECK(text(must(co_await reader.read_some(10))) == "cut");
-    CHECK(error_of(co_await reader.read_line()) == errc::no_message_available);
+    CHECK(error_of(co_await reader.read_line()) == errc::no_message);
   });
 }
 

@@ -32,7 +32,7 @@ def chosen(entries):
             text = source.read_text(encoding="utf-8")
             macros = {macro for macro in macros if re.search(rf"\b{re.match('-D([^=]*)', macro)[1]}\b", text)}
         once.setdefault((source, frozenset(macros)), command)
-    return list(once.values())
+    return once
 
 
 def check_syntax(folder, command):
@@ -50,9 +50,13 @@ def main():
     targets = subprocess.run(["ninja", "-C", folder, "-t", "targets", "all"], stdout=subprocess.PIPE, text=True, check=True).stdout
     generated = re.findall(r"^(cmake_object_order_depends_target_\w+):", targets, re.MULTILINE)
     subprocess.run(["ninja", "-C", folder, *generated], check=True)
-    commands = chosen(json.loads((folder / "compile_commands.json").read_text(encoding="utf-8")))
-    if len(commands) < 100:
-        sys.exit(f"FAIL compile_each: {len(commands)} sources in {folder} are not all")
+    once = chosen(json.loads((folder / "compile_commands.json").read_text(encoding="utf-8")))
+    commands = list(once.values())
+    # CMake's file for several tests includes each of them.
+    texts = [source.read_text(encoding="utf-8") if "Unity" in source.parts else "" for source, _ in once]
+    files = sum(max(text.count('#include "'), 1) for text in texts)
+    if files < 200:
+        sys.exit(f"FAIL compile_each: {files} files in {folder} are not all")
     if sys.argv[2:] == ["--syntax-only"]:
         # What is compiled already is left out.
         left = [command for command in commands if not (folder / output_of(command)).exists()]
@@ -62,7 +66,7 @@ def main():
         passed = subprocess.run(["ninja", "-k", "0", "-C", folder, *map(output_of, commands)], check=False).returncode == 0
     if not passed:
         sys.exit(1)
-    print(f"{len(commands)} files compiled")
+    print(f"{files} files compiled")
 
 
 main()

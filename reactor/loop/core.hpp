@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdio>
 #include <optional>
+#include <span>
 
 #include <reactor/clock.hpp>
 #include <reactor/loop/context.hpp>
@@ -45,6 +46,8 @@ class Core {
 
   /// Of a socket that was closed while the events at hand may still name it: released when they are handled.
   void retire(SocketState& state) noexcept;
+  /// One of the events at hand, which have not been handled yet, is of it.
+  [[nodiscard]] bool is_reported(const SocketState& state) const noexcept;
 
   // The parts of Context that concern the loop.
   void add(Context& context) noexcept;
@@ -61,7 +64,7 @@ class Core {
   void run_queued();
   void run_posted();
   void run_timers();
-  void run_events(const Events& events);
+  void run_events(std::span<const Event> events);
   void release_retired() noexcept;
   void measure(Clock::time_point began) noexcept;
 
@@ -69,6 +72,7 @@ class Core {
   Waker waker_;
   Timers timers_;
   std::array<Event, events_max> buffer_;
+  std::span<const Event> at_hand_;  // events of this turn that have not been handled yet
   Context* roots_ = nullptr;
   Context* first_queued_ = nullptr;
   Context* last_queued_ = nullptr;

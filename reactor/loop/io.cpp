@@ -17,9 +17,11 @@ constexpr Interest interest_of(Direction direction) noexcept {
 
 void SocketStateDeleter::operator()(SocketState* state) const noexcept { state->close(); }
 
+Result<Registration> SocketState::add_to(Poller& poller) { return poller.add(native, token(), interest, Mode::edge); }
+
 Result<> SocketState::arm(Core& by, Direction direction) {
   if (core == nullptr) {
-    auto added = by.poller().add(native, Token{reinterpret_cast<std::uintptr_t>(this)}, interest, Mode::edge);
+    auto added = add_to(by.poller());
     if (!added) return failure(added.error());
     registration = std::move(*added);
     core = &by;

@@ -43,14 +43,16 @@ Result<std::size_t> Core::turn(std::optional<std::chrono::nanoseconds> timeout) 
   }
   if (events && events->woken()) run_posted();
   run_timers();
-  if (events) run_events(*events);
+  if (events) run_events(events->span());
   run_queued();
   release_retired();
   return counted_.resumptions + counted_.posts - before;
 }
 
-void Core::run_events(const Events& events) {
-  for (const Event& event : events) {
+void Core::run_events(std::span<const Event> events) {
+  for (at_hand_ = events; !at_hand_.empty();) {
+    const Event& event = at_hand_.front();
+    at_hand_ = at_hand_.subspan(1);
     // NOLINTNEXTLINE(performance-no-int-to-ptr): the token is the state's address
     auto& state = *reinterpret_cast<SocketState*>(static_cast<std::uintptr_t>(event.token()));
     if (!state.is_retired) state.on_event(event);
@@ -105,6 +107,10 @@ LoopStats Core::stats() const noexcept {
 void Core::retire(SocketState& state) noexcept {
   state.is_retired = true;
   state.next_retired = std::exchange(retired_, &state);
+}
+
+bool Core::is_reported(const SocketState& state) const noexcept {
+  return std::ranges::any_of(at_hand_, [&](const Event& event) { return event.token() == state.token(); });
 }
 
 void Core::release_retired() noexcept {

@@ -26,11 +26,14 @@ struct SocketState : Recycled {
   SocketState& operator=(const SocketState&) = delete;
   virtual ~SocketState() = default;
   virtual void close_socket() noexcept = 0;
+  /// Where it is registered for the first time.
+  [[nodiscard]] virtual Result<Registration> add_to(Poller& poller);
 
   [[nodiscard]] Result<> arm(Core& by, Direction direction);
   void on_event(const Event& event);
   /// The operations that wait end with operation_canceled, and the loop releases it when it may.
   void close() noexcept;
+  [[nodiscard]] Token token() const noexcept { return Token{reinterpret_cast<std::uintptr_t>(this)}; }
 
   struct Side {
     IoOperation* waiting = nullptr;

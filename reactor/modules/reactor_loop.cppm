@@ -20,10 +20,13 @@ export import reactor;
 export namespace reactor {
 using reactor::Accepted;
 using reactor::BufferedReader;
+using reactor::ChildWatch;
 using reactor::Condition;
+using reactor::HandleWatch;
 using reactor::Loop;
 using reactor::LoopOptions;
 using reactor::LoopStats;
+using reactor::NativeProcess;
 using reactor::On;
 using reactor::OnFailure;
 using reactor::Resolver;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include <reactor/net/names.hpp>
+#include <reactor/net/process.hpp>
 #include <reactor/net/signals.hpp>
 #include <reactor/sim/world_state.hpp>
 
@@ -27,6 +28,10 @@ std::optional<Result<std::vector<Address>>> addresses_at_once(const std::string&
 }
 
 Result<std::vector<Address>> addresses_of(const std::string& host, std::uint16_t port) { return found(host, port); }
+
+Result<NativeHandle> open_process(NativeHandle) noexcept { return failure(std::errc::not_supported); }
+void close_process(NativeHandle) noexcept {}
+Result<std::optional<int>> take_exit_code(NativeHandle) noexcept { return failure(std::errc::not_supported); }
 
 Result<Socket> open_signals(std::span<const int>) { return failure(std::errc::not_supported); }
 void forget_signals(NativeSocket) noexcept {}

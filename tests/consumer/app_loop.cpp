@@ -9,6 +9,7 @@
 #include <reactor/loop/context.hpp>
 #include <reactor/loop/export.hpp>
 #include <reactor/loop/group.hpp>
+#include <reactor/loop/handles.hpp>
 #include <reactor/loop/io.hpp>
 #include <reactor/loop/loop.hpp>
 #include <reactor/loop/memory.hpp>

@@ -19,6 +19,9 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 
+// From here on a wait is cut down to whole milliseconds, and its caller waits once more for what is left.
+constexpr nanoseconds long_wait = milliseconds(50);
+
 #ifdef SYS_epoll_pwait2
 int wait_for_nanoseconds(int epoll, epoll_event* events, int events_max, nanoseconds left) {
   const auto seconds = std::chrono::floor<std::chrono::seconds>(left);
@@ -42,13 +45,18 @@ int kernel_wait(int epoll, std::span<std::byte> reports, std::optional<nanosecon
   const int events_max = static_cast<int>(reports.size() / sizeof(epoll_event));
 #ifdef SYS_epoll_pwait2
   // Since Linux 5.11. Only for what milliseconds cannot say: it costs some 10 % more than epoll_wait.
-  if (left && *left % milliseconds(1) != nanoseconds::zero() && has_nanoseconds.load(std::memory_order_relaxed)) {
+  if (left && *left < long_wait && *left % milliseconds(1) != nanoseconds::zero() &&
+      has_nanoseconds.load(std::memory_order_relaxed)) {
     const int count = wait_for_nanoseconds(epoll, events, events_max, *left);
     if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return count;
     has_nanoseconds.store(false, std::memory_order_relaxed);  // EPERM: a sandbox that does not know it
   }
 #endif
-  const auto left_ms = left ? std::chrono::ceil<milliseconds>(*left).count() : -1;
+  std::int64_t left_ms = -1;
+  if (left) {
+    left_ms =
+        (*left < long_wait ? std::chrono::ceil<milliseconds>(*left) : std::chrono::floor<milliseconds>(*left)).count();
+  }
   return ::epoll_wait(epoll, events, events_max, static_cast<int>(std::min<std::int64_t>(left_ms, INT_MAX)));
 }
 

@@ -87,7 +87,7 @@ TEST_CASE("an event that was queued before a modify does not disarm what the mod
 namespace {
 
 void check_time_outs(Poller& poller) {
-  for (const std::chrono::nanoseconds timeout : {0ns, 1ns, 999ns, 300'000ns, 1'000'001ns, 20'000'000ns}) {
+  for (const std::chrono::nanoseconds timeout : {0ns, 1ns, 999ns, 300'000ns, 1'000'001ns, 20'000'000ns, 50'500'000ns}) {
     const auto start = Clock::now();
     CHECK(reports_of(poller, timeout) == nothing);
     CHECK(Clock::now() - start >= timeout);
@@ -111,7 +111,7 @@ TEST_CASE("a time-out is never early") {
     REQUIRE(::setitimer(ITIMER_REAL, &each_ms, nullptr) == 0);
     const auto before = poller.stats();
     check_time_outs(poller);
-    CHECK(poller.stats().wait_calls - before.wait_calls > 7);
+    CHECK(poller.stats().wait_calls - before.wait_calls > 9);
     const itimerval off{};
     REQUIRE(::setitimer(ITIMER_REAL, &off, nullptr) == 0);
     REQUIRE(::sigaction(SIGALRM, &previous, nullptr) == 0);
@@ -121,7 +121,7 @@ TEST_CASE("a time-out is never early") {
       if (!refuse(ENOSYS, {{offsetof(seccomp_data, nr), SYS_epoll_pwait2}})) return;
       const auto before = poller.stats();
       check_time_outs(poller);
-      CHECK(poller.stats().wait_calls - before.wait_calls == 7);
+      CHECK(poller.stats().wait_calls - before.wait_calls == 9);  // the longest takes two
     }).join();
   }
 }

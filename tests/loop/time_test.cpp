@@ -140,6 +140,22 @@ TEST_CASE("a stop that comes before the time-out is operation_canceled") {
   CHECK(loop.run(main()));
 }
 
+TEST_CASE("stats: how late a timer ran, and the longest resumption") {
+  Loop loop = virtual_loop({.measures_resumptions = true});
+  const auto main = []() -> Task<> {
+    TaskGroup group(co_await this_task());
+    group.spawn([]() -> Task<> {
+      co_await sleep_for(1s);
+      loop_test::pass(3s);
+    });
+    group.spawn([]() -> Task<> { co_await sleep_for(2s); });
+    co_await group.join();
+  };
+  CHECK(loop.run(main()));
+  CHECK(loop.stats().longest_resumption == 3s);
+  CHECK(loop.stats().timer_lag_max == 2s);
+}
+
 class Owner final : public detail::Operation {
  public:
   void cancel() noexcept override {}

@@ -134,6 +134,51 @@ TEST_CASE("a loop whose host crashes is unwound with all its tasks, and begins a
   }
 }
 
+TEST_CASE("a loop: accept pauses while descriptors have run out, and goes on when there are some") {
+  for (const auto rules : both_rules) {
+    sim::World world(6, by(rules));
+    sim::HostOptions small;
+    small.descriptors_max = 16;
+    auto& server = world.host("server", "10.0.0.1", small);
+    nanoseconds accepted_at{};
+    std::uint64_t turns = 0;
+    server.run([&] {
+      Loop loop = must(Loop::create());
+      const auto program = [&]() -> Task<> {
+        On<TcpListener> listener(must(TcpListener::bind(Address::any(80))));
+        const auto begin = Clock::now();
+        TaskGroup group(co_await this_task());
+        group.spawn([&]() -> Task<> {
+          const auto accepted = must(co_await listener.accept());
+          CHECK(accepted.stream.is_open());
+          accepted_at = Clock::now() - begin;
+        });
+        must(co_await sleep_for(10ms));
+        std::vector<UdpSocket> others;
+        for (auto made = UdpSocket::bind(Address::any_ipv4(0)); made; made = UdpSocket::bind(Address::any_ipv4(0))) {
+          others.push_back(std::move(*made));
+        }
+        must(co_await sleep_for(1s));
+        others.clear();
+        must(co_await group.join());
+      };
+      must(loop.run(program()));
+      turns = loop.stats().turns;
+    });
+    world.host("client").run([&] {
+      run([&]() -> Task<> {
+        must(co_await sleep_for(100ms));
+        const auto stream = must(co_await connect(server.address(80)));
+        must(co_await sleep_for(2s));
+      });
+    });
+    world.run_until_idle();
+    CHECK(accepted_at >= 1010ms);
+    CHECK(accepted_at < 1100ms);
+    CHECK(turns < 40);  // it tries every 50 ms
+  }
+}
+
 TEST_CASE("a loop: the names of hosts are their addresses, and there are no signals") {
   sim::World world(4);
   auto& server = world.host("server", "10.0.0.1");

@@ -9,6 +9,13 @@ namespace reactor::detail {
 
 namespace {
 
+// epoll reports each arrival, so drained would only cost a call and a lock for each wait.
+#ifdef REACTOR_LOOP_ON_EPOLL
+constexpr bool needs_drained = false;
+#else
+constexpr bool needs_drained = true;
+#endif
+
 constexpr Interest interest_of(Direction direction) noexcept {
   return direction == Direction::read ? Interest::readable : Interest::writable;
 }
@@ -31,6 +38,7 @@ Result<> SocketState::arm(Core& by, Direction direction) {
   Side& own = side(direction);
   if (!own.is_disarmed) return {};
   own.is_disarmed = false;
+  if (!needs_drained) return {};
   return registration.drained(interest_of(direction));
 }
 

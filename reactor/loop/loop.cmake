@@ -39,6 +39,7 @@ if(WIN32)
   target_link_libraries(reactor_loop PRIVATE ws2_32)
 else()
   target_link_libraries(reactor_loop PRIVATE Threads::Threads)
+  target_compile_definitions(reactor_loop PRIVATE REACTOR_LOOP_ON_EPOLL)  # not in a simulation, which has both systems
 endif()
 set_target_properties(reactor_loop PROPERTIES
   EXPORT_NAME loop

@@ -45,6 +45,7 @@ Result<std::size_t> Core::turn(std::optional<std::chrono::nanoseconds> timeout) 
   run_timers();
   if (events) run_events(events->span());
   run_queued();
+  if (timers_.has_late()) timers_.begin_late(Clock::now() - now_);
   release_retired();
   return counted_.resumptions + counted_.posts - before;
 }

@@ -10,6 +10,12 @@ void Timer::arm(Core& core, Clock::time_point deadline, Operation& owner) {
   slot_ = timers_->arm(deadline, owner);
 }
 
+void Timer::arm_in_turn(Core& core, Until until, Operation& owner) {
+  timers_ = &core.timers();
+  const auto deadline = until.deadline_from(core.turn_began());
+  slot_ = until.is_relative() ? timers_->arm_late(deadline, owner) : timers_->arm(deadline, owner);
+}
+
 void SleepOperation::cancel() noexcept {
   if (!is_pending()) return;
   is_canceled_ = true;

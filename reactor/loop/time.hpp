@@ -17,8 +17,7 @@ namespace reactor {
 
 namespace detail {
 
-[[nodiscard]] inline Clock::time_point after(Clock::duration time) noexcept {
-  const auto now = Clock::now();
+[[nodiscard]] inline Clock::time_point after(Clock::duration time, Clock::time_point now = Clock::now()) noexcept {
   return now + std::min(time, Clock::time_point::max() - now);
 }
 
@@ -30,6 +29,11 @@ class Until {
   [[nodiscard]] Clock::time_point deadline() const noexcept {
     return is_relative_ ? after(time_) : Clock::time_point(time_);
   }
+  /// If the duration began then.
+  [[nodiscard]] Clock::time_point deadline_from(Clock::time_point then) const noexcept {
+    return is_relative_ ? after(time_, then) : Clock::time_point(time_);
+  }
+  [[nodiscard]] bool is_relative() const noexcept { return is_relative_; }
 
  private:
   Clock::duration time_;
@@ -45,6 +49,8 @@ class REACTOR_LOOP_API Timer {
   ~Timer() { disarm(); }
 
   void arm(Core& core, Clock::time_point deadline, Operation& owner);
+  /// A duration begins at the end of the loop's turn, before which no timer expires.
+  void arm_in_turn(Core& core, Until until, Operation& owner);
   void disarm() noexcept {
     if (slot_ != nullptr) timers_->cancel(*std::exchange(slot_, nullptr));
   }
@@ -100,7 +106,7 @@ class TimedOperation final : public Operation {
   }
   bool await_suspend(std::coroutine_handle<> awaiting) {
     if (!inner_.await_suspend(awaiting)) return false;
-    timer_.arm(core(), until_.deadline(), *this);
+    timer_.arm_in_turn(core(), until_, *this);
     return true;
   }
   auto await_resume() {
@@ -220,7 +226,8 @@ template <class T>
 [[nodiscard]] detail::TimedTask<T> with_deadline(Clock::time_point deadline, Task<T> task) noexcept {
   return {detail::Until(deadline), std::move(task)};
 }
-/// The same, for a time that begins when the operation or the task does.
+/// The same, for a time that begins when the task does; of an operation, at the end of the loop's turn in which it
+/// begins to wait.
 template <detail::AnOperation Operation>
 [[nodiscard]] detail::TimedOperation<Operation> with_timeout(Clock::duration time, Operation operation) noexcept {
   return {detail::Until(time), std::move(operation)};

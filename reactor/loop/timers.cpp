@@ -2,6 +2,7 @@
 #include <reactor/loop/timers.hpp>
 
 #include <algorithm>
+#include <utility>
 
 #include <reactor/assert.hpp>
 
@@ -22,6 +23,14 @@ Timers::Slot* Timers::push(Clock::time_point deadline, Operation& owner) {
   *slot = {.deadline = deadline, .key = deadline, .owner = &owner};
   sift_up(heap_.size() - 1, heap_.back());
   return slot;
+}
+
+void Timers::begin_late(Clock::duration passed) noexcept {
+  for (Slot* const slot : late_) {
+    if (slot == nullptr || !std::exchange(slot->is_late, false) || slot->owner == nullptr) continue;
+    slot->deadline += std::min(passed, Clock::time_point::max() - slot->deadline);
+  }
+  late_.clear();
 }
 
 void Timers::unlink_cancelled(Slot& slot) noexcept {

@@ -30,6 +30,7 @@ class REACTOR_LOOP_API Timers {
     Operation* owner = nullptr;  // none: cancelled
     Slot* next = nullptr;        // among the free ones, or the cancelled ones
     Slot* previous = nullptr;    // among the cancelled ones
+    bool is_late = false;        // armed by arm_late, and its time has not begun
   };
 
   Timers() = default;
@@ -45,10 +46,22 @@ class REACTOR_LOOP_API Timers {
       unlink_cancelled(*slot);
       slot->deadline = deadline;
       slot->owner = &owner;
+      slot->is_late = false;
       return slot;
     }
     return push(deadline, owner);
   }
+
+  /// The same, and moved later by what passes until begin_late: so many time-outs that are armed one after the other
+  /// read the clock once. It must not be due before. Throws std::bad_alloc.
+  [[nodiscard]] Slot* arm_late(Clock::time_point deadline, Operation& owner) {
+    late_.push_back(nullptr);  // first: it may throw
+    Slot* const slot = arm(deadline, owner);
+    slot->is_late = true;
+    return late_.back() = slot;
+  }
+  [[nodiscard]] bool has_late() const noexcept { return !late_.empty(); }
+  void begin_late(Clock::duration passed) noexcept;
 
   /// To an earlier time too, and the slot may be another one then. Throws std::bad_alloc.
   void move(Slot*& slot, Clock::time_point deadline) {
@@ -106,6 +119,7 @@ class REACTOR_LOOP_API Timers {
   std::vector<std::unique_ptr<Slot[]>> blocks_;  // NOLINT(*-avoid-c-arrays)
   Slot* free_ = nullptr;
   Slot* cancelled_ = nullptr;  // the last one first
+  std::vector<Slot*> late_;    // none: arm has thrown. One that was cancelled meanwhile and armed again may stand twice
   std::size_t armed_ = 0;
 };
 

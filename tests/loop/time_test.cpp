@@ -8,6 +8,7 @@
 
 #include <doctest/doctest.h>
 
+#include <reactor/loop/condition.hpp>
 #include <reactor/loop/group.hpp>
 #include <reactor/loop/loop.hpp>
 #include <reactor/loop/time.hpp>
@@ -123,6 +124,30 @@ TEST_CASE("time-outs within time-outs: the one that comes first ends the work, a
     CHECK(co_await with_timeout(1min, outer()) == 2);
   };
   CHECK(loop.run(main()));
+}
+
+TEST_CASE("with_timeout of an operation is not early in a turn that takes long") {
+  Loop loop = virtual_loop();
+  Condition never;
+  const auto main = [&]() -> Task<> {
+    const auto begin = Clock::now();
+    TaskGroup group(co_await this_task());
+    const auto limited = [&](Clock::duration time, Clock::duration ends) -> Task<> {
+      CHECK((co_await with_timeout(time, never.wait())).error() == errc::timed_out);
+      CHECK(Clock::now() - begin == ends);
+    };
+    group.spawn(limited(1s, 4s));
+    group.spawn(limited(0s, 3s));
+    group.spawn([&]() -> Task<> {
+      CHECK((co_await with_deadline(begin + 2s, never.wait())).error() == errc::timed_out);
+      CHECK(Clock::now() - begin == 3s);
+    });
+    co_await yield();  // all three wait
+    loop_test::pass(3s);
+    co_await group.join();
+  };
+  CHECK(loop.run(main()));
+  CHECK(loop.stats().armed_timers == 0);
 }
 
 TEST_CASE("a stop that comes before the time-out is operation_canceled") {

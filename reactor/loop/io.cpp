@@ -16,6 +16,8 @@ constexpr bool needs_drained = false;
 constexpr bool needs_drained = true;
 #endif
 
+constexpr Readiness endings = Readiness::read_closed | Readiness::hung_up | Readiness::failed;
+
 constexpr Interest interest_of(Direction direction) noexcept {
   return direction == Direction::read ? Interest::readable : Interest::writable;
 }
@@ -26,14 +28,16 @@ void SocketStateDeleter::operator()(SocketState* state) const noexcept { state->
 
 Result<Registration> SocketState::add_to(Poller& poller) { return poller.add(native, token(), interest, Mode::edge); }
 
+Result<> SocketState::join(Core& by) {
+  auto added = add_to(by.poller());
+  if (!added) return failure(added.error());
+  registration = std::move(*added);
+  core = &by;
+  return {};
+}
+
 Result<> SocketState::arm(Core& by, Direction direction) {
-  if (core == nullptr) {
-    auto added = add_to(by.poller());
-    if (!added) return failure(added.error());
-    registration = std::move(*added);
-    core = &by;
-    return {};
-  }
+  if (core == nullptr) return join(by);
   require(core == &by, "a socket that belongs to one loop was used on another");
   Side& own = side(direction);
   if (!own.is_disarmed) return {};
@@ -43,13 +47,16 @@ Result<> SocketState::arm(Core& by, Direction direction) {
 }
 
 void SocketState::on_event(const Event& event) {
-  const bool is_over = event.hung_up() || event.failed();
-  has_failed = has_failed || event.failed();
-  has_ended = has_ended || event.read_closed() || is_over;
+  bool can_read = event.readable();
+  bool can_write = event.writable();
+  if ((event.readiness() & endings) != Readiness::none) [[unlikely]] {
+    has_ended = true;
+    has_failed = has_failed || event.failed();
+    can_read = true;
+    can_write = can_write || event.hung_up() || event.failed();
+  }
   Side& read = side(Direction::read);
   Side& write = side(Direction::write);
-  const bool can_read = event.readable() || event.read_closed() || is_over;
-  const bool can_write = event.writable() || is_over;
   if (can_read) read = {read.waiting, false, true};
   if (can_write) write = {write.waiting, false, true};
   if (can_read && read.waiting != nullptr) deliver(read, event);
@@ -93,12 +100,6 @@ bool IoOperation::attempt_now() {
   return tried == Tried::completed;
 }
 
-// Not once the peer has ended: that was reported already, so no event may come of it again.
-bool IoOperation::was_emptied() noexcept {
-  if (!state_->has_ended) state_->side(direction_).is_blocked = true;
-  return !state_->has_ended;
-}
-
 bool IoOperation::await_ready() {
   if (is_stopped()) {
     fail(failure(std::errc::operation_canceled).error());
@@ -111,7 +112,7 @@ bool IoOperation::await_ready() {
   require(state_->side(direction_).waiting == nullptr, "two operations in one direction of one socket");
   if (state_->side(direction_).is_blocked || !attempt_now()) return false;
   // A task whose operations all complete at once lets others run now and then.
-  is_complete_ = !core().take_budget();
+  is_complete_ = !context().core().take_budget();
   return !is_complete_;
 }
 
@@ -131,7 +132,7 @@ bool IoOperation::await_suspend(std::coroutine_handle<>) {
   return true;
 }
 
-Result<> IoOperation::arm() { return state_->arm(core(), direction_); }
+Result<> IoOperation::arm() { return state_->arm(context().core(), direction_); }
 
 void IoOperation::try_again() {
   if (!attempt_now()) {

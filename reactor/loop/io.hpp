@@ -55,8 +55,6 @@ class REACTOR_LOOP_API IoOperation : public Operation {
   Tried fail_or_wait(std::error_code why) noexcept {
     return why == std::errc::operation_would_block ? Tried::would_block : fail(why);
   }
-  /// The socket had less than was asked for: true if it need not be tried again before an event.
-  bool was_emptied() noexcept;
   [[nodiscard]] const std::error_code& error() const noexcept { return error_; }
   [[nodiscard]] Result<> result() const noexcept {
     if (error_) return failure(error_);

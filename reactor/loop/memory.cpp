@@ -29,72 +29,80 @@ struct Free {
   Free* next;
 };
 
+constexpr std::size_t grains(std::size_t size_bytes) noexcept { return (size_bytes + grain_bytes - 1) / grain_bytes; }
+
 struct Size {
   Free* first = nullptr;
-  std::size_t count = 0;
+  std::size_t space = 0;  // so many more are kept
 };
 
 struct Cache {
   std::array<Size, size_max_bytes / grain_bytes + 1> sizes{};
+  bool is_open = false;  // it has space
   bool is_over = false;  // the thread ends: nothing is kept any more
 
+  void open() noexcept {
+    is_open = true;
+    for (std::size_t i = 1; i != sizes.size(); ++i) sizes[i].space = kept_max_bytes / (i * grain_bytes);
+  }
   void clear() noexcept {
+    is_open = false;
     for (Size& size : sizes) {
       while (size.first != nullptr) {
         Free* const memory = size.first;
         size.first = memory->next;
         ::operator delete(memory);
       }
-      size.count = 0;
+      size.space = 0;
     }
   }
-
-// MinGW destroys a thread's variables after it has released their memory. There, what a thread keeps is released by the
-// end of its loops alone (release_kept).
-#ifndef __MINGW32__
-  ~Cache() {
-    is_over = true;
-    clear();
-  }
-#endif
 };
 
-Cache& cache() noexcept {
-  static thread_local Cache of_this_thread;
-  return of_this_thread;
+// Without a constructor and a destructor, so that no use has to find out whether it was constructed.
+constinit thread_local Cache cache;
+
+// At the thread's end what it keeps is released. Not with MinGW, which destroys a thread's variables after it has
+// released their memory: there the end of its loops alone does that (release_kept).
+void open_cache() noexcept {
+#ifndef __MINGW32__
+  struct Owner {
+    ~Owner() {
+      cache.clear();
+      cache.is_over = true;
+    }
+  };
+  static thread_local const Owner owner;
+  static_cast<void>(owner);
+#endif
+  cache.open();
 }
 
-constexpr std::size_t grains(std::size_t size_bytes) noexcept { return (size_bytes + grain_bytes - 1) / grain_bytes; }
+void release_without_space(void* memory, std::size_t size_bytes) noexcept {
+  if (cache.is_open || cache.is_over || kept_max_bytes == 0) return ::operator delete(memory);
+  open_cache();
+  release(memory, size_bytes);
+}
 
 }  // namespace
 
 void* allocate(std::size_t size_bytes) {
-  if (size_bytes <= size_max_bytes) {
-    Size& size = cache().sizes[grains(size_bytes)];
-    if (size.first != nullptr) {
-      Free* const memory = size.first;
-      size.first = memory->next;
-      --size.count;
-      return memory;
-    }
-    return ::operator new(grains(size_bytes) * grain_bytes);
-  }
-  return ::operator new(size_bytes);
+  if (size_bytes > size_max_bytes) return ::operator new(size_bytes);
+  Size& size = cache.sizes[grains(size_bytes)];
+  if (size.first == nullptr) return ::operator new(grains(size_bytes) * grain_bytes);
+  Free* const memory = size.first;
+  size.first = memory->next;
+  ++size.space;
+  return memory;
 }
 
 void release(void* memory, std::size_t size_bytes) noexcept {
-  if (size_bytes <= size_max_bytes) {
-    Cache& kept = cache();
-    Size& size = kept.sizes[grains(size_bytes)];
-    if (!kept.is_over && (size.count + 1) * grains(size_bytes) * grain_bytes <= kept_max_bytes) {
-      size.first = ::new (memory) Free{size.first};
-      ++size.count;
-      return;
-    }
-  }
-  ::operator delete(memory);
+  if (size_bytes > size_max_bytes) return ::operator delete(memory);
+  Size& size = cache.sizes[grains(size_bytes)];
+  if (size.space == 0) return release_without_space(memory, size_bytes);
+  --size.space;
+  size.first = ::new (memory) Free{size.first};
 }
 
-void release_kept() noexcept { cache().clear(); }
+void release_kept() noexcept { cache.clear(); }
 
 }  // namespace reactor::detail

@@ -14,24 +14,33 @@ namespace {
 
 constexpr std::size_t first_capacity = 4096;
 
+// As string_view::find, for a delimiter of a few bytes: compares them without a call.
+std::size_t find_delimiter(std::string_view text, std::string_view delimiter, std::size_t from) noexcept {
+  while (from + delimiter.size() <= text.size()) {
+    const void* const found = std::memchr(text.data() + from, delimiter[0], text.size() - from - delimiter.size() + 1);
+    if (found == nullptr) break;
+    const auto at = static_cast<std::size_t>(static_cast<const char*>(found) - text.data());
+    std::size_t same = 1;
+    while (same != delimiter.size() && text[at + same] == delimiter[same]) ++same;
+    if (same == delimiter.size()) return at;
+    from = at + 1;
+  }
+  return std::string_view::npos;
+}
+
 }  // namespace
 
 namespace detail {
-
-ReadOperation::ReadOperation(BufferedReader& reader, What what, std::string_view delimiter, std::size_t size) noexcept
-    : IoOperation(reader.stream_->state_.get(), Direction::read),
-      reader_(&reader),
-      delimiter_(delimiter),
-      size_(size),
-      what_(what) {}
 
 // What is buffered already needs no socket.
 bool ReadOperation::await_ready() {
   if (is_stopped()) return IoOperation::await_ready();
   reader_->drop_taken();
   reader_->scanned_ = 0;
-  if (find()) return true;
-  if (reader_->begin_ == reader_->end_) reader_->release();  // it may wait for long
+  const bool is_empty = reader_->begin_ == reader_->end_;
+  const bool may_be_there = !is_empty || what_ != What::until;  // of no bytes it may be asked for none
+  if (may_be_there && find()) return true;
+  if (is_empty) reader_->release();  // it may wait for long
   return IoOperation::await_ready();
 }
 
@@ -50,7 +59,7 @@ bool ReadOperation::find() {
       size = size_;
       break;
     case What::until: {
-      const std::size_t at = buffered.substr(0, reader_->limit_).find(delimiter_, reader_->scanned_);
+      const std::size_t at = find_delimiter(buffered.substr(0, reader_->limit_), delimiter_, reader_->scanned_);
       if (at == std::string_view::npos) {
         if (buffered.size() >= reader_->limit_)
           return fail(failure(std::errc::message_size).error()) == Tried::completed;
@@ -69,7 +78,7 @@ bool ReadOperation::find() {
 IoOperation::Tried ReadOperation::attempt() {
   for (;;) {
     const auto into = reader_->space();
-    const auto size = receive_into(reader_->stream_->state_.get(), into);
+    const auto size = receive_into(state(), into);
     if (!size) {
       if (reader_->begin_ == reader_->end_) reader_->release();
       return fail_or_wait(size.error());
@@ -78,7 +87,7 @@ IoOperation::Tried ReadOperation::attempt() {
       const bool is_clean = reader_->begin_ == reader_->end_;
       return fail(failure(is_clean ? std::errc::no_message : std::errc::connection_aborted).error());
     }
-    const bool is_empty_now = *size < into.size() && was_emptied();
+    const bool is_empty_now = *size < into.size() && was_emptied(*state());
     reader_->end_ += *size;
     if (find()) return complete();
     if (is_empty_now) return Tried::would_block;

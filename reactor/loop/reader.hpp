@@ -121,4 +121,16 @@ class REACTOR_LOOP_API BufferedReader {
   std::size_t limit_;
 };
 
+namespace detail {
+
+inline ReadOperation::ReadOperation(BufferedReader& reader, What what, std::string_view delimiter,
+                                    std::size_t size) noexcept
+    : IoOperation(reader.stream_->state_.get(), Direction::read),
+      reader_(&reader),
+      delimiter_(delimiter),
+      size_(size),
+      what_(what) {}
+
+}  // namespace detail
+
 }  // namespace reactor

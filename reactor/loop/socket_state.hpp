@@ -53,6 +53,7 @@ struct SocketState : Recycled {
   bool is_retired = false;
 
  private:
+  [[nodiscard]] Result<> join(Core& by);
   void deliver(Side& side, const Event& event);
 };
 
@@ -67,6 +68,13 @@ struct StateOf final : SocketState {
 template <class SocketType>
 SocketType& socket_of(SocketState* state) noexcept {
   return static_cast<StateOf<SocketType>*>(state)->socket;
+}
+
+/// It had less than was asked for: true if it need not be tried again before an event. Not once the peer has ended:
+/// that was reported already, so no event may come of it again.
+[[nodiscard]] inline bool was_emptied(SocketState& state) noexcept {
+  if (!state.has_ended) state.side(Direction::read).is_blocked = true;
+  return !state.has_ended;
 }
 
 /// An end that follows a reset is none (Wine reports one; on no system can a peer that reset have sent its end).

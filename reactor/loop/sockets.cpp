@@ -40,7 +40,7 @@ IoOperation::Tried ReceiveOperation::attempt() {
   const auto size = receive_into(state(), into_);
   if (!size) return fail_or_wait(size.error());
   size_ = *size;
-  if (size_ != 0 && size_ < into_.size()) was_emptied();
+  if (size_ != 0 && size_ < into_.size()) static_cast<void>(was_emptied(*state()));
   return complete();
 }
 

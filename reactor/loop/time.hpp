@@ -90,8 +90,7 @@ concept AnOperation = std::derived_from<Type, Operation>;
 template <AnOperation Inner>
 class TimedOperation final : public Operation {
  public:
-  // NOLINTNEXTLINE(performance-unnecessary-value-param): some can only be moved
-  TimedOperation(Until until, Inner inner) noexcept : inner_(std::move(inner)), until_(until) {}
+  TimedOperation(Until until, Inner&& inner) noexcept : inner_(std::move(inner)), until_(until) {}
   void cancel() noexcept override {}  // never waited for: the inner one is
   void on_timer() noexcept override {
     timer_.expired();

@@ -10,6 +10,8 @@ namespace reactor::detail {
 
 Timers::Slot* Timers::push(Clock::time_point deadline, Operation& owner) {
   if (free_ == nullptr) {
+    const std::size_t slots = (blocks_.size() + 1) * slots_in_block;
+    if (late_.capacity() < slots) late_.reserve(std::max(slots, late_.capacity() * 2));
     blocks_.push_back(std::make_unique<Slot[]>(slots_in_block));  // NOLINT(*-avoid-c-arrays)
     for (std::size_t i = 0; i != slots_in_block; ++i) {
       Slot& slot = blocks_.back()[i];
@@ -20,14 +22,15 @@ Timers::Slot* Timers::push(Clock::time_point deadline, Operation& owner) {
   Slot* const slot = free_;
   heap_.push_back({deadline, slot});
   free_ = slot->next;
-  *slot = {.deadline = deadline, .key = deadline, .owner = &owner};
+  *slot = {.deadline = deadline, .key = deadline, .owner = &owner, .is_listed = slot->is_listed};
   sift_up(heap_.size() - 1, heap_.back());
   return slot;
 }
 
 void Timers::begin_late(Clock::duration passed) noexcept {
   for (Slot* const slot : late_) {
-    if (slot == nullptr || !std::exchange(slot->is_late, false) || slot->owner == nullptr) continue;
+    slot->is_listed = false;
+    if (!std::exchange(slot->is_late, false) || slot->owner == nullptr) continue;
     slot->deadline += std::min(passed, Clock::time_point::max() - slot->deadline);
   }
   late_.clear();

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include <reactor/clock.hpp>
@@ -31,6 +32,7 @@ class REACTOR_LOOP_API Timers {
     Slot* next = nullptr;        // among the free ones, or the cancelled ones
     Slot* previous = nullptr;    // among the cancelled ones
     bool is_late = false;        // armed by arm_late, and its time has not begun
+    bool is_listed = false;      // in late_
   };
 
   Timers() = default;
@@ -55,10 +57,10 @@ class REACTOR_LOOP_API Timers {
   /// The same, and moved later by what passes until begin_late: so many time-outs that are armed one after the other
   /// read the clock once. It must not be due before. Throws std::bad_alloc.
   [[nodiscard]] Slot* arm_late(Clock::time_point deadline, Operation& owner) {
-    late_.push_back(nullptr);  // first: it may throw
     Slot* const slot = arm(deadline, owner);
     slot->is_late = true;
-    return late_.back() = slot;
+    if (!std::exchange(slot->is_listed, true)) late_.push_back(slot);  // there is capacity for all slots
+    return slot;
   }
   [[nodiscard]] bool has_late() const noexcept { return !late_.empty(); }
   void begin_late(Clock::duration passed) noexcept;
@@ -119,7 +121,7 @@ class REACTOR_LOOP_API Timers {
   std::vector<std::unique_ptr<Slot[]>> blocks_;  // NOLINT(*-avoid-c-arrays)
   Slot* free_ = nullptr;
   Slot* cancelled_ = nullptr;  // the last one first
-  std::vector<Slot*> late_;    // none: arm has thrown. One that was cancelled meanwhile and armed again may stand twice
+  std::vector<Slot*> late_;    // those of arm_late in this turn, of which some may have been cancelled since
   std::size_t armed_ = 0;
 };
 

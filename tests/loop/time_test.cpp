@@ -166,7 +166,7 @@ TEST_CASE("a stop that comes before the time-out is operation_canceled") {
 }
 
 TEST_CASE("stats: how late a timer ran, and the longest resumption") {
-  Loop loop = virtual_loop({.measures_resumptions = true});
+  Loop loop = virtual_loop({.poller = {}, .measures_resumptions = true});
   const auto main = []() -> Task<> {
     TaskGroup group(co_await this_task());
     group.spawn([]() -> Task<> {

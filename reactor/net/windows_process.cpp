@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <reactor/net/process.hpp>
 
-#ifndef NOMINMAX
-#define NOMINMAX
-#endif
-#ifndef WIN32_LEAN_AND_MEAN
-#define WIN32_LEAN_AND_MEAN
-#endif
-#include <windows.h>
+#include <reactor/nt/windows.hpp>
 
 namespace reactor::sys {
 

@@ -6,10 +6,7 @@
 #include "socket_support.hpp"
 
 #ifdef _WIN32
-#ifndef NOMINMAX
-#define NOMINMAX
-#endif
-#include <windows.h>
+#include <reactor/nt/windows.hpp>
 #else
 #include <csignal>
 #include <cstdint>

@@ -53,7 +53,7 @@ IoOperation::Tried EndedOperation::attempt() {
     if (!*taken) return Tried::would_block;
     process.exit_code = *taken;
   }
-  exit_code_ = *process.exit_code;
+  exit_code_ = process.exit_code.value_or(0);
   return complete();
 }
 

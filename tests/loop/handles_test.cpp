@@ -31,7 +31,7 @@ class Bell {
   void ring() const { CHECK(::SetEvent(native_) != 0); }
   // What a wait takes by itself.
   void clear() const {}
-  [[nodiscard]] bool rings() const { return ::WaitForSingleObject(native_, 0) == WAIT_OBJECT_0; }
+  [[nodiscard]] bool rings() const { return ::WaitForSingleObject(native_, 0) == 0; }
 #else
   Bell() : native_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
   ~Bell() { ::close(native_); }

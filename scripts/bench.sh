@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures the reactor beside its peers: installs what is missing, builds, runs, prints tables and writes build/bench/.
 #   scripts/bench.sh [--full] [--only SCENARIO,...] [--servers SERVER,...] [--system wine|linux]    (--help lists all)
-#   scripts/bench.sh --size [--doc]      sizes and compile times instead (bench/size.py)
+#   scripts/bench.sh --size [--doc] [--wepoll FOLDER]      sizes and compile times instead (bench/size.py)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 scripts/setup.sh bench

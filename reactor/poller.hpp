@@ -62,7 +62,7 @@ struct PollerOptions {
   /// and else nothing (Stats::timer_calls). Where several threads wait on one Poller, a wait may still end with the
   /// tick.
   ///
-  /// Where the system has no such timers (Windows before 10 1803, Wine, whose time-outs are exact to a millisecond) it
+  /// Where the system has no such timers (Windows before 10 1803, Wine, whose time-outs do not go by a tick) it
   /// has no effect, and Stats::timer_calls stays 0. Linux: no effect; time-outs have nanoseconds there (since 5.11, and
   /// milliseconds before).
   bool high_resolution = false;

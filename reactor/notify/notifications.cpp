@@ -46,7 +46,8 @@ bool is_taken(const void* packed) noexcept {
   using afd::PacketKey;
   if (afd::is_of_program(packed)) return true;
   const auto key = PacketKey{reinterpret_cast<ULONG_PTR>(packed)};
-  return key == PacketKey::poll || key == PacketKey::group || key == PacketKey::wake || key == PacketKey::object;
+  return key == PacketKey::poll || key == PacketKey::group || key == PacketKey::wake || key == PacketKey::object ||
+         key == PacketKey::timer;
 }
 
 // HANGUP always: with no event at all a registration might be refused, and what it reports is asked for by a poll.

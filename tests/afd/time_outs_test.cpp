@@ -190,6 +190,11 @@ TEST_CASE("time-outs: where the system lacks the timers, waits end with the tick
 
 TEST_CASE("time-outs: while the kernel refuses timers for a shortage, waits end with the tick") {
   Timed f;
+  f.kernel.nth_fault().set(2, STATUS_INSUFFICIENT_RESOURCES);  // the timer, after its wait packet
+  CHECK(f.idle(1ms) > 1ms);
+  f.kernel.nth_fault().set(0, STATUS_SUCCESS);
+  CHECK(f.idle(1ms) == 1ms);
+  f.poller.emplace(poller_on(*afd::AfdBackend::create(f.kernel, Timed::how(true))));
   f.kernel.set_faults({.wait_refused = 1000});
   check_by_tick(f);
   f.kernel.set_faults({});

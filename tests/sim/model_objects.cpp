@@ -107,6 +107,9 @@ void Checker::judge_object(const Event& event) {
   require(is_fired(object), "an object was reported that is disarmed, or was not signalled");
   object.owed -= object.is_auto_reset ? 1 : 0;
   object.is_armed = false;
+  // As of a level socket: it is not seen when the thread has dealt with it.
+  between_waits_[thread_].left.push_back(~std::uint32_t{0});
+  between_waits_[thread_].has_level = true;
 }
 
 // What an auto-reset one has given up is on its way to a wait, or was reported.

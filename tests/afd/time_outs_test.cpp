@@ -75,6 +75,7 @@ TEST_CASE("time-outs: with high_resolution a wait ends when its time is over") {
     CHECK(f.idle(timeout) == timeout);
   }
   CHECK(f.idle(0ns) == 0ns);
+  for (nanoseconds timeout = 60ms; timeout < 300ms; timeout += 7ms) CHECK(f.idle(timeout) == timeout);  // in two parts
 }
 
 TEST_CASE("time-outs: with high_resolution over socket notifications") {
@@ -103,6 +104,10 @@ TEST_CASE("time-outs: what high_resolution costs") {
     CHECK(calls_of(1ms) == 3);  // set, associate, dequeue
     CHECK(calls_of(50ms) == 3);
     CHECK(calls_of(200ms) == 4);  // and a dequeue until shortly before
+  }
+  for (int i = 0; i < 16; i++) {  // wherever in a tick it begins
+    f.kernel.run_for(1ms);
+    CHECK(calls_of(5ms) == 3);
   }
   f.calls_until_event(a, b, 10s);
   for (int i = 0; i < 3; i++) {
@@ -228,4 +233,18 @@ TEST_CASE("time-outs: a pause within a wait, after a shortage, does not make it 
   static_cast<void>(f.poller->wait(f.buffer, 11ms));  // by the tick 10 ms would be 12.6
   CHECK(f.kernel.now() - begin == 11ms);
   f.kernel.set_faults({});
+}
+
+TEST_CASE("time-outs: a pause within a wait, after a shortage, does not last until its end") {
+  Timed f;
+  const Registration registration = f.add(f.kernel.net().udp(), Interest::writable);
+  f.kernel.set_faults({.poll_refused = 1000});
+  f.kernel.set_when_asleep([&] {
+    f.kernel.set_faults({});
+    return false;
+  });
+  const auto begin = f.kernel.now();
+  CHECK(f.wait(60ms).size() == 1);
+  CHECK(f.kernel.now() - begin < 30ms);
+  f.kernel.set_when_asleep({});
 }

@@ -132,6 +132,9 @@ TEST_CASE("handles: withdraw reports a signal that no wait has returned") {
     co_await sleep_for(20ms);
     const bool was_signalled = watch.withdraw();
     CHECK((was_signalled || bell.rings()));
+#ifndef _WIN32
+    CHECK(was_signalled);  // its event has come, though nothing was taken
+#endif
   });
 }
 

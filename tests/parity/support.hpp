@@ -267,7 +267,7 @@ class Signal {
 
  private:
   reactor::NativeHandle native_;
-  bool is_open_ = true;
+  [[maybe_unused]] bool is_open_ = true;
   std::shared_ptr<void> of_system_;  // of a simulated one
 };
 

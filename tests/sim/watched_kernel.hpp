@@ -125,7 +125,7 @@ class WatchedKernel final : public reactor::nt::Kernel {
     return std::ranges::any_of(owed_cancels_, [socket](const auto& owed) { return owed.second.contains(socket); });
   }
   [[nodiscard]] std::size_t owed_cancels() const noexcept { return owed_cancels_.size(); }
-  /// The last post was refused.
+  /// The last post was refused, but for those of timers.
   [[nodiscard]] bool owes_post() const noexcept { return owes_post_; }
   [[nodiscard]] nanoseconds last_post() const noexcept { return last_post_; }  ///< that was accepted
 
@@ -184,6 +184,11 @@ class WatchedKernel final : public reactor::nt::Kernel {
   NTSTATUS post(HANDLE port, HANDLE reserve, reactor::nt::ULONG_PTR key, void* context) override {
     count();
     const NTSTATUS status = note(below_.post(port, reserve, key, context));
+    // A timer's packet that is not passed on is not owed: its thread's wait ends by the kernel's time-out.
+    if (key == std::to_underlying(reactor::afd::PacketKey::timer)) {
+      counted_.posts += status == reactor::nt::STATUS_SUCCESS ? 1 : 0;
+      return status;
+    }
     owes_post_ = status != reactor::nt::STATUS_SUCCESS;
     if (owes_post_) return status;
     counted_.posts++;

@@ -14,7 +14,6 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# A Windows program and its wineserver share one core, so `lint` runs beside the tests of `wine`.
 all=(format linux linux-clang-asan linux-clang-tsan linux-clang-fuzz wine lint)
 parts=("$@") left_out=()
 if [ "${1:-}" = --without ]; then
@@ -41,8 +40,7 @@ run_format() {
   counted="$(sources | wc -l) files"
 }
 
-run_lint() {  # [beside]: with what the tests leave of the processor, after linux and wine were configured
-  local politely=()
+run_lint() {
   shellcheck scripts/*.sh scripts/hooks/* .ci/run
   python3 -m compileall -q scripts bench
   scripts/hooks/pre-commit  # with the house rules
@@ -52,24 +50,19 @@ run_lint() {  # [beside]: with what the tests leave of the processor, after linu
   scripts/cookbook.py --check
   scripts/interface.py
   scripts/check_recipes.py
-  if [ "${1:-}" = beside ]; then
-    politely=(nice -n 19)
-  else
-    cmake --preset linux
-    cmake --preset wine
-  fi
+  cmake --preset linux
+  cmake --preset wine
   # The tests, the benchmark and the simulation are left out of clang-tidy: its analyzer spends minutes on doctest's macros,
   # on Asio and on the simulator's steps.
   sources | grep -E '^(reactor|examples)/.*\.cpp$' | grep -vE "$windows_sources|^reactor/(sim/|net/sim_)|^examples/replicated_log/|$peers_style" |
-    "${politely[@]}" xargs -P "$(nproc)" -n 1 clang-tidy-19 --quiet -p build/linux
-  sources | grep -E "$windows_sources" | "${politely[@]}" xargs -P "$(nproc)" -n 1 scripts/tidy_windows.sh
+    xargs -P "$(nproc)" -n 1 clang-tidy-19 --quiet -p build/linux
+  sources | grep -E "$windows_sources" | xargs -P "$(nproc)" -n 1 scripts/tidy_windows.sh
   counted="$(sources | grep -cE '^(reactor|examples|poc)/.*\.cpp$') files"
 }
 
 run_preset() {  # PRESET
   cmake --preset "$1"
   cmake --build --preset "$1"
-  touch "build/log/$1.built"
   ctest --preset "$1"
   local ran failed
   ran=$(sed -n 's/.*tests passed, [0-9]* tests failed out of \([0-9]*\).*/\1/p' "$log" | tail -n 1)
@@ -181,16 +174,16 @@ scripts/setup.sh "${setup[@]}"
 mkdir -p build/log
 rows=() total=0 failed_parts=0
 
-run_part() {  # PART [beside]: its output goes to its log, what it counted to a file
+run_part() {  # PART: its output goes to its log, what it counted to a file
   local part=$1
   set -e  # the first command that fails ends the part
   SECONDS=0
   counted='' passed_tests=0
-  rm -f "build/log/$part.counts" "build/log/$part.built"
+  rm -f "build/log/$part.counts"
   log=build/log/$part.log
   case $part in
     format) run_format ;;
-    lint) run_lint "${2:-}" ;;
+    lint) run_lint ;;
     mutations) run_mutations ;;
     coverage) run_coverage ;;
     docs) run_docs ;;
@@ -216,24 +209,11 @@ report_part() {  # PART
   rows+=("$(printf '%-18s %-5s %5s s  %s' "$part" "$verdict" "$seconds" "$counted")")
 }
 
-lint_beside_wine=
-[[ " ${parts[*]} " != *" linux "*" wine "*"lint "* ]] || lint_beside_wine=1
 for part in "${parts[@]}"; do
-  [ "$part" != lint ] || [ -z "$lint_beside_wine" ] || continue
   printf '%s ...\n' "$part"
-  rm -f "build/log/$part.built"
   (run_part "$part") &
-  process=$!
-  if [ "$part" = wine ] && [ -n "$lint_beside_wine" ]; then
-    # From when all is built: until then both cores are busy.
-    while [ ! -e build/log/wine.built ] && kill -0 "$process" 2>/dev/null; do sleep 1; done
-    printf 'lint ...\n'
-    (run_part lint beside) &
-    wait $! || true
-  fi
-  wait "$process" || true
+  wait $! || true
   report_part "$part"
-  [ "$part" != wine ] || [ -z "$lint_beside_wine" ] || report_part lint
 done
 
 printf '\n%-18s %-5s %7s  %s\n' part verdict time checked

@@ -211,7 +211,7 @@ report_part() {  # PART
 
 for part in "${parts[@]}"; do
   printf '%s ...\n' "$part"
-  (run_part "$part") &
+  (run_part "$part") &  # in the background, since `(...) || true` would switch its `set -e` off
   wait $! || true
   report_part "$part"
 done

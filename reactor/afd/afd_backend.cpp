@@ -26,7 +26,7 @@ HANDLE object_of(Native handle) noexcept {
   }
 }
 
-/// The latter is what CreateFile returns on failure, and would be this process itself.
+/// Null, or INVALID_HANDLE_VALUE, which CreateFile returns on failure and which would mean this process itself.
 bool is_none(HANDLE handle) noexcept { return handle == nullptr || handle == reinterpret_cast<HANDLE>(~ULONG_PTR{0}); }
 
 }  // namespace

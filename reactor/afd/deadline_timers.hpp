@@ -40,8 +40,8 @@ class DeadlineTimers {
 
   [[nodiscard]] bool is_on() const noexcept { return is_on_; }
 
-  /// A packet comes in so long. The wait has the timer `wait` from now on, unless it has it already. False: it cannot
-  /// be done, and the wait has to do with the port's time-out.
+  /// A packet comes once `left` has passed. `wait` is the timer of the caller's wait; 0: it gets one. False: there is
+  /// none, and the wait ends by the port's time-out.
   [[nodiscard]] bool arm(Number& wait, nanoseconds left) noexcept;
   /// The wait has ended.
   void release(Number wait) noexcept;

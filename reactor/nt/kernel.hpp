@@ -127,7 +127,8 @@ class Kernel {
   /// that a wait resets. Fails before Windows 10 1803.
   [[nodiscard]] virtual Result<HANDLE> create_timer() { return failure(std::errc::function_not_supported); }
 
-  /// SetWaitableTimer, once: signalled in so long, and not before, whatever it was set to. A wait for it goes on.
+  /// SetWaitableTimer, once: it is signalled when `time` has passed, and not before. Replaces the time that it was set
+  /// to; a wait packet that is associated with it stays so.
   [[nodiscard]] virtual NTSTATUS set_timer(HANDLE timer, std::chrono::nanoseconds time) {
     static_cast<void>(timer), static_cast<void>(time);
     return STATUS_NOT_SUPPORTED;

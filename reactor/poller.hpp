@@ -282,8 +282,8 @@ class REACTOR_API Poller {
   ///   time that it is armed again. What a registration has taken is reported by a wait, or by Registration::withdraw.
   ///   A handle that is added twice has two registrations, and each signal of an auto-reset object goes to one of them.
   ///   Pipes, files and sockets make no sense here: such a handle is signalled when any I/O on it ends.
-  /// - Linux: a descriptor that epoll takes, reported when it is readable: pidfd, eventfd, timerfd, signalfd, inotify, a
-  ///   pipe. The event takes nothing: read it before it is armed again, or it is reported again. As for sockets: a
+  /// - Linux: a descriptor that epoll takes, reported when it is readable: pidfd, eventfd, timerfd, signalfd, inotify,
+  ///   pipes. The event takes nothing: read it before it is armed again, or it is reported again. As for sockets: a
   ///   descriptor that is closed retires its registration, and one that is registered already is file_exists.
   ///
   /// Registration::modify is invalid_argument for it, and drained has no effect.

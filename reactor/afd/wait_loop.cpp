@@ -179,9 +179,9 @@ WaitLoop::Timeout WaitLoop::with_timer(Timeout timeout) {
 
 // As many as fit into the buffer. True: some.
 bool WaitLoop::take_posts() {
-  const std::size_t before = posts_;
-  for (; !core_.posts.empty() && !sink_.is_full(); posts_++) sink_.deliver(core_.posts.pop());
-  return posts_ > before;
+  const std::size_t before = sink_.count();
+  while (!core_.posts.empty() && !sink_.is_full()) sink_.deliver(core_.posts.pop());
+  return sink_.count() > before;
 }
 
 void WaitLoop::dequeue(Timeout timeout) {

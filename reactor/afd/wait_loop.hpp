@@ -71,7 +71,6 @@ class WaitLoop {
   int changes_refused_ = 0;                     // such calls in a row, with a pause in between
   int fruitless_rounds_ = 0;                    // in which what was armed completed at once, without events
   int late_rounds_ = 0;                         // since the time was up
-  std::size_t posts_ = 0;                       // delivered
   bool posts_came_first_ = false;
   bool is_barren_ = false;     // the last packets brought no event
   bool is_cut_short_ = false;  // the last call that made changes did not sleep

@@ -45,7 +45,8 @@ def check_wake():
 
 
 def run(command, folder, home):
-    environment = {"CMAKE_BUILD_PARALLEL_LEVEL": str(os.cpu_count()), **os.environ, "HOME": str(home)}
+    # A compiler cache asks for the compiler's name too: that of the presets.
+    environment = {"CMAKE_BUILD_PARALLEL_LEVEL": str(os.cpu_count()), "CC": "gcc", "CXX": "g++", **os.environ, "HOME": str(home)}
     for name in ("CMAKE_PREFIX_PATH", "PKG_CONFIG_PATH", "CMAKE_BUILD_TYPE"):  # nothing that a reader does not have
         environment.pop(name, None)
     shown = command if isinstance(command, str) else " ".join(map(str, command))

@@ -5,9 +5,9 @@
 #include <utility>
 #include <vector>
 
-#include "notify/notify_fixture.hpp"
+#include "notify/fixture.hpp"
 
-using namespace notify_fixture;
+using namespace fixture;
 
 // A call that sleeps says only at its end that it has refused to enable a registration.
 TEST_CASE("notify: a refusal by a call that sleeps is noticed within 100 ms") {

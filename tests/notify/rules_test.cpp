@@ -4,9 +4,9 @@
 
 #include <reactor/afd/packet_key.hpp>
 
-#include "notify/notify_fixture.hpp"
+#include "notify/fixture.hpp"
 
-using namespace notify_fixture;
+using namespace fixture;
 
 TEST_CASE("notify: a kernel without notifications is an error") {
   sim::SimKernel kernel({.has_notifications = false});

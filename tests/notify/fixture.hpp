@@ -13,7 +13,7 @@
 #include "afd/fixture.hpp"
 
 // A Poller on notifications, or on polls alone, over a simulated kernel.
-namespace notify_fixture {
+namespace fixture {
 
 using namespace reactor;
 using namespace reactor::nt;
@@ -71,4 +71,4 @@ void for_each_reading(Function&& function) {
   }
 }
 
-}  // namespace notify_fixture
+}  // namespace fixture

@@ -3,9 +3,9 @@
 // What a wait costs in kernel calls where there are socket notifications: one, whatever the number of events.
 #include <vector>
 
-#include "notify/notify_fixture.hpp"
+#include "notify/fixture.hpp"
 
-using namespace notify_fixture;
+using namespace fixture;
 
 namespace {
 

@@ -6,9 +6,9 @@
 #include <system_error>
 #include <vector>
 
-#include "notify/notify_fixture.hpp"
+#include "notify/fixture.hpp"
 
-using namespace notify_fixture;
+using namespace fixture;
 
 namespace {
 

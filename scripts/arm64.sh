@@ -10,7 +10,8 @@ case ${1:-} in
     scripts/setup.sh arm64-linux
     tests=(result_test address_test socket_test afd_test model_test)
     cmake -S . -B build/arm64-linux -G Ninja --toolchain cmake/aarch64-linux.cmake -DCMAKE_BUILD_TYPE=RelWithDebInfo \
-      -DCMAKE_CXX_EXTENSIONS=OFF -DREACTOR_EXAMPLES=OFF -DREACTOR_ASSERTIONS=ON -DREACTOR_WARNINGS_AS_ERRORS=ON
+      -DCMAKE_CXX_EXTENSIONS=OFF -DREACTOR_EXAMPLES=OFF -DREACTOR_ASSERTIONS=ON -DREACTOR_WARNINGS_AS_ERRORS=ON \
+      -DCMAKE_UNITY_BUILD=ON
     cmake --build build/arm64-linux --target "${tests[@]}"
     # What qemu-user (7.2) does not do as a kernel does, so that no test of it can pass there.
     declare -A left_out=(

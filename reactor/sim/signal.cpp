@@ -19,15 +19,6 @@ Native native_of(std::uintptr_t number) noexcept {
   }
 }
 
-template <class Native>
-std::uintptr_t number_of(Native native) noexcept {
-  if constexpr (std::is_pointer_v<Native>) {
-    return reinterpret_cast<std::uintptr_t>(native);
-  } else {
-    return static_cast<std::uintptr_t>(native);
-  }
-}
-
 nt::HANDLE handle_of(NativeHandle native) noexcept { return reinterpret_cast<nt::HANDLE>(number_of(native)); }
 
 std::uintptr_t open(HostState& host) {

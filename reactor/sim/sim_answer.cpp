@@ -18,9 +18,6 @@ namespace {
 
 constexpr int behind_the_answer = 0xA5;
 
-AFD_POLL_HANDLE_INFO* entries_of(AFD_POLL_INFO& poll) { return reinterpret_cast<AFD_POLL_HANDLE_INFO*>(&poll + 1); }
-std::string text_of(NTSTATUS status) { return hex(static_cast<std::uint32_t>(status)); }
-
 void count_down(std::unordered_map<std::uintptr_t, std::size_t>& counts, std::uintptr_t key) {
   const auto found = counts.find(key);
   if (--found->second == 0) counts.erase(found);

@@ -2,7 +2,6 @@
 #include <reactor/sim/sim_epoll.hpp>
 
 #include <algorithm>
-#include <type_traits>
 #include <utility>
 
 namespace reactor::sim {
@@ -48,15 +47,6 @@ Bits bits_of(const Endpoint& socket) {
     }
   }
   return bits;
-}
-
-template <class Native>
-std::uintptr_t number_of(Native handle) noexcept {
-  if constexpr (std::is_pointer_v<Native>) {
-    return reinterpret_cast<std::uintptr_t>(handle);
-  } else {
-    return static_cast<std::uintptr_t>(handle);
-  }
 }
 
 bool has(Interest interest, Interest flag) noexcept { return (interest & flag) != Interest::none; }
@@ -228,9 +218,8 @@ std::size_t SimEpoll::take(std::span<Event> buffer) {
 }
 
 Result<WaitResult> SimEpoll::wait(std::span<Event> buffer, std::optional<std::chrono::nanoseconds> timeout) {
-  using nanoseconds = std::chrono::nanoseconds;
-  std::optional<nanoseconds> until;
-  if (timeout && *timeout < nanoseconds::max() - host_.core.now()) until = host_.core.now() + *timeout;
+  std::optional<std::chrono::nanoseconds> until;
+  if (timeout && *timeout < std::chrono::nanoseconds::max() - host_.core.now()) until = host_.core.now() + *timeout;
   counted_.wait_calls++;
   for (;;) {
     if (is_closed_) return gone();

@@ -16,12 +16,6 @@ using namespace reactor::nt;
 using namespace std::chrono_literals;
 using reactor::failure;
 
-namespace {
-
-HANDLE handle(std::uintptr_t number) { return reinterpret_cast<HANDLE>(number); }
-
-}  // namespace
-
 SimKernel::SimKernel(Options options)
     : core_(std::move(options)),
       net_(core_, *this),

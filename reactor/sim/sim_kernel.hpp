@@ -210,6 +210,11 @@ class SimKernel final : public reactor::nt::Kernel, private Watcher {
   [[nodiscard]] static std::uintptr_t number(const void* handle) noexcept {
     return reinterpret_cast<std::uintptr_t>(handle);
   }
+  [[nodiscard]] static HANDLE handle(std::uintptr_t number) noexcept { return reinterpret_cast<HANDLE>(number); }
+  [[nodiscard]] static reactor::nt::AFD_POLL_HANDLE_INFO* entries_of(reactor::nt::AFD_POLL_INFO& poll) noexcept {
+    return reinterpret_cast<reactor::nt::AFD_POLL_HANDLE_INFO*>(&poll + 1);
+  }
+  [[nodiscard]] static std::string text_of(NTSTATUS status) { return hex(static_cast<std::uint32_t>(status)); }
 
   // sim_poll.cpp
   [[nodiscard]] NTSTATUS drawn_refusal();

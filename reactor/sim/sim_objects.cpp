@@ -14,13 +14,7 @@ namespace reactor::sim {
 
 using namespace reactor::nt;
 using reactor::failure;
-using State = WaitPacket::State;
-
-namespace {
-
-HANDLE handle(std::uintptr_t number) { return reinterpret_cast<HANDLE>(number); }
-
-}  // namespace
+using PacketState = WaitPacket::State;
 
 WaitReadings wait_readings_of(const Options& options) {
   if (options.waits) return *options.waits;
@@ -132,7 +126,7 @@ NTSTATUS SimKernel::associate(HANDLE wait_packet, HANDLE port, HANDLE object, UL
     core_.violate("associate: there is no wait packet " + hex(number(wait_packet)));
     return STATUS_INVALID_HANDLE;
   }
-  if (wait->state != State::idle) {
+  if (wait->state != PacketState::idle) {
     core_.violate("associate: the wait packet " + hex(number(wait_packet)) + " is in use");
     return STATUS_INVALID_PARAMETER;
   }
@@ -160,7 +154,7 @@ NTSTATUS SimKernel::start_wait(const std::shared_ptr<WaitPacket>& wait, HANDLE p
   if (was_signalled) {
     fire(wait);
   } else {
-    wait->state = State::waiting;
+    wait->state = PacketState::waiting;
     target->waits.push_back(wait);
   }
   return STATUS_SUCCESS;
@@ -168,16 +162,16 @@ NTSTATUS SimKernel::start_wait(const std::shared_ptr<WaitPacket>& wait, HANDLE p
 
 // The object was signalled, and has given up what a wait takes.
 void SimKernel::fire(const std::shared_ptr<WaitPacket>& wait) {
-  wait->state = State::signalled;
+  wait->state = PacketState::signalled;
   core_.after(core_.draw(core_.options.completion) + core_.draw(core_.options.packet),
               [this, wait, association = wait->associations] {
-                if (wait->state == State::signalled && wait->associations == association) queue_wait(wait);
+                if (wait->state == PacketState::signalled && wait->associations == association) queue_wait(wait);
               });
 }
 
 void SimKernel::queue_wait(const std::shared_ptr<WaitPacket>& wait) {
   if (!wait->port->is_open || (wait->is_closed && !wait_readings_.close_keeps_queued)) return;
-  wait->state = State::queued;
+  wait->state = PacketState::queued;
   auto& packets = wait->port->packets;
   auto at = packets.end();
   if (core_.random.chance(core_.options.faults.shuffled_packet)) {
@@ -198,21 +192,21 @@ NTSTATUS SimKernel::disassociate(HANDLE wait_packet, bool removes_queued) {
     return STATUS_INVALID_HANDLE;
   }
   switch (wait->state) {
-    case State::idle: return STATUS_CANCELLED;
-    case State::waiting:
+    case PacketState::idle: return STATUS_CANCELLED;
+    case PacketState::waiting:
       std::erase(wait->object->waits, wait);
-      wait->state = State::idle;
+      wait->state = PacketState::idle;
       return STATUS_SUCCESS;
-    case State::queued:
+    case PacketState::queued:
       if (!removes_queued) break;
       std::erase_if(wait->port->packets, [&](const auto& queued) { return queued.wait == wait; });
-      wait->state = State::idle;
+      wait->state = PacketState::idle;
       return STATUS_SUCCESS;
-    case State::signalled: break;
+    case PacketState::signalled: break;
   }
   if (wait_readings_.pending_may_be_lost && core_.random.chance(500)) {
     std::erase_if(wait->port->packets, [&](const auto& queued) { return queued.wait == wait; });
-    wait->state = State::queued;  // and nothing dequeues it
+    wait->state = PacketState::queued;  // and nothing dequeues it
   }
   return STATUS_PENDING;
 }
@@ -220,8 +214,8 @@ NTSTATUS SimKernel::disassociate(HANDLE wait_packet, bool removes_queued) {
 void SimKernel::close_wait_packet(WaitPacket& wait) noexcept {
   wait.is_closed = true;
   // Not known whether that ends the wait.
-  if (wait.state == State::waiting) core_.violate("a wait packet was closed while it is associated");
-  if (wait.state != State::queued || wait_readings_.close_keeps_queued) return;
+  if (wait.state == PacketState::waiting) core_.violate("a wait packet was closed while it is associated");
+  if (wait.state != PacketState::queued || wait_readings_.close_keeps_queued) return;
   std::erase_if(wait.port->packets, [&](const auto& queued) { return queued.wait.get() == &wait; });
 }
 
@@ -252,10 +246,10 @@ bool SimKernel::end_wait(HANDLE ended) noexcept {
   }
   core_.handles.close(number(ended));
   handles_--;
-  const bool is_waiting = wait->state == State::waiting;
+  const bool is_waiting = wait->state == PacketState::waiting;
   if (is_waiting) std::erase(wait->object->waits, wait);
-  if (wait->state == State::signalled) queue_wait(wait);
-  wait->state = State::idle;
+  if (wait->state == PacketState::signalled) queue_wait(wait);
+  wait->state = PacketState::idle;
   return !is_waiting;
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <type_traits>
 #include <vector>
 
 #include <reactor/nt/types.hpp>
@@ -14,6 +15,16 @@ namespace reactor::sim {
 struct Port;
 struct WaitPacket;
 class EpollItem;
+
+/// Of a handle or descriptor, as the tables of both simulated systems have it.
+template <class Native>
+[[nodiscard]] std::uintptr_t number_of(Native native) noexcept {
+  if constexpr (std::is_pointer_v<Native>) {
+    return reinterpret_cast<std::uintptr_t>(native);
+  } else {
+    return static_cast<std::uintptr_t>(native);
+  }
+}
 
 /// An object that can be waited for.
 struct Waitable {

@@ -20,9 +20,6 @@ constexpr auto STATUS_INVALID_PARAMETER = static_cast<NTSTATUS>(0xC000000D);
 constexpr ULONG handles_max = 4096;       // more is taken for a number that was never written
 constexpr ULONG_PTR canary = 0xC0FFEE11;  // in the Information of a status block that the kernel holds
 
-AFD_POLL_HANDLE_INFO* entries_of(AFD_POLL_INFO& poll) { return reinterpret_cast<AFD_POLL_HANDLE_INFO*>(&poll + 1); }
-std::string text_of(NTSTATUS status) { return hex(static_cast<std::uint32_t>(status)); }
-
 }  // namespace
 
 std::size_t Request::answers() const noexcept {

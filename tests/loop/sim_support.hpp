@@ -62,6 +62,7 @@ struct Test {
   Clock::duration some_time() { return std::chrono::microseconds(below(8000)); }
 
   sim::World* world;
+  sim::Host* client = nullptr;
   Address server;
   Address refuses;
   std::map<std::uint16_t, Connection> connections;  // by the client's port

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <reactor/loop/handles.hpp>
 #include <reactor/loop/names.hpp>
 #include <reactor/loop/reader.hpp>
 
@@ -173,14 +174,50 @@ Task<> datagrams(Test& test) {
   }
 }
 
+Task<> sets(Test& test, sim::Signal& signal, bool& is_set) {
+  co_await sleep_for(test.some_time());
+  is_set = true;
+  signal.set();
+}
+
+Task<> signals(Test& test) {
+  sim::Signal signal(*test.client);
+  HandleWatch watch(signal.native());
+  bool is_set = false;
+  bool may_come = false;  // it was set, and no signalled() has returned since
+  for (int left = test.below(4); left >= 0; --left) {
+    TaskGroup setting(co_await this_task());
+    setting.spawn(sets(test, signal, is_set));
+    const auto start = [&] { return watch.signalled(); };
+    auto done = co_await cut(test, start);
+    require(!done || is_set || may_come, "signalled, and nothing has set it");
+    co_await setting.join();
+    if (!done) {
+      require(done.error() == errc::operation_canceled || done.error() == errc::timed_out, "signalled");
+      done = co_await with_timeout(1s, watch.signalled());
+      if (!done && done.error() == errc::operation_canceled) co_return;  // this task was stopped
+      require(done.has_value(), "a cancelled signalled() has lost a signal");
+    }
+    may_come = is_set && test.below(2) == 0;
+    if (may_come) continue;  // it stays set: the next one completes too
+    signal.clear();
+    is_set = false;
+  }
+  require(!watch.withdraw() || may_come, "a signal was withdrawn that had been returned");
+  const auto late = co_await watch.signalled();
+  const bool is_gone = !late && (late.error() == errc::bad_file_descriptor || late.error() == errc::operation_canceled);
+  require(is_gone, "signalled() of what was withdrawn");
+}
+
 Task<> node(Test& test, int& siblings, int depth) {
   const Guard guard(siblings);
-  switch (depth > 2 ? test.below(4) : test.below(7)) {
+  switch (depth > 2 ? test.below(5) : test.below(8)) {
     case 0:
     case 1:
     case 2: co_await connects(test); break;
     case 3: co_await datagrams(test); break;
-    case 4: {
+    case 4: co_await signals(test); break;
+    case 5: {
       int children = 0;
       const auto limit = test.some_time();
       const auto begin = Clock::now();
@@ -273,6 +310,7 @@ void play(sim::World& world) {
   auto& client = world.host("client");
   test.server = server.address(port);
   test.refuses = server.address(port + 1);
+  test.client = &client;
   server.serve([&] {
     Loop loop = must(Loop::create());
     must(loop.run(serve(test)));

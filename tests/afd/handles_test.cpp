@@ -295,8 +295,8 @@ TEST_CASE("handles: a packet that names no arming is ignored") {
     Registration registration = f.watch(event);
     const HANDLE port = FakeKernel::handle(0x104);  // the first that the kernel gives out
     constexpr auto key = std::to_underlying(afd::PacketKey::object);
-    for (const std::uintptr_t context :
-         {std::uintptr_t{0}, std::uintptr_t{1}, std::uintptr_t{2} << 32, ~std::uintptr_t{0}}) {
+    constexpr std::uintptr_t in_the_upper_half = std::uintptr_t{2} << sizeof(std::uintptr_t) * 4;
+    for (const std::uintptr_t context : {std::uintptr_t{0}, std::uintptr_t{1}, in_the_upper_half, ~std::uintptr_t{0}}) {
       REQUIRE(f.kernel.post(port, nullptr, key, reinterpret_cast<void*>(context)) == STATUS_SUCCESS);
     }
     CHECK(f.wait().empty());

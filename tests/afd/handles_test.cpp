@@ -295,14 +295,18 @@ TEST_CASE("handles: a packet that names no arming is ignored") {
     Registration registration = f.watch(event);
     const HANDLE port = FakeKernel::handle(0x104);  // the first that the kernel gives out
     constexpr auto key = std::to_underlying(afd::PacketKey::object);
-    constexpr std::uintptr_t in_the_upper_half = std::uintptr_t{2} << sizeof(std::uintptr_t) * 4;
-    for (const std::uintptr_t context : {std::uintptr_t{0}, std::uintptr_t{1}, in_the_upper_half, ~std::uintptr_t{0}}) {
+    const auto post = [&](std::uintptr_t context) {
       REQUIRE(f.kernel.post(port, nullptr, key, reinterpret_cast<void*>(context)) == STATUS_SUCCESS);
-    }
+    };
+    constexpr std::uintptr_t first_arming = std::uintptr_t{1} << sizeof(std::uintptr_t) * 4;
+    for (const auto context : {std::uintptr_t{0}, std::uintptr_t{1}, 2 * first_arming, ~first_arming}) post(context);
     CHECK(f.wait().empty());
     CHECK(f.poller->stats().spurious == 4);
     f.kernel.signal(event);
     CHECK(f.reports(event));
+    post(first_arming);  // which has just ended
+    CHECK(f.wait().empty());
+    CHECK(f.poller->stats().spurious == 5);
   });
 }
 

@@ -81,6 +81,7 @@ TEST_CASE("add_handle: a timer, a pipe and a process, each reported once, and a 
   CHECK(reports_of(poller, 0ns) == nothing);
   REQUIRE(of_pipe->rearm().has_value());
   CHECK(reports_of(poller) == Reports{{2, Readiness::readable}});
+  CHECK(of_pipe->modify(Interest::readable).error() == std::errc::invalid_argument);
   CHECK(*of_pipe->withdraw() == false);
   CHECK(poller.add_handle(timer.get(), Token{3}).error() == std::errc::file_exists);
   const Fd file(::open("/dev/null", O_RDONLY | O_CLOEXEC));

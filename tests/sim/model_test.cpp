@@ -98,6 +98,15 @@ TEST_CASE("model: 400 seeds on socket notifications") {
   CHECK(totals.not_afd > 10);
 }
 
+// While a thread handles an event of a registration, another one finds that it was removed with another number of its
+// socket.
+TEST_CASE("model: a removal on socket notifications, of what another thread handles") {
+  for (const std::uint64_t seed : {21201U, 21441U, 117197U}) {
+    CAPTURE(seed);
+    CHECK(run(with_notifications(make_program(seed))).value_or("") == "");
+  }
+}
+
 TEST_CASE("model: more hot sockets than a group can have") {
   for (const std::uint64_t seed : {499U, 999U, 1499U}) {
     CAPTURE(seed);

@@ -12,7 +12,7 @@ namespace reactor::sim {
 
 namespace {
 
-constexpr int left = 120, column = 240, row_height = 22, top = 60;
+constexpr int margin_left = 120, column = 240, row_height = 22, margin_top = 60;
 
 std::string escaped(std::string_view text) {
   std::string out;
@@ -51,10 +51,10 @@ bool Trace::write_svg(const std::string& path, std::size_t rows_max, const std::
   if (rows.size() > rows_max) rows.erase(rows.begin(), rows.end() - static_cast<std::ptrdiff_t>(rows_max));
   const auto x_of = [&](std::string_view name) {
     const auto found = std::ranges::find(hosts, name);
-    return found == hosts.end() ? 0 : left + column / 2 + column * static_cast<int>(found - hosts.begin());
+    return found == hosts.end() ? 0 : margin_left + column / 2 + column * static_cast<int>(found - hosts.begin());
   };
-  const int width = left + column * static_cast<int>(hosts.size());
-  const int height = top + row_height * (static_cast<int>(rows.size()) + 1);
+  const int width = margin_left + column * static_cast<int>(hosts.size());
+  const int height = margin_top + row_height * (static_cast<int>(rows.size()) + 1);
   std::string svg =
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" + std::to_string(width) + "\" height=\"" +
       std::to_string(height) + "\" font-family=\"sans-serif\" font-size=\"11\">\n" +
@@ -63,20 +63,20 @@ bool Trace::write_svg(const std::string& path, std::size_t rows_max, const std::
       "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n";
   for (const std::string& host : hosts) {
     const std::string x = std::to_string(x_of(host));
-    svg += "<line x1=\"" + x + "\" y1=\"" + std::to_string(top - 20) + "\" x2=\"" + x + "\" y2=\"" +
+    svg += "<line x1=\"" + x + "\" y1=\"" + std::to_string(margin_top - 20) + "\" x2=\"" + x + "\" y2=\"" +
            std::to_string(height) + "\" stroke=\"#bbb\"/>\n";
-    svg += text_at(x_of(host), top - 28, "middle", host);
+    svg += text_at(x_of(host), margin_top - 28, "middle", host);
   }
-  int y = top;
+  int y = margin_top;
   for (const Record* record : rows) {
     std::array<char, 32> time{};
     std::snprintf(time.data(), time.size(), "%.3f ms", std::chrono::duration<double, std::milli>(record->time).count());
-    svg += text_at(left - 20, y + 4, "end", time.data(), "#888");
+    svg += text_at(margin_left - 20, y + 4, "end", time.data(), "#888");
     const bool is_lost = record->fate == Network::Fate::lost;
     const int from = x_of(host_of(record->from)), to = x_of(host_of(record->to));
     if (record->is_note) {
       const int x = x_of(record->host);
-      svg += text_at(x == 0 ? left : x, y + 4, x == 0 ? "start" : "middle", what(*record), "#a30");
+      svg += text_at(x == 0 ? margin_left : x, y + 4, x == 0 ? "start" : "middle", what(*record), "#a30");
     } else if (from != 0 && to != 0 && from != to) {
       const int end = is_lost ? (from + to) / 2 : to;
       svg += line_across(

@@ -172,19 +172,26 @@ def listed(headers):
 
 
 def module_names(headers, module):
-    """What a module exports: the names directly in a namespace of the headers."""
-    folder = "reactor/loop/" if module == "reactor.loop" else "reactor/"
-    names = {(scope, name) for path, header in headers.items()
-             if path.rsplit("/", 1)[0] + "/" == folder and path.endswith(".hpp")
-             for scope, name in header.names if re.fullmatch(r"reactor(::[a-z_]+)?", scope)}
-    return sorted(names - {(s, n) for s, n in names if not re.match(r"\w+$|operator", n)})
+    """What a module exports: the names directly in namespace reactor, each with the first header that declares it."""
+    folder = "reactor/loop" if module == "reactor.loop" else "reactor"
+    names = {}
+    for path, header in headers.items():
+        if path.rsplit("/", 1)[0] == folder and path.endswith(".hpp"):
+            for scope, name in header.names:
+                if scope == "reactor" and re.match(r"\w+$|operator", name):
+                    names.setdefault(name, path)
+    return names
 
 
-def exports_in(text, names):
-    """The module's text with its list of exported names made anew; the rest of the file is written by hand."""
-    lines = "".join(f"using {scope}::{name};\n" for scope, name in names if scope == "reactor")
-    return re.sub(r"(export namespace reactor \{\n).*?(\}  // namespace reactor\n)", lambda m: m[1] + lines + m[2], text,
+def module_of(text, names):
+    """The module's text with its headers and exported names made anew; the rest of the file is written by hand."""
+    exports = "".join(f"using reactor::{name};\n" for name in sorted(names))
+    text = re.sub(r"(export namespace reactor \{\n).*?(\}  // namespace reactor\n)", lambda m: m[1] + exports + m[2], text,
                   flags=re.DOTALL)
+    if "#include <reactor/reactor.hpp>" in text:  # which has all headers of that folder
+        return text
+    includes = "".join(f"#include <{path}>\n" for path in sorted(set(names.values())))
+    return re.sub(r"(?:#include <reactor/.*>\n)+", lambda m: includes, text, count=1)
 
 
 def compare(name, recorded, made):
@@ -256,7 +263,7 @@ def main():
     made = {LIST: listed(headers)}
     for module, path in MODULES.items():
         if (ROOT / path).exists():
-            made[ROOT / path] = exports_in((ROOT / path).read_text(encoding="utf-8"), module_names(headers, module))
+            made[ROOT / path] = module_of((ROOT / path).read_text(encoding="utf-8"), module_names(headers, module))
     if sys.argv[1:2] == ["--record"]:
         for file, text in made.items():
             file.write_text(text, encoding="utf-8")

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // `import reactor.loop;`: what the public headers in reactor/loop/ declare, and with it `import reactor;`. A program that has
-// coroutines of its own includes <coroutine> too. scripts/interface.py writes the list and compares it with the headers.
+// coroutines of its own includes <coroutine> too. scripts/interface.py writes both lists and compares them with the headers.
 module;
 
 #include <reactor/loop/condition.hpp>
 #include <reactor/loop/group.hpp>
+#include <reactor/loop/handles.hpp>
 #include <reactor/loop/loop.hpp>
 #include <reactor/loop/names.hpp>
 #include <reactor/loop/reader.hpp>

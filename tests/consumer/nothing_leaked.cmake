@@ -19,7 +19,7 @@ collect_below(${CMAKE_CURRENT_SOURCE_DIR} TESTS tests)
 expect_equal("tests" "" "${tests}")
 collect_below(${CMAKE_CURRENT_SOURCE_DIR} BUILDSYSTEM_TARGETS targets)
 list(SORT targets)
-set(expected app reactor reactor_build_options reactor_epoll reactor_loop reactor_loop_sim reactor_sim)
+set(expected app reactor reactor_build_options reactor_epoll reactor_loop reactor_loop_sim reactor_sim reactor_sim_objects)
 expect_equal("targets" "${expected}" "${targets}")
 
 foreach(property COMPILE_OPTIONS COMPILE_DEFINITIONS LINK_OPTIONS)

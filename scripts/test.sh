@@ -51,16 +51,15 @@ run_lint() {
   scripts/cookbook.py --check
   scripts/interface.py
   scripts/check_recipes.py
-  # Of a build that goes file by file, which those of the tests do not everywhere.
   for preset in linux wine; do
     env -u REACTOR_QUICK_BUILD cmake --preset "$preset" -B "build/tidy-$preset" -DCMAKE_UNITY_BUILD=OFF
   done
   # The tests, the benchmark and the simulation are left out of clang-tidy: its analyzer spends minutes on doctest's macros,
   # on Asio and on the simulator's steps.
   sources | grep -E '^(reactor|examples)/.*\.cpp$' | grep -vE "$windows_sources|^reactor/(sim/|net/sim_)|^examples/replicated_log/|$peers_style" |
-    xargs -P "$(nproc)" -n 1 clang-tidy-19 --quiet -p build/tidy-linux
-  sources | grep -E "$windows_sources" | xargs -P "$(nproc)" -n 1 scripts/tidy_windows.sh
-  counted="$(sources | grep -cE '^(reactor|examples|poc)/.*\.cpp$') files"
+    xargs scripts/tidy.py build/tidy-linux
+  sources | grep -E "$windows_sources" | xargs scripts/tidy.py build/tidy-wine
+  counted="$(awk '/^clang-tidy: / { n += $2 } END { print n }' "$log") files"
 }
 
 run_preset() {  # PRESET

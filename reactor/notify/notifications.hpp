@@ -41,6 +41,10 @@ class Notifications final : public afd::Notifier {
                 afd::Dispatcher& dispatcher, Stats& stats) noexcept
       : kernel_(kernel), port_(port), registry_(registry), queue_(queue), dispatcher_(dispatcher), stats_(stats) {}
 
+  /// What a change came to, by its result: a Win32 error, or an NTSTATUS.
+  enum class Result : std::uint8_t { done, shortage, no_socket, refused };
+  [[nodiscard]] static Result result_of(nt::ULONG error) noexcept;
+
   void begin(afd::Slot& slot) override;
   void enable(afd::Slot& slot) override;
   void retire(afd::Slot& slot, bool is_closed) override;
@@ -54,10 +58,6 @@ class Notifications final : public afd::Notifier {
   [[nodiscard]] std::size_t enabled() const noexcept override { return enabled_; }
 
  private:
-  /// What a change came to.
-  enum class Result : std::uint8_t { done, shortage, no_socket, refused };
-
-  [[nodiscard]] static Result result_of(nt::ULONG error) noexcept;
   void collect(afd::Changes& changes);
   [[nodiscard]] bool withdraw(afd::Slot& slot);
   void on_removed(afd::Slot& slot, Result result) noexcept;

@@ -18,8 +18,16 @@ using namespace afd_fixture;
 namespace {
 
 constexpr auto access_denied = static_cast<NTSTATUS>(0xC0000022);
-constexpr std::array shortages{STATUS_INSUFFICIENT_RESOURCES, static_cast<NTSTATUS>(0xC0000017),
-                               static_cast<NTSTATUS>(0xC0000044)};
+constexpr std::array shortages{
+    static_cast<NTSTATUS>(0xC0000017),  // STATUS_NO_MEMORY
+    static_cast<NTSTATUS>(0xC0000044),  // STATUS_QUOTA_EXCEEDED
+    STATUS_INSUFFICIENT_RESOURCES,
+    static_cast<NTSTATUS>(0xC00000A1),  // STATUS_WORKING_SET_QUOTA
+    static_cast<NTSTATUS>(0xC000011F),  // STATUS_TOO_MANY_OPENED_FILES
+    static_cast<NTSTATUS>(0xC000012C),  // STATUS_PAGEFILE_QUOTA_EXCEEDED
+    static_cast<NTSTATUS>(0xC000012D),  // STATUS_COMMITMENT_LIMIT
+    static_cast<NTSTATUS>(0xC0000205),  // STATUS_INSUFF_SERVER_RESOURCES
+};
 
 }  // namespace
 

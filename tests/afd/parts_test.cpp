@@ -7,15 +7,18 @@
 #include <reactor/afd/slot.hpp>
 #include <reactor/nt/functions.hpp>
 #include <reactor/nt/handle.hpp>
+#include <reactor/nt/kernel.hpp>
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <random>
 #include <set>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -228,4 +231,25 @@ TEST_CASE("Arena: a slot that was freed in a full block is used again") {
     slots[5] = &arena.allocate();
     CHECK(arena.blocks() == 1);
   }
+}
+
+// What newer systems offer and this kernel does not have; the backend asks before it uses any.
+TEST_CASE("a kernel that has polls alone refuses the rest") {
+  FakeKernel fake;
+  Kernel& kernel = fake;
+  CHECK_FALSE(kernel.has_notifications());
+  ULONG removed = 1;
+  CHECK(kernel.notify(nullptr, {}, {}, removed, 0) == 120);  // ERROR_CALL_NOT_IMPLEMENTED
+  CHECK(removed == 0);
+  CHECK_FALSE(kernel.has_wait_packets());
+  CHECK(kernel.create_wait_packet().error() == std::errc::function_not_supported);
+  bool was_signalled = true;
+  CHECK(kernel.associate(nullptr, nullptr, nullptr, 0, nullptr, was_signalled) == STATUS_NOT_SUPPORTED);
+  CHECK_FALSE(was_signalled);
+  CHECK(kernel.disassociate(nullptr, true) == STATUS_NOT_SUPPORTED);
+  CHECK(kernel.begin_wait(nullptr, nullptr, 0, nullptr).error() == std::errc::function_not_supported);
+  CHECK_FALSE(kernel.end_wait(nullptr));
+  CHECK(kernel.create_timer().error() == std::errc::function_not_supported);
+  CHECK(kernel.set_timer(nullptr, std::chrono::nanoseconds(1)) == STATUS_NOT_SUPPORTED);
+  CHECK(kernel.duplicate(nullptr).error() == std::errc::function_not_supported);
 }

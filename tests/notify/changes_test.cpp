@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include <reactor/notify/notifications.hpp>
+
 #include "notify/fixture.hpp"
 
 using namespace fixture;
@@ -152,4 +154,19 @@ TEST_CASE("notify: what a wait was refused and leaves is asked for by the thread
   CHECK(f.one(a, 1h) == Readiness::readable);
   CHECK(has_run);
   f.kernel.set_when_asleep(nullptr);
+}
+
+TEST_CASE("notify: what a change's result says") {
+  using notify::Notifications;
+  CHECK(Notifications::result_of(0) == Notifications::Result::done);
+  // As documented, Win32 errors; where it was looked at, NTSTATUS.
+  for (const ULONG error : {8U, 14U, 1450U, 1453U, 1455U, 1816U, 10055U, 0xC000009AU}) {
+    CHECK_MESSAGE(Notifications::result_of(error) == Notifications::Result::shortage, error);
+  }
+  for (const ULONG error : {6U, 10038U, 0xC0000008U, 0xC0000024U}) {
+    CHECK_MESSAGE(Notifications::result_of(error) == Notifications::Result::no_socket, error);
+  }
+  for (const ULONG error : {5U, 87U, 10045U, 0xC0000022U}) {
+    CHECK_MESSAGE(Notifications::result_of(error) == Notifications::Result::refused, error);
+  }
 }

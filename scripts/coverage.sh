@@ -10,7 +10,8 @@ build=build/linux-clang-coverage
 cmake --preset linux-clang-coverage >/dev/null
 cmake --build --preset linux-clang-coverage
 rm -rf "$build/profiles"
-LLVM_PROFILE_FILE="$PWD/$build/profiles/%p-%m.profraw" ctest --preset linux-clang-coverage
+# %c: counted in the file as it runs, also in a forked child that calls _exit (hence -runtime-counter-relocation).
+LLVM_PROFILE_FILE="$PWD/$build/profiles/%c%p-%m.profraw" ctest --preset linux-clang-coverage
 find "$build/profiles" -name '*.profraw' >"$build/profiles/list"
 llvm-profdata-19 merge -sparse -f "$build/profiles/list" -o "$build/profiles/all.profdata"
 

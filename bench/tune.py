@@ -4,11 +4,11 @@
 
 usage: bench/tune.py [--costs FILE] [--doc]
 
-First what one AFD_POLL costs by how many sockets it lists (bench/tune/poll_cost.cpp, under Wine), or from a file of an
-earlier run. Then, for each value of a constant, what the policy costs by how often sockets fire
+First what one AFD_POLL costs by how many sockets it lists (bench/tune/poll_cost.cpp, under Wine, the least of five
+runs), or from a file of an earlier run. Then, for each value of a constant, what the policy costs by how often sockets fire
 (bench/tune/policy_cost.cpp, over a kernel that only counts), where an entry costs what the first measurement says.
 Writes build/bench/tune.json and, with matplotlib, build/bench/tune-*.svg and .png; with --doc, also what
-docs/performance/tuning.md has between its `tune` markers, and its charts.
+docs/performance/tuning.md has between its `tune` markers, with the charts of the constants that move the mean by 2 %.
 """
 import argparse
 import json
@@ -47,9 +47,10 @@ def poll_costs():
     run("cmake", "--build", "--preset", "bench-wine", "--target", "tune_poll_cost")
     processes.start_wine_afresh()
     try:
-        return lines(run(processes.WINE_SCRIPT, processes.program("wine", "tune_poll_cost")))
+        runs = [lines(run(processes.WINE_SCRIPT, processes.program("wine", "tune_poll_cost"))) for _ in range(5)]
     finally:
         processes.stop_wine()
+    return [min(points, key=lambda point: point["us"]) for points in zip(*runs)]  # the least disturbed
 
 
 def entries_per_call(costs):
@@ -131,7 +132,11 @@ def sweep_rows(values, per_call):
 def write_doc(costs, per_call, sweeps):
     page = ROOT / "docs/performance/tuning.md"
     folder = page.parent
-    drawn = sorted(OUT.glob("tune-*.svg"))
+    moves = {}
+    for constant, values in sweeps.items():
+        means = [mean for _, mean, _ in sweep_rows(values, per_call)]
+        moves[constant] = max(means) / min(means) - 1
+    drawn = [OUT / f"tune-{name}.svg" for name in [*(constant for constant in sweeps if moves[constant] > 0.02), "poll-cost"]]
     for picture in drawn:
         shutil.copy(picture, folder)
     lines = [f"One AFD_POLL costs as much as {per_call:.0f} more sockets in one, under Wine. "

@@ -6,9 +6,11 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <deque>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <reactor/afd/afd_backend.hpp>
@@ -22,16 +24,19 @@ namespace {
 
 HANDLE handle(std::uintptr_t number) { return reinterpret_cast<HANDLE>(number); }
 
-/// Sockets are numbers from 1; one that fires stays ready until it is drained.
+/// Sockets are numbers that are multiples of four, as Windows gives them; one that fires stays ready until it is
+/// drained.
 class PatternKernel final : public Kernel {
  public:
-  explicit PatternKernel(std::size_t sockets) : ready_(sockets + 1), pending_(sockets + 1) {}
+  explicit PatternKernel(std::size_t sockets) : ready_(sockets), pending_(sockets) {}
 
-  void fire(std::size_t socket) {
-    ready_[socket] = true;
-    if (Request* request = std::exchange(pending_[socket], nullptr)) complete(*request);
+  static SocketNumber socket(std::size_t index) { return 4 * (index + 1); }
+
+  void fire(std::size_t index) {
+    ready_[index] = true;
+    if (Request* request = std::exchange(pending_[index], nullptr)) complete(*request);
   }
-  void drain(std::size_t socket) { ready_[socket] = false; }
+  void drain(std::size_t index) { ready_[index] = false; }
 
   Result<HANDLE> create_port() override { return handle(0x10000); }
   NTSTATUS dequeue(HANDLE port, std::span<FILE_IO_COMPLETION_INFORMATION> packets, ULONG& removed,
@@ -61,7 +66,7 @@ class PatternKernel final : public Kernel {
       return STATUS_SUCCESS;
     }
     auto* kept = new Request(request);
-    for (const auto& entry : kept->listed) pending_[number(entry.Handle)] = kept;
+    for (const auto& entry : kept->listed) pending_[index(entry.Handle)] = kept;
     return STATUS_PENDING;
   }
   NTSTATUS cancel(HANDLE, IO_STATUS_BLOCK* which) override {
@@ -88,12 +93,13 @@ class PatternKernel final : public Kernel {
   };
 
   static std::size_t number(HANDLE of) { return reinterpret_cast<std::uintptr_t>(of); }
+  static std::size_t index(HANDLE socket) { return number(socket) / 4 - 1; }
 
   bool write_ready(const Request& request) {
     auto* entries = reinterpret_cast<AFD_POLL_HANDLE_INFO*>(request.poll + 1);
     ULONG count = 0;
     for (const auto& entry : request.listed) {
-      if (ready_[number(entry.Handle)]) entries[count++] = {entry.Handle, AFD_POLL_RECEIVE, 0};
+      if (ready_[index(entry.Handle)]) entries[count++] = {entry.Handle, AFD_POLL_RECEIVE, 0};
     }
     if (count > 0) request.poll->NumberOfHandles = count;
     return count > 0;
@@ -101,7 +107,7 @@ class PatternKernel final : public Kernel {
   void complete(Request& request, NTSTATUS status = STATUS_SUCCESS) {
     if (status == STATUS_CANCELLED || !write_ready(request)) request.poll->NumberOfHandles = 0;
     packets_.push_back({handle(request.key), request.context, {{status}, 0}});
-    for (const auto& entry : request.listed) pending_[number(entry.Handle)] = nullptr;
+    for (const auto& entry : request.listed) pending_[index(entry.Handle)] = nullptr;
     delete &request;
   }
 
@@ -128,7 +134,14 @@ void measure(const Pattern& pattern, bool hot_groups) {
   std::mt19937 random(1);
   Poller poller = poller_on(*afd::AfdBackend::create(kernel, {.hot_groups = hot_groups}));
   std::vector<Registration> registrations;
-  for (std::size_t i = 1; i <= sockets; i++) registrations.push_back(*poller.add(i, Token{i}, Interest::readable));
+  for (std::size_t i = 0; i < sockets; i++) {
+    registrations.push_back(*poller.add(PatternKernel::socket(i), Token{i}, Interest::readable));
+  }
+  if (poller.stats().registrations != sockets) {
+    std::fprintf(stderr, "of %zu sockets %llu are registered\n", sockets,
+                 static_cast<unsigned long long>(poller.stats().registrations));
+    std::exit(1);
+  }
   std::vector<Event> buffer(pattern.buffer_size);
   std::size_t first = 0;
   Stats before{};
@@ -139,7 +152,7 @@ void measure(const Pattern& pattern, bool hot_groups) {
     while (!any) {
       for (std::size_t k = 0; k < pattern.active; k++) {
         if (std::uniform_real_distribution(0.0, 1.0)(random) >= pattern.rate) continue;
-        kernel.fire(1 + (first + k) % sockets);
+        kernel.fire((first + k) % sockets);
         any = true;
       }
     }

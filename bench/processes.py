@@ -160,14 +160,22 @@ def run_micro(min_time_s):
             for row in rows if row.get("aggregate_name") == "median"]
 
 
+def lines_of(*command):
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    if done.returncode != 0:
+        raise Problem(f"failed: {' '.join(command)}: {done.stderr}")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def run_policy_cost():
+    return lines_of(str(program("linux", "tune_policy_cost")))
+
+
 def run_scale(what, counts, passes):
     """How the library's own cost grows: a row for each of `counts`, which are registrations ("sockets") or Pollers."""
     bound = ["taskset", "-c", str(cores()[0])] if what == "sockets" else []  # Pollers have a thread each
-    full = [*bound, str(program("linux", "bench_scale")), what, "--counts", ",".join(map(str, counts)), "--passes", str(passes)]
-    done = subprocess.run(full, capture_output=True, text=True, timeout=600, check=False)
-    if done.returncode != 0:
-        raise Problem(f"failed: {' '.join(full)}: {done.stderr}")
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return lines_of(*bound, str(program("linux", "bench_scale")), what, "--counts", ",".join(map(str, counts)), "--passes",
+                    str(passes))
 
 
 def output_of(*command):

@@ -159,7 +159,8 @@ def run_all(given):
     scale = run_scale(given) if micro else {}
     if scale:
         print(f"\n{report.scale_text(scale)}", flush=True)
-    return {"machine": machine, "micro": micro, "scale": scale, "command": "scripts/bench.sh " + " ".join(sys.argv[1:]), "repeat": given.repeat,
+    policy = processes.run_policy_cost() if given.smoke and "linux" in given.systems else []
+    return {"machine": machine, "micro": micro, "scale": scale, "policy": policy, "command": "scripts/bench.sh " + " ".join(sys.argv[1:]), "repeat": given.repeat,
             "window_ms": given.window_ms, "runs": runs}
 
 

@@ -74,9 +74,21 @@ def problems_inside(run):
             yield f"{where}: {each:.0f} bytes per idle registration, expected at most 144"
 
 
+def problems_of_policy(points):
+    """Hot groups save kernel calls where all are busy, and nowhere cost any."""
+    calls = {(p["pattern"], p["rate"], p["groups"]): p["calls"] / p["events"] for p in points}
+    for (pattern, rate, groups), with_groups in calls.items():
+        if not groups:
+            continue
+        share, bound = with_groups / calls[pattern, rate, False], 0.25 if rate == 1 else 1
+        if share > bound:
+            yield f"policy, {pattern}, rate {rate}: {share:.3f} of the kernel calls without groups, expected at most {bound}"
+
+
 def check(results):
     """Returns a sentence that says what was checked; raises Problem if anything is wrong."""
     found = [p for run in results["runs"] for p in (problems_inside if "inside" in run else problems_of)(run)]
+    found += problems_of_policy(results["policy"])
     if found:
         raise Problem("\n  ".join(["these counts are wrong:", *found]))
     return f"the counts are right in all {len(results['runs'])} runs"

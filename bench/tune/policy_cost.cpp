@@ -30,7 +30,7 @@ class PatternKernel final : public Kernel {
  public:
   explicit PatternKernel(std::size_t sockets) : ready_(sockets), pending_(sockets) {}
 
-  static SocketNumber socket(std::size_t index) { return 4 * (index + 1); }
+  static NativeSocket socket(std::size_t index) { return static_cast<NativeSocket>(4 * (index + 1)); }
 
   void fire(std::size_t index) {
     ready_[index] = true;

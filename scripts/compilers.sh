@@ -77,6 +77,10 @@ build() {  # COMPILER
       cxx=clang++-$version
       # Before 19 it has what libstdc++'s std::expected needs, without the macro by which that is asked.
       [ "$version" -ge 19 ] || flags="-D__cpp_concepts=202002L -Wno-builtin-macro-redefined -Wno-macro-redefined"
+      if [ "$version" = 17 ]; then  # it cannot compile std::thread of libstdc++ 14 as C++23
+        install_in "$suite" g++-13
+        flags="$flags --gcc-install-dir=/usr/lib/gcc/x86_64-linux-gnu/13"
+      fi
       ;;
   esac
   # clang finds its warnings before it generates code; GCC some of its own as it optimizes (tests are compiled with -O0).

@@ -46,7 +46,7 @@ class Room {
       TaskGroup both(co_await this_task());
       both.spawn(read(*client));
       both.spawn(write(*client));
-      co_await both.join();
+      static_cast<void>(co_await both.join());
     }
     const std::string name = client->name;
     clients_.erase(client);

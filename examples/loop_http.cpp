@@ -46,12 +46,12 @@ class Server {
 
     is_ending_ = true;
     accepting.stop();
-    co_await accepting.join();
+    static_cast<void>(co_await accepting.join());
     listener.close();
     for (Connection& connection : connections_) {
       if (connection.is_idle) connection.stream.close();  // ends the read that waits
     }
-    co_await with_timeout(5s, serving.join());  // for requests that are under way
+    static_cast<void>(co_await with_timeout(5s, serving.join()));  // for requests that are under way
     co_return Result<>();
   }
 

@@ -54,7 +54,7 @@ Task<> run(Ports& ports, std::size_t at_once) {
   progress.spawn(show_progress(ports, ports.left.size()));
   TaskGroup checks(co_await this_task());
   for (std::size_t i = 0; i != at_once; ++i) checks.spawn(check(ports));
-  co_await checks.join();
+  static_cast<void>(co_await checks.join());
 }
 
 }  // namespace

@@ -33,7 +33,7 @@ Task<> relay(On<TcpStream> client, Address to) {
   TaskGroup both(co_await this_task());
   both.spawn(copy(client, *server));
   both.spawn(copy(*server, client));
-  co_await both.join();
+  static_cast<void>(co_await both.join());
 }
 
 Task<Result<>> serve(On<TcpListener> listener, Address to) {

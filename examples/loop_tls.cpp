@@ -101,7 +101,7 @@ Task<> echo(SSL_CTX* context, On<TcpStream> plain) {
     const auto sent = co_await with_timeout(60s, stream.send(std::span(buffer).first(static_cast<std::size_t>(*size))));
     if (!sent) co_return;
   }
-  co_await with_timeout(10s, stream.shutdown());
+  static_cast<void>(co_await with_timeout(10s, stream.shutdown()));
 }
 
 Task<Result<>> serve(SSL_CTX* context, On<TcpListener> listener) {

@@ -88,7 +88,7 @@ TEST_CASE("stop ends all operations of the group's tasks, and is no failure") {
     TaskGroup group(co_await this_task());
     group.spawn(waits());
     group.spawn(waits());
-    co_await sleep_for(1s);
+    static_cast<void>(co_await sleep_for(1s));
     group.stop();
     CHECK(group.is_stopped());
     group.spawn(waits());
@@ -102,7 +102,7 @@ TEST_CASE("a stopped task's groups are stopped, and it joins them before it ends
   Loop loop = virtual_loop();
   std::vector<std::string> ended;
   const auto leaf = [&]() -> Task<> {
-    co_await sleep_for(1h);
+    static_cast<void>(co_await sleep_for(1h));
     ended.emplace_back("leaf");
   };
   const auto branch = [&]() -> Task<> {
@@ -114,7 +114,7 @@ TEST_CASE("a stopped task's groups are stopped, and it joins them before it ends
   const auto main = [&]() -> Task<> {
     TaskGroup group(co_await this_task());
     group.spawn(branch());
-    co_await sleep_for(1s);
+    static_cast<void>(co_await sleep_for(1s));
     group.stop();
     CHECK(co_await group.join());
     ended.emplace_back("main");
@@ -128,14 +128,14 @@ TEST_CASE("a group that is left without a join destroys its tasks where they sta
   const auto begin = Clock::now();
   bool went_on = false;
   const auto child = [&]() -> Task<> {
-    co_await sleep_for(1h);
+    static_cast<void>(co_await sleep_for(1h));
     went_on = true;
   };
   const auto main = [&]() -> Task<> {
     TaskGroup group(co_await this_task());
     group.spawn(child());
     group.spawn(child());
-    co_await sleep_for(1s);
+    static_cast<void>(co_await sleep_for(1s));
   };
   CHECK(loop.run(main()));
   CHECK_FALSE(went_on);
@@ -150,11 +150,11 @@ TEST_CASE("a function is kept until its task ends, and is destroyed after it") {
   const auto main = [&]() -> Task<> {
     TaskGroup group(co_await this_task());
     group.spawn([shared, &seen]() -> Task<> {
-      co_await sleep_for(1s);
+      static_cast<void>(co_await sleep_for(1s));
       seen = *shared;
     });
     CHECK(shared.use_count() > 1);
-    co_await group.join();
+    static_cast<void>(co_await group.join());
     CHECK(shared.use_count() == 2);  // and main's lambda has none
   };
   const auto copy = shared;
@@ -166,7 +166,7 @@ TEST_CASE("a function is kept until its task ends, and is destroyed after it") {
 TEST_CASE("join throws what a task threw") {
   Loop loop = virtual_loop();
   const auto throws = []() -> Task<> {
-    co_await sleep_for(1s);
+    static_cast<void>(co_await sleep_for(1s));
     throw std::runtime_error("from a child");
   };
   const auto main = [&]() -> Task<std::string> {
@@ -174,7 +174,7 @@ TEST_CASE("join throws what a task threw") {
     group.spawn(throws());
     group.spawn(sleeps(1h));
     try {
-      co_await group.join();
+      static_cast<void>(co_await group.join());
     } catch (const std::runtime_error& error) {
       co_return error.what();
     }
@@ -212,17 +212,17 @@ TEST_CASE("a condition: notify_one in the order of waiting, notify_all, cancelle
     };
     for (const char name : {'a', 'b', 'c', 'd'}) group.spawn(waiter(name));
     condition->notify_all();  // reaches none: they have not begun
-    co_await sleep_for(1ms);
+    static_cast<void>(co_await sleep_for(1ms));
     CHECK(order.empty());
     condition->notify_one();
-    co_await sleep_for(1ms);
+    static_cast<void>(co_await sleep_for(1ms));
     CHECK(order == "a");
     condition->notify_all();
-    co_await sleep_for(1ms);
+    static_cast<void>(co_await sleep_for(1ms));
     CHECK(order == "abcd");
     CHECK((co_await with_timeout(1ms, condition->wait())).error() == errc::timed_out);
     group.spawn(waiter('e'));
-    co_await sleep_for(1ms);
+    static_cast<void>(co_await sleep_for(1ms));
     condition.reset();
     CHECK(co_await group.join());
     CHECK(order == "abcd-");

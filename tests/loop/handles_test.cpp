@@ -112,12 +112,12 @@ TEST_CASE("handles: a signal that comes after the wait was cancelled is the next
     HandleWatch watch(bell.native());
     CHECK(error_of(co_await with_timeout(1ms, watch.signalled())) == errc::timed_out);
     bell.ring();
-    co_await sleep_for(20ms);  // the loop takes it meanwhile, or not: it is returned all the same
+    static_cast<void>(co_await sleep_for(20ms));  // the loop takes it meanwhile, or not: it is returned all the same
     must(co_await with_timeout(10s, watch.signalled()));
     bell.clear();
     TaskGroup group(co_await this_task());
     group.spawn([&]() -> Task<> { CHECK(error_of(co_await watch.signalled()) == errc::operation_canceled); });
-    co_await yield();
+    static_cast<void>(co_await yield());
     group.stop();
     must(co_await group.join());
   });
@@ -129,7 +129,7 @@ TEST_CASE("handles: withdraw reports a signal that no wait has returned") {
     HandleWatch watch(bell.native());
     CHECK(error_of(co_await with_timeout(1ms, watch.signalled())) == errc::timed_out);
     bell.ring();
-    co_await sleep_for(20ms);
+    static_cast<void>(co_await sleep_for(20ms));
     const bool was_signalled = watch.withdraw();
     CHECK((was_signalled || bell.rings()));
 #ifndef _WIN32
@@ -151,7 +151,7 @@ TEST_CASE("handles: of two that fire together, the first ends the other, whose s
     };
     group.spawn(race(first, second));
     group.spawn(race(second, first));
-    co_await yield();
+    static_cast<void>(co_await yield());
     one.ring();
     two.ring();
     must(co_await group.join());

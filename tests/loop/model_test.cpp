@@ -136,7 +136,7 @@ Task<Result<>> joins(SeedRun& run, Scope& scope, int depth) {
     TaskGroup group(co_await this_task(), stops ? OnFailure::stop : OnFailure::keep_going);
     for (int i = run.below(4); i >= 0; --i) group.spawn(member(run, within, stops, depth + 1));
     if (run.below(3) == 0) {
-      co_await sleeps(run, scope);
+      static_cast<void>(co_await sleeps(run, scope));
       group.stop();
       within.was_stopped = true;
     }

@@ -114,7 +114,7 @@ Task<OutcomeOf<Start>> in_group(Test& test, Cut how, bool& has_stopped_it, Start
   {
     TaskGroup group(co_await this_task());
     group.spawn(keep(children, start, outcome));
-    if (how == Cut::by_stop) co_await sleep_for(test.some_time());
+    if (how == Cut::by_stop) static_cast<void>(co_await sleep_for(test.some_time()));
     if (how != Cut::after) {
       has_stopped_it = true;
       group.stop();

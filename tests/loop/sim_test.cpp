@@ -175,7 +175,7 @@ Task<> datagrams(Test& test) {
 }
 
 Task<> sets(Test& test, sim::Signal& signal, bool& is_set) {
-  co_await sleep_for(test.some_time());
+  static_cast<void>(co_await sleep_for(test.some_time()));
   is_set = true;
   signal.set();
 }
@@ -190,7 +190,7 @@ Task<> signals(Test& test) {
     const auto start = [&] { return watch.signalled(); };
     auto done = co_await cut(test, start);
     require(!done || is_set, "signalled, and nothing has set it");
-    co_await setting.join();
+    static_cast<void>(co_await setting.join());
     if (!done) {
       require(done.error() == errc::operation_canceled || done.error() == errc::timed_out, "signalled");
       done = co_await with_timeout(1s, watch.signalled());
@@ -231,11 +231,11 @@ Task<> node(Test& test, int& siblings, int depth) {
         TaskGroup group(co_await this_task(), OnFailure::keep_going);
         for (int i = test.below(3); i >= 0; --i) group.spawn(node(test, children, depth + 1));
         if (test.below(4) == 0) {
-          co_await sleep_for(test.some_time());
+          static_cast<void>(co_await sleep_for(test.some_time()));
           group.stop();
         }
         if (test.below(8) != 0) {  // else they are destroyed where they stand
-          co_await group.join();
+          static_cast<void>(co_await group.join());
           require(children == 0, "a task outlived the join of its group");
         }
       }
@@ -254,7 +254,7 @@ Task<> server_sends(Test& test, On<TcpStream>& stream, Connection& connection) {
     connection.server_sent += size;
     const auto sent = co_await stream.send(bytes);
     if (!sent) co_return;
-    if (test.below(2) == 0) co_await sleep_for(test.some_time());
+    if (test.below(2) == 0) static_cast<void>(co_await sleep_for(test.some_time()));
   }
   connection.server_has_ended = true;
   if (connection.server_resets) {
@@ -277,9 +277,9 @@ Task<> server_talks(Test& test, On<TcpStream> stream, Connection& connection) {
     require(is_pattern(std::span(buffer).first(*size), connection.server_got), "the server got other bytes");
     connection.server_got += *size;
     require(connection.server_got <= connection.client_sent_max, "the server got more than was sent");
-    if (test.below(4) == 0) co_await sleep_for(test.some_time());
+    if (test.below(4) == 0) static_cast<void>(co_await sleep_for(test.some_time()));
   }
-  co_await sending.join();
+  static_cast<void>(co_await sending.join());
 }
 
 // Accepts with time-outs and stops all the time: no connection may be lost by that.
@@ -299,7 +299,7 @@ Task<> serve(Test& test) {
     if (!rest) break;
     ++test.accepted;
   }
-  co_await clients.join();
+  static_cast<void>(co_await clients.join());
 }
 
 void play(sim::World& world) {

@@ -51,7 +51,7 @@ TEST_CASE("send sends all of it, however slow the peer reads") {
         const std::size_t size = must(co_await other.receive(buffer));
         if (size == 0) break;
         received += size;
-        co_await yield();
+        static_cast<void>(co_await yield());
       }
     });
     must(co_await one.send(much));
@@ -101,7 +101,7 @@ TEST_CASE("the peer's reset ends receive and send") {
 #endif
       CHECK(error_of(received) == errc::connection_reset);
     });
-    co_await sleep_for(1ms);
+    static_cast<void>(co_await sleep_for(1ms));
     must(other.socket().set_abortive_close());
     other.close();
     must(co_await group.join());
@@ -134,7 +134,7 @@ TEST_CASE("cancelled: before, during and after receive, and nothing is lost") {
     TaskGroup late(co_await this_task());
     std::size_t size = 0;
     late.spawn([&]() -> Task<> { size = must(co_await one.receive(buffer)); });
-    co_await yield();
+    static_cast<void>(co_await yield());
     must(co_await other.send("ghi"));
     while (size == 0) must(co_await sleep_for(1ms));
     late.stop();
@@ -153,7 +153,7 @@ TEST_CASE("a socket that is closed ends the operations that wait for it") {
       CHECK(error_of(co_await one.receive(buffer)) == errc::operation_canceled);
     });
     group.spawn([&]() -> Task<> { CHECK(error_of(co_await listener.accept()) == errc::operation_canceled); });
-    co_await sleep_for(1ms);
+    static_cast<void>(co_await sleep_for(1ms));
     one.close();
     listener.close();
     must(co_await group.join());
@@ -167,7 +167,7 @@ TEST_CASE("a task that waits for a socket may be destroyed, and the socket used 
     {
       TaskGroup group(co_await this_task());
       group.spawn([&]() -> Task<> { must(co_await one.receive(buffer)); });
-      co_await sleep_for(1ms);
+      static_cast<void>(co_await sleep_for(1ms));
     }
     must(co_await other.send("abc"));
     CHECK(must(co_await one.receive(buffer)) == 3);

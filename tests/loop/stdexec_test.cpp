@@ -46,13 +46,13 @@ Outcome outcome_of(Loop& loop, Task<T> task, std::stop_token token = {}) {
 }
 
 Task<int> seven() {
-  co_await sleep_for(1ms);
+  static_cast<void>(co_await sleep_for(1ms));
   co_return 7;
 }
 Task<> nothing() { co_return; }
 Task<Result<int>> fails(errc why) { co_return failure(why); }
 Task<int> throws() {
-  co_await yield();
+  static_cast<void>(co_await yield());
   throw std::runtime_error("as it should");
 }
 Task<Result<>> sleeps() { co_return co_await sleep_for(1h); }

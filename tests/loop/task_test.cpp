@@ -79,7 +79,7 @@ TEST_CASE("a task that awaits a million tasks which end at once needs no more st
 
 #if defined(__cpp_exceptions)
 Task<int> throws() {
-  co_await yield();
+  static_cast<void>(co_await yield());
   throw std::runtime_error("from a task");
 }
 
@@ -110,7 +110,7 @@ struct Counted {
 
 Task<> holds(Counted, int& at_begin, int& alive) {
   at_begin = alive;
-  co_await yield();
+  static_cast<void>(co_await yield());
 }
 
 TEST_CASE("parameters and variables are destroyed once each") {
@@ -122,7 +122,7 @@ TEST_CASE("parameters and variables are destroyed once each") {
   CHECK(alive == 0);
   const auto nested = [](int& count) -> Task<Counted> {
     Counted here(count);
-    co_await yield();
+    static_cast<void>(co_await yield());
     co_return here;
   };
   {
@@ -137,7 +137,7 @@ TEST_CASE("a task that is destroyed where it stands destroys what it awaits") {
   int alive = 0;
   const auto inner = [](int& count) -> Task<> {
     const Counted here(count);
-    co_await sleep_for(1h);
+    static_cast<void>(co_await sleep_for(1h));
   };
   const auto outer = [&]() -> Task<> {
     const Counted here(alive);
@@ -158,15 +158,15 @@ TEST_CASE("a task that is destroyed where it stands destroys what it awaits") {
 TEST_CASE("in a steady state neither tasks nor groups nor timers allocate") {
   Loop loop = virtual_loop();
   const auto work = []() -> Task<> {
-    co_await sleep_for(1ms);
-    co_await with_timeout(10ms, number(1));
+    static_cast<void>(co_await sleep_for(1ms));
+    static_cast<void>(co_await with_timeout(10ms, number(1)));
   };
   const auto rounds = [&](int count) -> Task<> {
     for (int i = 0; i != count; ++i) {
       TaskGroup group(co_await this_task());
       group.spawn(work());
       group.spawn(work());
-      co_await group.join();
+      static_cast<void>(co_await group.join());
     }
   };
   CHECK(loop.run(rounds(10)));

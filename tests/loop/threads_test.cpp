@@ -86,9 +86,9 @@ TEST_CASE("a task's stop requests the stop of a token") {
     group.spawn([&]() -> Task<> {
       const StopForwarder forwarder(co_await this_task());
       const std::stop_callback callback(forwarder.token(), [&] { was_stopped = true; });
-      co_await sleep_for(1h);
+      static_cast<void>(co_await sleep_for(1h));
     });
-    co_await yield();
+    static_cast<void>(co_await yield());
     CHECK_FALSE(was_stopped);
     group.stop();
     CHECK(was_stopped);
@@ -159,9 +159,9 @@ TEST_CASE("dump prints the tree of tasks, and what each waits for") {
   const auto inner = [&]() -> Task<> { static_cast<void>(co_await listener.accept()); };
   const auto outer = [&]() -> Task<> {
     TaskGroup group(co_await this_task());
-    group.spawn([]() -> Task<> { co_await sleep_for(1h); });
+    group.spawn([]() -> Task<> { static_cast<void>(co_await sleep_for(1h)); });
     group.spawn(inner().named("acceptor"));
-    co_await group.join();
+    static_cast<void>(co_await group.join());
   };
   TaskGroup group(loop);
   group.spawn(outer().named("server"));

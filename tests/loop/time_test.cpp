@@ -40,7 +40,7 @@ TEST_CASE("sleeps end at their time, in their order") {
   const auto main = [&]() -> Task<> {
     TaskGroup group(co_await this_task());
     for (const int seconds : {5, 3, 9, 1}) group.spawn(sleeper(seconds));
-    co_await group.join();
+    static_cast<void>(co_await group.join());
   };
   CHECK(loop.run(main()));
   CHECK(order == std::vector<int>{1, 3, 5, 9});
@@ -68,11 +68,11 @@ TEST_CASE("a sleep of no time lets others run, and one of all time ends by being
 TEST_CASE("with_timeout: a task in time, one that is too late, and one that ends with a value all the same") {
   Loop loop = virtual_loop();
   const auto stubborn = []() -> Task<Result<int>> {
-    co_await sleep_for(1h);  // is cancelled
+    static_cast<void>(co_await sleep_for(1h));  // is cancelled
     co_return 3;
   };
   const auto plain = []() -> Task<int> {
-    co_await sleep_for(1h);
+    static_cast<void>(co_await sleep_for(1h));
     co_return 4;
   };
   const auto main = [&]() -> Task<> {
@@ -93,12 +93,12 @@ TEST_CASE("with_timeout waits for the work that it has stopped") {
   Loop loop = virtual_loop();
   bool is_clean = false;
   const auto cleanup = [&]() -> Task<> {
-    co_await sleep_for(3s);
+    static_cast<void>(co_await sleep_for(3s));
     is_clean = true;
   };
   const auto work = [&]() -> Task<Result<>> {
     const auto slept = co_await sleep_for(1h);
-    co_await shielded(cleanup());
+    static_cast<void>(co_await shielded(cleanup()));
     co_return slept;
   };
   const auto main = [&]() -> Task<> {
@@ -142,9 +142,9 @@ TEST_CASE("with_timeout of an operation is not early in a turn that takes long")
       CHECK((co_await with_deadline(begin + 2s, never.wait())).error() == errc::timed_out);
       CHECK(Clock::now() - begin == 3s);
     });
-    co_await yield();  // all three wait
+    static_cast<void>(co_await yield());  // all three wait
     loop_test::pass(3s);
-    co_await group.join();
+    static_cast<void>(co_await group.join());
   };
   CHECK(loop.run(main()));
   CHECK(loop.stats().armed_timers == 0);
@@ -158,7 +158,7 @@ TEST_CASE("a stop that comes before the time-out is operation_canceled") {
       CHECK((co_await with_timeout(10s, number_after(1h, 1))).error() == errc::operation_canceled);
       CHECK((co_await with_timeout(10s, sleep_for(1h))).error() == errc::operation_canceled);
     });
-    co_await sleep_for(1s);
+    static_cast<void>(co_await sleep_for(1s));
     group.stop();
     CHECK(co_await group.join());
   };
@@ -170,11 +170,11 @@ TEST_CASE("stats: how late a timer ran, and the longest resumption") {
   const auto main = []() -> Task<> {
     TaskGroup group(co_await this_task());
     group.spawn([]() -> Task<> {
-      co_await sleep_for(1s);
+      static_cast<void>(co_await sleep_for(1s));
       loop_test::pass(3s);
     });
-    group.spawn([]() -> Task<> { co_await sleep_for(2s); });
-    co_await group.join();
+    group.spawn([]() -> Task<> { static_cast<void>(co_await sleep_for(2s)); });
+    static_cast<void>(co_await group.join());
   };
   CHECK(loop.run(main()));
   CHECK(loop.stats().longest_resumption == 3s);

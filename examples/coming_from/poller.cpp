@@ -20,7 +20,8 @@ void echo_with_poller(const TcpListener& listener) {
   std::unordered_map<Token, std::pair<TcpStream, Registration>> connections;
   std::array<Event, 64> buffer;
   std::array<std::byte, 4096> text;
-  for (std::uint64_t next = 1, size = 1; size > 0;) {
+  std::uint64_t next = 1;
+  for (std::size_t size = 1; size > 0;) {
     const auto events = poller.wait(buffer).value();
     for (const Event& event : events) {
       if (event.token() == Token{0}) {

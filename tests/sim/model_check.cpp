@@ -119,7 +119,7 @@ void Checker::see_denial(const Denial& denial) {
 void Checker::check_books() {
   see_denials();
   const Stats stats = backend_->stats();
-  const std::size_t of_sockets = stats.registrations - objects_live_;
+  const std::uint64_t of_sockets = stats.registrations - objects_live_;
   require(of_sockets >= live_ && of_sockets <= live_ + closed_, "stats: registrations");
   // Each slot is a registration's or the kernel's.
   require(stats.arena_slots >= of_sockets && stats.arena_slots <= of_sockets + stats.pending_polls + kernel_.removing(),

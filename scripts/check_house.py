@@ -64,7 +64,7 @@ def breaches_in_source(name, text):
             yield number, "a character that is not ASCII: MSVC reads it by the machine's code page (C4819)"
         if is_gate and re.match(r'#\s*include\s*("|<reactor|<doctest)', line):
             yield number, "a gate includes only system headers and the standard library"
-        # design.md: no operating-system header in a public header, in afd/, or in the types of nt/.
+        # No operating-system header in a public C++ header, in afd/, or in the types of nt/.
         if name.startswith("reactor/") and name != WINDOWS_HEADER and SYSTEM_HEADER.match(line):
             if name.endswith(".hpp") or name.startswith("reactor/afd/"):
                 yield number, "an operating-system header where there must be none"

@@ -16,7 +16,7 @@ find "$build/profiles" -name '*.profraw' >"$build/profiles/list"
 llvm-profdata-19 merge -sparse -f "$build/profiles/list" -o "$build/profiles/all.profdata"
 
 programs=()
-for program in "$build"/tests/*_test "$build"/tests/sim_check; do
+for program in "$build"/tests/*_test "$build"/tests/*/*_test "$build"/tests/sim_check; do
   [ ! -x "$program" ] || programs+=(-object "$program")
 done
 sources=$(git ls-files 'reactor/*.cpp' 'reactor/*.hpp')

@@ -129,7 +129,7 @@ def sweep_rows(values, per_call):
         yield value, sum(ratios) / len(ratios), max(ratios)
 
 
-def write_doc(costs, per_call, sweeps):
+def write_doc(costs, per_call, sweeps, machine):
     page = ROOT / "docs/performance/tuning.md"
     folder = page.parent
     moves = {}
@@ -140,7 +140,7 @@ def write_doc(costs, per_call, sweeps):
     for picture in drawn:
         shutil.copy(picture, folder)
     lines = [f"One AFD_POLL costs as much as {per_call:.0f} more sockets in one, under Wine. "
-             f"Made by `bench/tune.py --doc` on: {report.machine_text(processes.machine())}.", "", "| constant | value | mean cost of an event | worst |", "| --- | ---: | ---: | ---: |"]
+             f"Made by `bench/tune.py --doc` on: {report.machine_text(machine)}.", "", "| constant | value | mean cost of an event | worst |", "| --- | ---: | ---: | ---: |"]
     lines += [f"| {constant} | {value} | {mean:.3f} | {worst:.3f} |"
               for constant, values in sweeps.items() for value, mean, worst in sweep_rows(values, per_call)]
     lines += ["", *(f"![{picture.stem}]({picture.name})" for picture in drawn)]
@@ -161,6 +161,7 @@ def main():
     parser.add_argument("--doc", action="store_true", help="write it into docs/performance/tuning.md")
     arguments = parser.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
+    machine = processes.machine()  # as it is before it is kept busy
     costs = lines(pathlib.Path(arguments.costs).read_text(encoding="utf-8")) if arguments.costs else poll_costs()
     per_call = entries_per_call(costs)
     print(f"one AFD_POLL costs as much as {per_call:.0f} more sockets in one")
@@ -174,7 +175,7 @@ def main():
                                               indent=1) + "\n", encoding="utf-8")
     draw(sweeps, costs, per_call)
     if arguments.doc:
-        write_doc(costs, per_call, sweeps)
+        write_doc(costs, per_call, sweeps, machine)
 
 
 main()

@@ -8,6 +8,7 @@ all checks, and each by itself with those that look at nothing but the file that
 """
 import collections
 import concurrent.futures
+import functools
 import json
 import os
 import pathlib
@@ -21,6 +22,7 @@ ALONE = ("-*,bugprone-suspicious-include,misc-unused-using-decls,modernize-depre
 ONLY_GCC_HAS = {"-fno-keep-inline-dllexport"}
 
 
+@functools.cache
 def mingw_arguments():
     """clang needs the path of the headers of GCC's MinGW."""
     found = subprocess.run(["x86_64-w64-mingw32-g++-posix", "-E", "-x", "c++", "-v", "/dev/null"], stdout=subprocess.DEVNULL,

@@ -159,8 +159,7 @@ def run_all(given):
     scale = run_scale(given) if micro else {}
     if scale:
         print(f"\n{report.scale_text(scale)}", flush=True)
-    policy = processes.run_policy_cost() if given.smoke and "linux" in given.systems else []
-    return {"machine": machine, "micro": micro, "scale": scale, "policy": policy, "command": "scripts/bench.sh " + " ".join(sys.argv[1:]), "repeat": given.repeat,
+    return {"machine": machine, "micro": micro, "scale": scale, "command": "scripts/bench.sh " + " ".join(sys.argv[1:]), "repeat": given.repeat,
             "window_ms": given.window_ms, "runs": runs}
 
 
@@ -171,7 +170,8 @@ def main():
         build(given.systems, given.smoke)
         results = run_all(given)
         if given.smoke:
-            print(f"\n{smoke.check(results)}")
+            policy = processes.run_policy_cost() if "linux" in given.systems else []
+            print(f"\n{smoke.check(results, policy)}")
         else:
             (OUT / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
             print(f"\n{report.targets_text(results)}")

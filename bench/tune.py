@@ -132,11 +132,9 @@ def sweep_rows(values, per_call):
 def write_doc(costs, per_call, sweeps, machine):
     page = ROOT / "docs/performance/tuning.md"
     folder = page.parent
-    moves = {}
-    for constant, values in sweeps.items():
-        means = [mean for _, mean, _ in sweep_rows(values, per_call)]
-        moves[constant] = max(means) / min(means) - 1
-    drawn = [OUT / f"tune-{name}.svg" for name in [*(constant for constant in sweeps if moves[constant] > 0.02), "poll-cost"]]
+    means = {constant: [mean for _, mean, _ in sweep_rows(values, per_call)] for constant, values in sweeps.items()}
+    decisive = [constant for constant in sweeps if max(means[constant]) > 1.02 * min(means[constant])]
+    drawn = [OUT / f"tune-{name}.svg" for name in [*decisive, "poll-cost"]]
     for picture in drawn:
         shutil.copy(picture, folder)
     lines = [f"One AFD_POLL costs as much as {per_call:.0f} more sockets in one, under Wine. "

@@ -41,7 +41,7 @@ class Notifications final : public afd::Notifier {
                 afd::Dispatcher& dispatcher, Stats& stats) noexcept
       : kernel_(kernel), port_(port), registry_(registry), queue_(queue), dispatcher_(dispatcher), stats_(stats) {}
 
-  /// What a change came to, by its result: a Win32 error, or an NTSTATUS.
+  /// How a change ended. The kernel says it by a Win32 error or an NTSTATUS.
   enum class Result : std::uint8_t { done, shortage, no_socket, refused };
   [[nodiscard]] static Result result_of(nt::ULONG error) noexcept;
 

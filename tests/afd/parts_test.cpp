@@ -233,8 +233,8 @@ TEST_CASE("Arena: a slot that was freed in a full block is used again") {
   }
 }
 
-// What newer systems offer and this kernel does not have; the backend asks before it uses any.
-TEST_CASE("a kernel that has polls alone refuses the rest") {
+// The backend asks what a kernel has before it uses it.
+TEST_CASE("a kernel that offers nothing but polls refuses all other calls") {
   FakeKernel fake;
   Kernel& kernel = fake;
   CHECK_FALSE(kernel.has_notifications());

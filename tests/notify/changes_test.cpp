@@ -156,7 +156,7 @@ TEST_CASE("notify: what a wait was refused and leaves is asked for by the thread
   f.kernel.set_when_asleep(nullptr);
 }
 
-TEST_CASE("notify: what a change's result says") {
+TEST_CASE("notify: a change's error means a shortage, no socket, or a refusal") {
   using notify::Notifications;
   CHECK(Notifications::result_of(0) == Notifications::Result::done);
   // As documented, Win32 errors; where it was looked at, NTSTATUS.
